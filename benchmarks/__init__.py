@@ -1,0 +1,1 @@
+"""Benchmark protocols as TOML files, and numbers published elsewhere."""

@@ -1,0 +1,6 @@
+"""`python -m kdharness`."""
+
+from kdharness.cli.main import main
+
+if __name__ == "__main__":
+    main()

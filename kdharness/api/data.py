@@ -1,0 +1,79 @@
+"""Image datasets as the harness holds them: uint8 arrays in memory, with what is needed to normalise and augment
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DatasetMissing(Exception):
+    """The data is not there. The message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop after zero padding of `crop_padding` pixels on each side, and horizontal flip with probability one
+    half.
+    """
+
+    crop_padding: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: uint8 [N, C, H, W]; targets: int64 [N], class numbers from 0."""
+
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images must be uint8 [N, C, H, W], got {self.images.dtype} {list(self.images.shape)}")
+        if self.targets.dtype != np.int64 or self.targets.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"targets must be int64 [{len(self.images)}], got {self.targets.dtype} {list(self.targets.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known without reading images. identity: a digest that changes whenever the data does."""
+
+    identity: str
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    train_size: int
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """Named splits ("train", "test") of labelled images.
+
+    mean, std: per channel, in units of pixel value / 255. augmentation: the dataset's standard one, used when the
+    recipe asks for "standard".
+    """
+
+    splits: Mapping[str, Split]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """root: the data folder (--data or KDHARNESS_DATA); download: whether the network may be used; parameters: the
+    dataset's own.
+    """
+
+    root: Path
+    download: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,124 @@
+"""A cell's training in pieces: phases and players before it starts, batches and steps while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Player:
+    """A set of trained parts with an optimiser of its own.
+
+    parts: attribute paths that begin with "student" or "method" ("student", "method.adapter"); together the
+    parameters they hold.
+        "method" alone means every parameter of the method that no other player of the phase names.
+    optimizer: fields of the recipe's optimiser to replace, e.g. {"optimizer": "adam", "lr": 1e-3}.
+    """
+
+    name: str = "main"
+    parts: tuple[str, ...] = ("student", "method")
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training. Its schedule runs over its own length.
+
+    epochs: its length in epochs; None: `fraction` of the recipe's.
+    subset: the training data it sees, a name that the scenario defines ("train" everywhere).
+    batch_size: None for the recipe's. recipe: other recipe fields to replace (schedule, milestones, ...).
+    """
+
+    name: str = "train"
+    epochs: int | None = None
+    fraction: float = 1.0
+    subset: str = "train"
+    batch_size: int | None = None
+    players: tuple[Player, ...] = (Player(),)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """Where a step stands. epoch: counted from 0 within the phase; epochs: the phase's length;
+    progress: 0-d float tensor on the device, the share of the phase done, in [0, 1]."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    progress: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of training data, shared by all cells of a group: never change it in place.
+
+    images: float [N, C, H, W], the first view; targets: int64 [N]; views: all views in the order declared;
+    indices: int64 [N], positions in the cell's training subset (when declared); partners: images of the same classes
+    (when declared).
+    """
+
+    images: Tensor
+    targets: Tensor
+    step: StepInfo
+    views: tuple[Tensor, ...]
+    indices: Tensor | None = None
+    partners: Tensor | None = None
+
+
+class Step:
+    """One training step of one cell, as `Method.update` sees it.
+
+    losses: the terms by name, dropped ones left out; tags: "task", "distill" or "player" of each.
+    optimizers, parameters: by player name.
+    """
+
+    def __init__(
+        self,
+        losses: Mapping[str, Tensor],
+        tags: Mapping[str, str],
+        optimizers: Mapping[str, Optimizer],
+        parameters: Mapping[str, Sequence[Tensor]],
+        recompute: Callable[[], Mapping[str, Tensor]],
+        info: StepInfo,
+    ) -> None:
+        self.losses = losses
+        self.tags = tags
+        self.optimizers = optimizers
+        self.parameters = parameters
+        self.recompute = recompute
+        self.info = info
+
+    def total(self, *tags: str) -> Tensor:
+        """The sum of all terms, or of those with one of `tags`. A zero without gradient when there is none."""
+        chosen = [loss for name, loss in self.losses.items() if not tags or self.tags[name] in tags]
+        if not chosen:
+            return torch.zeros((), device=self.info.progress.device)
+        return torch.stack([loss.float() for loss in chosen]).sum() if len(chosen) > 1 else chosen[0]
+
+    def zero_grad(self) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Back-propagates `loss`, by default the total. Terms that no trained part influences are passed over."""
+        loss = self.total() if loss is None else loss
+        if loss.requires_grad:
+            loss.backward(retain_graph=retain_graph)
+
+    def gradients(self, loss: Tensor, player: str = "main", retain_graph: bool = True) -> list[Tensor | None]:
+        """The gradient of `loss` with respect to each parameter of `player`, without touching `.grad`."""
+        return list(
+            torch.autograd.grad(loss, list(self.parameters[player]), retain_graph=retain_graph, allow_unused=True)
+        )
+
+    def apply(self, *players: str) -> None:
+        """One optimiser step for the named players, or for all."""
+        for name in players or tuple(self.optimizers):
+            self.optimizers[name].step()

@@ -1,0 +1,246 @@
+"""Networks with named stages: feature taps by forward hooks, so that no model's forward is rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from kdharness.api.specs import ModelSpec
+
+
+class Outputs:
+    """What a network gave for one batch: logits [N, classes] and the declared taps, always float32.
+
+    stages, pre_activations: lists of [N, C, H, W], shallow to deep; embedding: [N, D]; views: Outputs per view, the
+    first being this one;
+    model: the StagedModel itself, for methods that re-run parts of it.
+    """
+
+    def __init__(self, model: StagedModel, logits: Tensor, taps: dict[str, Any]) -> None:
+        self.model = model
+        self.logits = logits.float()
+        self.views: tuple[Outputs, ...] = (self,)
+        self._taps = taps
+
+    def _tap(self, name: str) -> Any:
+        if name not in self._taps:
+            raise AttributeError(f"'{name}' was not declared: add it to taps in the method's reads = Reads(taps=...)")
+        return self._taps[name]
+
+    @property
+    def stages(self) -> list[Tensor]:
+        return [t.float() for t in self._tap("stages")]
+
+    @property
+    def pre_activations(self) -> list[Tensor]:
+        return [t.float() for t in self._tap("pre_activations")]
+
+    @property
+    def embedding(self) -> Tensor:
+        embedding: Tensor = self._tap("embedding").float()
+        return embedding
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that is held, for checks that nobody changed it."""
+        held = [self.logits]
+        for value in self._taps.values():
+            held += [value] if isinstance(value, Tensor) else list(value)
+        return held
+
+
+class _StageReached(Exception):
+    """Ends a forward pass at the stage whose features are all that is wanted."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+
+class StagedModel(nn.Module):
+    """An ordinary network with its spec: calls give Outputs; `tail` and `head` re-run its deep end.
+
+    In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage the
+    last counts.
+    """
+
+    def __init__(self, network: nn.Module, spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.network = network
+        self.spec = spec
+        self.input_shape = input_shape
+        self._leads: dict[int, tuple[list[nn.Module], list[torch.Size]]] = {}
+        for module in network.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.spec.stages)
+
+    def part(self, path: str) -> nn.Module:
+        """The submodule at a path of the spec. ValueError names the model and the path."""
+        try:
+            return self.network.get_submodule(path)
+        except AttributeError:
+            raise ValueError(f"model '{self.spec.name}' declares '{path}', but has no such submodule") from None
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        return [self.part(path) for path in self.spec.stages]
+
+    @property
+    def norms(self) -> list[nn.Module]:
+        return [self.part(path) for path in self.spec.norms]
+
+    @property
+    def classifier(self) -> nn.Module:
+        return self.part(self.spec.classifier)
+
+    def lacks(self, taps: Sequence[str]) -> str | None:
+        """The first of `taps` that this model's spec does not declare."""
+        has = {
+            "stages": self.spec.stages,
+            "pre_activations": self.spec.pre_activations,
+            "embedding": self.spec.classifier,
+        }
+        return next((tap for tap in taps if not has[tap]), None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+    def run(self, images: Tensor, taps: Sequence[str] = ()) -> Outputs:
+        """One forward pass. images: [N, C, H, W]; taps: of "stages", "pre_activations", "embedding"."""
+        with self._tapped(taps) as found:
+            logits = self.network(images)
+        collected: dict[str, Any] = {}
+        if "stages" in taps:
+            collected["stages"] = [found["stages", path] for path in self.spec.stages]
+        if "pre_activations" in taps:
+            collected["pre_activations"] = [found["pre_activations", path] for path in self.spec.pre_activations]
+        if "embedding" in taps:
+            collected["embedding"] = found["embedding", self.spec.classifier]
+        return Outputs(self, logits, collected)
+
+    @contextmanager
+    def _tapped(self, taps: Sequence[str]) -> Iterator[dict[tuple[str, str], Tensor]]:
+        found: dict[tuple[str, str], Tensor] = {}
+
+        def keep_output(kind: str, path: str) -> Callable[..., None]:
+            def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+                found[kind, path] = output
+
+            return hook
+
+        def keep_input(kind: str, path: str) -> Callable[..., None]:
+            def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+                found[kind, path] = args[0]
+
+            return hook
+
+        handles: list[RemovableHandle] = []
+        try:
+            if "stages" in taps:
+                handles += [self.part(p).register_forward_hook(keep_output("stages", p)) for p in self.spec.stages]
+            if "pre_activations" in taps:
+                paths = self.spec.pre_activations
+                handles += [self.part(p).register_forward_pre_hook(keep_input("pre_activations", p)) for p in paths]
+            if "embedding" in taps:
+                path = self.spec.classifier
+                handles.append(self.part(path).register_forward_pre_hook(keep_input("embedding", path)))
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def trunk(self, stage: int, images: Tensor) -> Tensor:
+        """The output [N, C, H, W] of stage number `stage`, computing nothing beyond it (an early exit's trunk)."""
+
+        def leave(module: nn.Module, args: Any, output: Tensor) -> None:
+            raise _StageReached(output)
+
+        handle = self.stages[stage].register_forward_hook(leave)
+        try:
+            self.network(images)
+        except _StageReached as reached:
+            return reached.features
+        finally:
+            handle.remove()
+        raise ValueError(f"model '{self.spec.name}' does not run its stage '{self.spec.stages[stage]}'")
+
+    def head(self, features: Tensor) -> Tensor:
+        """Logits [N, classes] from the deepest stage's output [N, C, H, W]."""
+        return self.tail(self.num_stages - 1, features)
+
+    def tail(self, stage: int, features: Tensor) -> Tensor:
+        """Logits from the output `features` [N, C, H, W] of stage number `stage` (0 is the shallowest).
+
+        The network's own forward runs on one blank image with the stages up to `stage` replaced by what they would
+        return, so that nothing is declared twice. Buffers of layers before the stage (running statistics) are left
+        alone.
+        """
+        blank = torch.zeros((1, *self.input_shape), device=features.device, dtype=features.dtype)
+        before, shapes = self._lead(stage, blank)
+        outputs = [*(blank.new_zeros(shape) for shape in shapes[:-1]), features]
+        training = [module.training for module in before]
+        with ExitStack() as replaced:
+            for module, output in zip(self.stages[: stage + 1], outputs, strict=True):
+                replaced.enter_context(_returning(module, output))
+            try:
+                for module in before:
+                    module.training = False
+                logits: Tensor = self.network(blank)
+            finally:
+                for module, flag in zip(before, training, strict=True):
+                    module.training = flag
+        return logits
+
+    def _lead(self, stage: int, blank: Tensor) -> tuple[list[nn.Module], list[torch.Size]]:
+        """What comes before the output of the stage: the leaf modules that run outside of it and of the stages before
+        it,
+        and these stages' output shapes. Found by one forward pass in eval mode."""
+        if stage not in self._leads:
+            stages = self.stages[: stage + 1]
+            inside = {id(m) for s in stages for m in s.modules()}
+            order: list[nn.Module] = []
+            reached: dict[nn.Module, tuple[int, torch.Size]] = {}
+
+            def enter(module: nn.Module, args: Any) -> None:
+                if id(module) not in inside and not any(module.children()):
+                    order.append(module)
+
+            def leave(module: nn.Module, args: Any, output: Tensor) -> None:
+                reached[module] = len(order), output.shape
+
+            handles = [m.register_forward_pre_hook(enter) for m in self.network.modules()]
+            handles += [s.register_forward_hook(leave) for s in stages]
+            modes = {m: m.training for m in self.network.modules()}
+            try:
+                with torch.no_grad():
+                    self.network.eval()(blank)
+            finally:
+                for handle in handles:
+                    handle.remove()
+                for module, mode in modes.items():
+                    module.training = mode
+            self._leads[stage] = order[: reached[stages[-1]][0]], [reached[s][1] for s in stages]
+        return self._leads[stage]
+
+
+@contextmanager
+def _returning(module: nn.Module, output: Tensor) -> Iterator[None]:
+    """The module with a forward that returns `output`."""
+    own = vars(module).get("forward")
+    module.forward = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own

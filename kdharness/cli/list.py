@@ -1,0 +1,109 @@
+"""`kdharness list`: what is installed, and where each thing came from."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdharness.cli.options import Plugins
+from kdharness.errors import unknown
+
+Row = dict[str, Any]
+Line = tuple[str, str]  # a text and its style
+
+KIND_HELP = "benchmarks, methods, models, datasets, metrics, executors or plugins; without it, the names of everything."
+Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=KIND_HELP)]
+Json = Annotated[bool, typer.Option("--json", help="Print a list of objects, and nothing else, to stdout.")]
+
+
+def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None) -> None:
+    """Show what is installed, and the package, version and file it came from."""
+    from kdharness.cli.inventory import KINDS, overview, rows_of
+    from kdharness.registry.manager import Registry
+
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind", kind, KINDS, "kdharness list")
+    registry = Registry.load(plugin or ())
+    rows = overview(registry) if kind is None else rows_of(kind, registry)
+    if json:
+        print(json_module.dumps(rows, indent=2))
+    else:
+        _show(kind or "overview", rows)
+    for warning in registry.warnings:
+        print(f"warning: {warning}", file=sys.stderr if json else sys.stdout)
+
+
+def _show(kind: str, rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    lines_of = {"overview": _overview_lines, "benchmarks": _benchmark_lines, "plugins": _plugin_lines}.get(
+        kind, _spec_lines
+    )
+    for row in rows:
+        lines = [Text(text, style) for text, style in lines_of(row) if text]
+        table.add_row(Text(row["kind"] if kind == "overview" else row["name"]), Text("\n").join(lines))
+    Console(highlight=False).print(table if rows else f"there are no {kind}")
+
+
+def _overview_lines(row: Row) -> list[Line]:
+    return [(f"{row['count']}", "bold"), (", ".join(row["names"]), "")]
+
+
+def _benchmark_lines(row: Row) -> list[Line]:
+    return [(row["summary"], ""), (_origin(row), "dim")]
+
+
+def _plugin_lines(row: Row) -> list[Line]:
+    origin = _origin(row) + (", editable" if row["editable"] else "")
+    return [(", ".join(row["hooks"]), ""), *((error, "red") for error in row["errors"]), (origin, "dim")]
+
+
+def _spec_lines(row: Row) -> list[Line]:
+    settings = " ".join(f"{p['name']}={p['default']}" for p in row.get("parameters", ()))
+    terms = ", ".join(f"{name} ({tag})" for name, tag in (row.get("terms") or {}).items())
+    notes = (
+        _reads(row.get("reads")),
+        f"terms {terms}" if terms else "",
+        f"regime {row['regime']}" if row.get("regime") else "",
+    )
+    return [
+        (row["summary"], ""),
+        (row.get("paper", ""), "dim"),
+        (settings, "cyan"),
+        ("; ".join(filter(None, notes)), ""),
+        (_origin(row), "dim"),
+    ]
+
+
+def _reads(reads: Row | None) -> str:
+    """What a method reads beside images and labels."""
+    if not reads:
+        return ""
+    parts = {"none": [], "one": ["one teacher"], "many": ["many teachers"]}[reads["teachers"]]
+    parts += [tap.replace("_", "-") for tap in reads["taps"]]
+    parts += ["indices"] if reads["indices"] else []
+    parts += [f"{len(reads['views'])} views"] if len(reads["views"]) > 1 else []
+    parts += ["partners of the same class"] if reads["partners"] == "same_class" else []
+    return f"reads {', '.join(parts)}" if parts else ""
+
+
+def _origin(row: Row) -> str:
+    package = f"{row['package']} {row['version']}" if row["package"] else "single file"
+    revision = f", revision {row['revision']}" if row.get("revision") is not None else ""
+    return f"{package}{revision}, {_short(row['file'])}"
+
+
+def _short(file: str) -> str:
+    """A path from the working directory where it lies below it."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file

@@ -1,0 +1,145 @@
+"""The command `kdharness`: its verbs, and the one place where errors become lines and exit codes.
+
+Exit codes: 0 all is well; 1 some cell is neither ok nor skipped; 2 usage; 3 a bug, with its traceback; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from kdharness import __version__
+from kdharness.cli.options import spread
+from kdharness.errors import UserError, unknown
+
+USAGE = 2
+BUG = 3
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# Verb (a module of this package) and its function. The modules are light: they import what is slow when they run.
+VERBS = {
+    "run": "run",
+    "list": "list_installed",
+    "status": "status",
+    "report": "report",
+    "leaderboard": "leaderboard",
+}
+
+# The base of all that the parser says about arguments. Releases of typer differ in where they keep it.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class _Verbs(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kdharness {__version__}")
+        raise typer.Exit()
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark knowledge distillation methods, and say how sure the answer is."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def make_app() -> typer.Typer:
+    """The typer application with all verbs."""
+    app = typer.Typer(
+        cls=_Verbs,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for verb, function in VERBS.items():
+        app.command(verb)(getattr(importlib.import_module(f"{__package__}.{verb}"), function))
+    return app
+
+
+def explain(error: Any) -> str:
+    """One line for what the parser found wrong: where, what, and the nearest valid name."""
+    context = error.ctx
+    if context is None:
+        return f"{_sentence(error.format_message())}; see 'kdharness --help'"
+    option = getattr(error, "option_name", None)
+    if option and hasattr(error, "possibilities"):
+        valid = [
+            name for p in context.command.get_params(context) for name in (*p.opts, *p.secondary_opts) if name[0] == "-"
+        ]
+        return str(unknown("option", option, valid, context.command_path))
+    return f"{context.command_path}: {_sentence(error.format_message())}; see '{context.command_path} --help'"
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _abandon_output() -> None:
+    """Whoever read our output is gone: what is still buffered goes nowhere, and nothing is said about it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def _invoke(arguments: Sequence[str] | None) -> int:
+    command = typer.main.get_command(make_app())
+    words = sys.argv[1:] if arguments is None else arguments
+    code = command.main(args=spread(list(words)), prog_name="kdharness", standalone_mode=False)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (by default the process's own) and returns its exit code."""
+    try:
+        return _invoke(arguments)
+    except UserError as error:
+        _say(f"error: {error}")
+        return USAGE
+    except UsageError as error:
+        _say(f"error: {explain(error)}")
+        return USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _abandon_output()
+        return BROKEN_PIPE
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):  # the parser turns that one into an exit
+            raise
+        _abandon_output()
+        return BROKEN_PIPE
+    except Exception:  # noqa: BLE001 - the last resort, with the whole traceback
+        traceback.print_exc()
+        _say(f"error: this is a bug in kdharness {__version__}, or in a plugin that the traceback names")
+        return BUG
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(execute())

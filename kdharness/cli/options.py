@@ -1,0 +1,111 @@
+"""Options that several verbs take, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from platformdirs import user_data_path
+
+from kdharness.errors import UserError
+
+BenchmarkArgument = Annotated[
+    str, typer.Argument(metavar="[BENCHMARK]", help="A benchmark's name, or a path to a .toml file.")
+]
+Methods = Annotated[str | None, typer.Option(help="Methods to run: all, or names a,b.")]
+Skip = Annotated[str | None, typer.Option(help="Methods to leave out: c,d.")]
+Datasets = Annotated[str | None, typer.Option(help="Datasets instead of the benchmark's.")]
+Pairs = Annotated[str | None, typer.Option(help="Pairs instead of the benchmark's: teacher:student,t1+t2:student.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4 (inclusive) or 0,3.")]
+Scenarios = Annotated[str | None, typer.Option(help="Scenarios: clean,noise40,few100,...")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="method.parameter=value, dataset.parameter=value or recipe.field=value."),
+]
+Epochs = Annotated[
+    int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; one per core on a CPU, one per GPU.", min=1)]
+ExecutorName = Annotated[str, typer.Option("--executor", help="Where groups run: local, inline, or a plugin's.")]
+Teachers = Annotated[list[str] | None, typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE.")]
+Data = Annotated[Path | None, typer.Option(help="The folder with datasets; default KDHARNESS_DATA.")]
+Download = Annotated[bool, typer.Option("--download", help="Allow datasets to be downloaded.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with plugin hooks.")]
+Out = Annotated[Path, typer.Option(help="The root of the results.")]
+Timeout = Annotated[float | None, typer.Option(help="Limit on one cell's own training time, in seconds.", min=0.001)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and why cells will not run; train nothing.")]
+Rerun = Annotated[
+    str | None, typer.Option(help="failed: run failed, oom and timeout cells again; all: run everything again.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+
+
+def words(text: str | None) -> tuple[str, ...] | None:
+    """The comma-separated words of an option, or None when it was not given."""
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def data_root(given: Path | None) -> Path:
+    """--data, else KDHARNESS_DATA, else the user's data folder."""
+    return given or Path(os.environ.get("KDHARNESS_DATA") or user_data_path("kdharness"))
+
+
+def slots(device: str, workers: int | None, executor: str) -> tuple[str, ...]:
+    """The device of each worker. UserError for a device that is not there."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, numbers = device.partition(":")
+    if kind not in ("cpu", "cuda") or (numbers and kind == "cpu"):
+        raise UserError(f"--device {device}: not one of auto, cpu, cuda, cuda:0,1")
+    if kind == "cuda":
+        names = _cuda_devices(device, numbers, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        per_device = workers or 1
+        return tuple(name for _ in range(per_device) for name in names)
+    if executor == "inline":
+        return ("cpu",)
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return ("cpu",) * (workers or cores)
+
+
+def _cuda_devices(device: str, numbers: str, count: int) -> list[str]:
+    if not count:
+        raise UserError(f"--device {device}: torch finds no CUDA device here; --device cpu works everywhere")
+    wanted = [n.strip() for n in numbers.split(",")] if numbers else [str(n) for n in range(count)]
+    for number in wanted:
+        if not number.isdigit() or int(number) >= count:
+            raise UserError(f"--device {device}: there is no CUDA device '{number}'; there are {count}, counted from 0")
+    return [f"cuda:{number}" for number in wanted]
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """`--set a.b=1 c.d=2` as `--set a.b=1 --set c.d=2`, and likewise for --teacher and --plugin."""
+    belongs = {
+        "--set": lambda word: "=" in word,
+        "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
+        "--plugin": lambda word: word.endswith(".py"),
+    }
+    found: list[str] = []
+    option, taken = "", 0
+    for word in arguments:
+        if word.startswith("-"):
+            option, taken = word, 0
+        elif option in belongs:
+            if taken and belongs[option](word):
+                found.append(option)
+            taken += 1
+        found.append(word)
+    return found
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    print(f"warning: {message}", file=sys.stderr)

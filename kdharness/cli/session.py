@@ -1,0 +1,127 @@
+"""What `run` and `ablate` share once they have a plan: where it runs, what is said, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kdharness.cli.options import warn
+from kdharness.execution.progress import make_progress
+from kdharness.execution.resume import Rerun, resume
+from kdharness.execution.run import execute
+from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.registry.manager import Registry
+from kdharness.report.leaderboard import write_tables
+from kdharness.results.store import ResultsFolder
+from kdharness.training.job import WorkerSettings
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A plan and how to run it. out: the root of the results; devices: one per worker."""
+
+    plan: Plan
+    registry: Registry
+    out: Path
+    devices: tuple[str, ...]
+    executor: str
+    data_root: Path
+    download: bool
+    plugin_files: tuple[Path, ...]
+    timeout_seconds: float | None
+    teacher_top1_floor: float | None
+    rerun: str | None
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.plan.benchmark
+
+    def settings(self) -> WorkerSettings:
+        required = {key for planned in self.plan.cells for key in planned.cell.requires}
+        teachers = {planned.cell.key for planned in self.plan.cells if planned.cell.role == "teacher"}
+        return WorkerSettings(
+            folder=self.folder.resolve(),
+            data_root=self.data_root,
+            devices=self.devices,
+            download=self.download,
+            plugin_files=self.plugin_files,
+            metrics=self.plan.metrics,
+            timeout_seconds=self.timeout_seconds,
+            teacher_top1_floor=self.teacher_top1_floor,
+            keep_weights=frozenset(required | teachers),
+        )
+
+
+def run_plan(request: RunRequest) -> int:
+    """Runs what is not done yet, writes the tables, prints the report. Returns the exit code."""
+    make = request.registry.get("executor", request.executor, "--executor").spec.factory
+    for warning in request.plan.warnings:
+        warn(warning)
+    folder = ResultsFolder(request.folder)
+    with folder.lock(lambda message: print(message, file=sys.stderr)):
+        folder.write_plan(request.plan)
+        settings = request.settings()
+        outcome = execute(
+            request.plan, folder, settings, make(settings), request.registry, make_progress(), request.rerun
+        )
+        write_tables(folder)
+        folder.progress_path.unlink(missing_ok=True)
+    _report(request)
+    return outcome.exit_code
+
+
+def _report(request: RunRequest) -> None:
+    from kdharness.report.terminal import print_report
+
+    print_report([ResultsFolder(request.folder)], Console())
+
+
+def dry(request: RunRequest) -> int:
+    """Prints what would run, what is done, and why the rest will not. Returns the exit code."""
+    folder = ResultsFolder(request.folder)
+    records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
+    known = {key: record for key, record in records.items() if record is not None}
+    rerun = Rerun(request.rerun) if request.rerun else None
+    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), rerun)
+    waiting = {cell.key for cell in resumption.to_run}
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for planned in request.plan.cells:
+        groups.setdefault(_row(planned, planned.cell.key in waiting), []).append(planned.cell.seed)
+    table = Table(title=f"plan of '{request.plan.benchmark}'", title_justify="left")
+    for column in ("role", "method", "pair", "data", "seeds", "will"):
+        table.add_column(column, overflow="fold")
+    for (role, method, pair, data, action), seeds in groups.items():
+        table.add_row(role, method, pair, data, _ranges(seeds), action)
+    console = Console()
+    console.print(table)
+    skipped = sum(bool(p.skip) for p in request.plan.cells)
+    kept = len(request.plan.cells) - skipped - len(waiting)
+    console.print(
+        f"{len(request.plan.cells)} cells: {len(waiting)} to run, {kept} done, {skipped} skipped", highlight=False
+    )
+    for warning in request.plan.warnings:
+        warn(warning)
+    return 0
+
+
+def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
+    cell = planned.cell
+    method = f"{cell.method}\\[{cell.variant}]" if cell.variant else cell.method
+    pair = f"{cell.teacher}:{cell.student}" if cell.teacher else cell.student
+    action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
+    return cell.role, method, pair, f"{cell.dataset} {cell.scenario}", action
+
+
+def _ranges(seeds: list[int]) -> str:
+    """[0, 1, 2, 5] as "0-2,5"."""
+    parts: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

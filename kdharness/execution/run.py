@@ -1,0 +1,235 @@
+"""From a plan to records: what is to be run is scheduled, watched and written down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from kdharness.errors import UserError
+from kdharness.execution.job import (
+    CellFinished,
+    CellStarted,
+    EpochFinished,
+    Event,
+    Executor,
+    JobFinished,
+    JobLost,
+    WorkerError,
+    WorkerSettings,
+)
+from kdharness.execution.progress import Progress
+from kdharness.execution.resume import Rerun, resume
+from kdharness.execution.schedule import MAX_GROUP, Scheduler, Verdict
+from kdharness.execution.tally import Tally
+from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.registry.manager import Registry
+from kdharness.results.record import Record, Status
+from kdharness.results.store import ResultsFolder
+
+# How long the run waits for events at a time; also how finely a hanging worker is noticed.
+POLL_SECONDS = 0.25
+PROGRESS_SECONDS = 1.0
+
+# An accelerator needs more cells at a time to be busy, and has the memory for them.
+MAX_GROUP_ACCELERATOR = 24
+
+INTERRUPTED_EXIT = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan. statuses: by key, every planned cell's; not_run: by key, why a cell was not run."""
+
+    statuses: Mapping[str, Status]
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def counts(self) -> Counter[Status]:
+        return Counter(self.statuses.values())
+
+    @property
+    def exit_code(self) -> int:
+        """0: every planned cell is ok or skipped; 1: some cell is not; 130: interrupted."""
+        if self.interrupted:
+            return INTERRUPTED_EXIT
+        return 0 if set(self.statuses.values()) <= {Status.OK, Status.SKIPPED} else 1
+
+
+def execute(
+    plan: Plan,
+    folder: ResultsFolder,
+    settings: WorkerSettings,
+    executor: Executor,
+    registry: Registry,
+    progress: Progress,
+    rerun: Rerun | str | None = None,
+) -> Outcome:
+    """Runs what is missing of the plan; the caller holds the folder's lock.
+
+    Ctrl-C ends it early, with the finished cells kept; a second one while it stops kills the workers at once.
+    UserError when nothing more can be written.
+    """
+    run = _Run(plan, folder, settings, executor, registry, progress, Rerun(rerun) if rerun else None)
+    interrupted = False
+    try:
+        run.loop()
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        run.stop()
+    return run.outcome(interrupted)
+
+
+class _Run:
+    """One run's state."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: ResultsFolder,
+        settings: WorkerSettings,
+        executor: Executor,
+        registry: Registry,
+        progress: Progress,
+        rerun: Rerun | None,
+    ) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.executor = executor
+        self.registry = registry
+        self.progress = progress
+        records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
+        self.before = {key: record for key, record in records.items() if record is not None}
+        resumption = resume(plan, self.before, lambda key: folder.model_path(key).exists(), rerun)
+        self.statuses = dict(resumption.kept)
+        self.cells = {cell.key: cell for cell in resumption.to_run}
+        self.not_run: dict[str, str] = {}
+        done = [key for key, status in self.statuses.items() if status is Status.OK]
+        on_cpu = all(device.startswith("cpu") for device in settings.devices)
+        max_group = MAX_GROUP if on_cpu else MAX_GROUP_ACCELERATOR
+        self.scheduler = Scheduler(resumption.to_run, done, executor.slots, max_group, resumption.unavailable)
+        self.tally = Tally(len(plan.cells), Counter(self.statuses.values()))
+        self._written_at = float("-inf")
+
+    def loop(self) -> None:
+        """Until nothing runs and nothing can start."""
+        self.progress.start(self.tally)
+        self._give_up_blocked()
+        while True:
+            self._fill_slots()
+            self._show()
+            if not self.scheduler.running:
+                return
+            for event in self.executor.events(POLL_SECONDS):
+                self._handle(event)
+
+    def _fill_slots(self) -> None:
+        while self.scheduler.running < self.executor.slots:
+            job = self.scheduler.next_job()
+            if job is None:
+                return
+            self.tally.submitted(job)
+            self.executor.submit(job)
+
+    def _show(self) -> None:
+        self.progress.refresh()
+        if time.monotonic() - self._written_at >= PROGRESS_SECONDS:
+            self.folder.write_progress(self.tally.to_json())
+            self._written_at = time.monotonic()
+
+    def _handle(self, event: Event) -> None:
+        self.tally.saw(event)
+        match event:
+            case CellStarted(key=key):
+                self._fire("cell_started", cell=self.cells[key].info)
+            case EpochFinished(key=key):
+                info = self.cells[key].info
+                self._fire("epoch_finished", cell=info, epoch=event.epoch, values=event.values)
+            case WorkerError(fatal=True):
+                raise UserError(event.message)
+            case JobLost():
+                self.progress.note(_lost_line(event, self.cells[event.suspect].label if event.suspect else ""))
+        verdicts = self.scheduler.handle(event)
+        if isinstance(event, CellFinished):
+            self._ended(event.record)
+        if isinstance(event, JobFinished | JobLost | WorkerError):
+            self.tally.gone(event.job)
+        for verdict in verdicts:
+            self._write(verdict)
+        self._give_up_blocked()
+
+    def _write(self, verdict: Verdict) -> None:
+        """The record of a cell whose worker cannot write it."""
+        unfinished = self.folder.read_record(verdict.cell.key)
+        begun = unfinished is not None and unfinished.status is Status.INTERRUPTED
+        record = Record(
+            cell=verdict.cell,
+            status=verdict.status,
+            error_type=verdict.error_type,
+            error_message=verdict.message,
+            traceback=verdict.traceback,
+            started_at=unfinished.started_at if unfinished is not None and begun else "",
+            finished_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            attempts=verdict.attempts,
+        )
+        self.folder.write_record(record)
+        self._ended(record)
+
+    def _ended(self, record: Record) -> None:
+        self.statuses[record.cell.key] = record.status
+        self.tally.ended(record.status)
+        self.progress.ended(record.cell, record.status, record)
+        self._fire("cell_finished", record=self._row(record))
+
+    def _fire(self, event: str, **values: object) -> None:
+        """Tells the plugins, and the user of those that did not bear it."""
+        for line in self.registry.fire(event, **values):
+            self.progress.note(line)
+
+    def _row(self, record: Record) -> Mapping[str, object]:
+        """The record as its row of results.csv."""
+        from kdharness.results.table import rows_of  # loads pandas
+
+        key = record.cell.key
+        return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
+
+    def _give_up_blocked(self) -> None:
+        """Counts the cells that the scheduler has given up since it was last asked."""
+        for key, reason in self.scheduler.not_run.items():
+            if key not in self.not_run:
+                self.not_run[key] = reason
+                self.statuses[key] = Status.NOT_RUN
+                self.tally.ended(Status.NOT_RUN)
+                self.progress.ended(self.cells[key], Status.NOT_RUN, reason=reason)
+
+    def stop(self) -> None:
+        """Ends the workers and leaves nothing that looks as if it ran."""
+        with suppress(KeyboardInterrupt):  # the executor has killed its workers by then
+            self.executor.stop()
+        self.tally.groups.clear()
+        with suppress(UserError):
+            self.folder.write_progress(self.tally.to_json())
+        self.progress.stop()
+
+    def outcome(self, interrupted: bool) -> Outcome:
+        """Looks on disk for what was not heard of: a worker may have finished a cell while the run was stopping."""
+        for key in [key for key in self.cells if key not in self.statuses]:
+            record = self.folder.read_record(key)
+            if record is None or record == self.before.get(key):
+                unheard = Status.INTERRUPTED if record and record.status is Status.INTERRUPTED else Status.NOT_RUN
+                self.statuses[key] = unheard
+            elif record.status is Status.INTERRUPTED:
+                self.statuses[key] = Status.INTERRUPTED
+            else:
+                self._ended(record)
+        return Outcome({p.cell.key: self.statuses[p.cell.key] for p in self.plan.cells}, self.not_run, interrupted)
+
+
+def _lost_line(event: JobLost, label: str) -> str:
+    where = f"at {label}" if label else "at no cell"
+    return f"worker lost {where}: {event.cause}"

@@ -1,0 +1,218 @@
+"""Which cells train together and when, and what becomes of those whose worker died.
+
+Pure: it is asked for jobs and told events; it touches no process, no disk and no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kdharness.execution.job import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
+from kdharness.matrix.cell import TEACHER, Cell, canonical
+from kdharness.results.record import Status
+
+MAX_GROUP = 12
+
+# With several slots the ready cells are cut into this many groups per slot, so that none idles beside a long one.
+GROUPS_PER_SLOT = 3
+
+# What cells of one group have in common: they then draw the same batches and are evaluated on the same samples.
+SHARED = ("dataset", "scenario", "recipe", "subset", "evaluation")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a cell that could not write its record itself."""
+
+    cell: Cell
+    status: Status
+    error_type: str
+    message: str
+    traceback: str = ""
+    attempts: int = 1
+
+
+@dataclass
+class _Running:
+    """A job, and its cells that were not reported yet."""
+
+    job: Job
+    left: dict[str, Cell] = field(default_factory=dict)
+
+
+def share_key(cell: Cell) -> str:
+    """Cells with one key can share a group. Teachers keep to themselves: what waits for them waits for their group."""
+    shared = {name: cell.document.get(name) for name in SHARED}
+    return canonical({**shared, "seed": cell.seed, "role": cell.role, "dataset_parameters": cell.dataset_parameters})
+
+
+def group_size(cells: int, slots: int, max_group: int) -> int:
+    """How many cells a group gets when so many are ready or running."""
+    groups = slots * GROUPS_PER_SLOT if slots > 1 else 1
+    return max(1, min(max_group, math.ceil(cells / groups)))
+
+
+def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
+    """Up to `size` of these cells, which share their data: those of one teacher, then others that fit in whole.
+
+    A teacher with more cells than `size` has them cut into equal parts.
+    """
+    by_teacher: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        by_teacher.setdefault(tuple((t.model, t.cell, t.sha256) for t in cell.teachers), []).append(cell)
+    first, *others = by_teacher.values()
+    if len(first) > size:
+        return first[: math.ceil(len(first) / math.ceil(len(first) / size))]
+    picked = list(first)
+    for cluster in others:
+        if len(picked) + len(cluster) <= size:
+            picked += cluster
+    return picked
+
+
+class Scheduler:
+    """Hands out groups of cells whose required cells are done, and takes back those of a lost worker.
+
+    cells: to be run, what is required first. done: keys of cells that are done already.
+    unavailable: required cells that will not be done, with the reason.
+    A cell that brought its worker down is tried once more, alone; so is one that memory ran out for beside others.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        done: Iterable[str],
+        slots: int,
+        max_group: int = MAX_GROUP,
+        unavailable: Mapping[str, str] | None = None,
+    ) -> None:
+        self.slots = slots
+        self.max_group = max_group
+        self.not_run: dict[str, str] = {}
+        self._cells = {cell.key: cell for cell in cells}
+        self._share = {cell.key: share_key(cell) for cell in cells}
+        self._waiting = dict(self._cells)
+        self._done = set(done) - set(self._cells)
+        self._gone = {k: reason for k, reason in (unavailable or {}).items() if k not in self._cells}
+        self._alone: deque[Cell] = deque()
+        self._together: deque[list[Cell]] = deque()
+        self._running: dict[int, _Running] = {}
+        self._attempts: dict[str, int] = {}
+        self._jobs = 0
+        for key in dict.fromkeys(k for cell in cells for k in cell.requires):
+            if key not in self._cells and key not in self._done:
+                self._gone.setdefault(key, f"it needs cell {key}, which is not planned")
+        self._block()
+
+    @property
+    def running(self) -> int:
+        """The number of jobs that were handed out and did not end."""
+        return len(self._running)
+
+    def next_job(self) -> Job | None:
+        """The next group for a free slot; None when nothing can start now."""
+        if self._alone:
+            return self._hand_out([self._alone.popleft()], alone=True)
+        if self._together:
+            return self._hand_out(self._together.popleft())
+        ready = [cell for cell in self._waiting.values() if self._done.issuperset(cell.requires)]
+        if not ready:
+            return None
+        # Running cells count, lest groups shrink to single cells as the queue empties.
+        size = group_size(len(ready) + sum(len(r.left) for r in self._running.values()), self.slots, self.max_group)
+        first = next((cell for cell in ready if cell.role == TEACHER), ready[0])
+        group = pick_group([cell for cell in ready if self._share[cell.key] == self._share[first.key]], size)
+        for cell in group:
+            del self._waiting[cell.key]
+        return self._hand_out(group)
+
+    def handle(self, event: Event) -> list[Verdict]:
+        """Takes note of an event; says which cells it ends without a record of their own."""
+        running = self._running.get(event.job)
+        if running is None:
+            return []
+        match event:
+            case CellFinished(record=record):
+                if running.left.pop(record.cell.key, None):
+                    self._end(record.cell, record.status, record.error_message)
+            case CellAborted(key=key, reason=reason):
+                return self._aborted(running, key, reason)
+            case JobFinished():
+                return self._ended(running, "WorkerError", "its group ended without a word on it", "")
+            case WorkerError(fatal=False):
+                return self._ended(running, event.error_type, event.message, event.traceback)
+            case JobLost():
+                return self._lost(running, event)
+        return []
+
+    def _hand_out(self, cells: Sequence[Cell], alone: bool = False) -> Job:
+        for cell in cells:
+            self._attempts[cell.key] = self._attempts.get(cell.key, 0) + 1
+        self._jobs += 1
+        job = Job(self._jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
+        self._running[job.number] = _Running(job, {cell.key: cell for cell in cells})
+        return job
+
+    def _aborted(self, running: _Running, key: str, reason: str) -> list[Verdict]:
+        cell = running.left.pop(key, None)
+        if cell is None:
+            return []
+        if running.job.alone:
+            return [self._verdict(cell, Status.OOM, "OutOfMemoryError", reason)]
+        self._alone.append(cell)
+        return []
+
+    def _ended(self, running: _Running, error_type: str, message: str, traceback: str) -> list[Verdict]:
+        del self._running[running.job.number]
+        return [self._verdict(cell, Status.FAILED, error_type, message, traceback) for cell in running.left.values()]
+
+    def _lost(self, running: _Running, event: JobLost) -> list[Verdict]:
+        del self._running[running.job.number]
+        suspect = running.left.pop(event.suspect, None)
+        # A death at no cell makes suspects of all.
+        suspects = [suspect] if suspect else list(running.left.values())
+        if running.job.alone:
+            status, error_type, message = _cause(event)
+            return [self._verdict(cell, status, error_type, message) for cell in suspects]
+        self._alone.extend(suspects)
+        if suspect and running.left:
+            self._together.append(list(running.left.values()))
+        return []
+
+    def _verdict(self, cell: Cell, status: Status, error_type: str, message: str, traceback: str = "") -> Verdict:
+        self._end(cell, status, message)
+        return Verdict(cell, status, error_type, message, traceback, self._attempts[cell.key])
+
+    def _end(self, cell: Cell, status: Status, message: str) -> None:
+        if status is Status.OK:
+            self._done.add(cell.key)
+        else:
+            self._gone[cell.key] = unavailable_reason(cell, status, message)
+            self._block()
+
+    def _block(self) -> None:
+        """Gives up what requires a cell that will not be done. One pass is enough: what is required comes first."""
+        for cell in list(self._waiting.values()):
+            reason = next((self._gone[key] for key in cell.requires if key in self._gone), None)
+            if reason is not None:
+                del self._waiting[cell.key]
+                self.not_run[cell.key] = reason
+                self._gone[cell.key] = unavailable_reason(cell, Status.NOT_RUN, reason)
+
+
+def unavailable_reason(cell: Cell, status: Status, message: str) -> str:
+    """Why what requires this cell is not run: 'teacher resnet56 seed 0 failed: ...'."""
+    what = {Status.OOM: "ran out of memory", Status.TIMEOUT: "took too long", Status.NOT_RUN: "was not run"}
+    first_line = message.strip().partition("\n")[0]
+    text = f"{cell.role} {cell.student} seed {cell.seed} {what.get(status, status.value)}"
+    return f"{text}: {first_line}" if first_line else text
+
+
+def _cause(event: JobLost) -> tuple[Status, str, str]:
+    if event.timed_out:
+        return Status.TIMEOUT, "Timeout", event.cause
+    status = Status.OOM if event.out_of_memory else Status.FAILED
+    return status, "WorkerDied", f"the worker process died twice, the second time with this cell alone: {event.cause}"

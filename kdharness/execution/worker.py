@@ -1,0 +1,134 @@
+"""The process side of the local executor: takes jobs, trains them, sends events."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+from kdharness.execution.job import Beat, Emit, Event, Job, JobFinished, TrainGroup, WorkerError, WorkerSettings
+
+TRAIN_GROUP = "kdharness.training.group:train_group"
+
+# What a worker shares with its parent: the index of the cell it steps (NO_CELL for none) and when it said so.
+HEARTBEAT = "dd"
+NO_CELL = -1
+
+PR_SET_PDEATHSIG = 1
+
+CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def main(
+    pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, target: str, log: Path, restarted: bool
+) -> None:
+    """Trains what comes through the pipe until it closes.
+
+    heartbeat: two shared doubles (cell index, monotonic time). target: 'module:function' of a TrainGroup.
+    log: where the process' own output goes, for a terminal shows the run's.
+    """
+    ignore_interrupts()
+    end_with_parent()
+    redirect_output(log, append=restarted)
+
+    def beat(cell: int | None) -> None:
+        heartbeat[0] = NO_CELL if cell is None else cell
+        heartbeat[1] = time.monotonic()
+
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(run_job(job, settings, device, target, pipe.send, beat))
+
+
+def run_job(job: Job, settings: WorkerSettings, device: str, target: str, emit: Emit, beat: Beat) -> Event:
+    """Trains the job and returns the event that ends it. Whatever goes wrong ends the job, not the worker."""
+    try:
+        train_group = load(target)
+        one_thread(device)
+        train_group(job, settings, device, emit, beat)
+    except Exception as error:  # noqa: BLE001 - code of any plugin runs here; the traceback goes into the records
+        text = "".join(traceback.format_exception(error))
+        return WorkerError(job.number, type(error).__name__, str(error) or repr(error), text, fatal=cannot_write(error))
+    finally:
+        beat(None)
+    return JobFinished(job.number)
+
+
+def load(target: str) -> TrainGroup:
+    """The function that 'module:function' names."""
+    module, _, name = target.partition(":")
+    function: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def cannot_write(error: BaseException | None) -> bool:
+    """Whether the error came from a disk that takes no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            return True
+        error = error.__cause__
+    return False
+
+
+def one_thread(device: str) -> None:
+    """One thread on a CPU: sums are then added in one order on every machine, and workers do not fight for cores."""
+    torch = sys.modules.get("torch")
+    if torch is not None and device.partition(":")[0] == "cpu":
+        torch.set_num_threads(1)
+
+
+def ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of the terminal's group; the parent decides what it means.
+
+    The parent starts this process with the signal blocked, so that none comes before this call.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def end_with_parent() -> None:
+    """Ends this process when its parent does, however that ended.
+
+    The kernel's signal works even while a C call holds the interpreter; the thread works everywhere, and where the
+    parent was gone before the signal was asked for.
+    """
+    parent = parent_process()
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True, name="parent watch").start()
+
+
+def redirect_output(log: Path, append: bool) -> None:
+    """Sends what plugins print, warnings and the dump of a crash to the log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
+    descriptor = os.open(log, flags, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)  # a killed process writes no buffers
+    os.close(descriptor)
+    faulthandler.enable()

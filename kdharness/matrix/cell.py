@@ -1,0 +1,157 @@
+"""A cell and its identity.
+
+A cell's key is a hash of one canonical JSON document in which everything that can change its numbers is resolved.
+What cannot
+(device, workers, group, order of arguments, metrics, the release of kdharness) stays out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kdharness.api.events import CellInfo
+
+# Raised by hand. SCHEMA: when the document's form changes. NUMERICS: when a change of the core changes a cell's
+# numbers.
+SCHEMA = 1
+NUMERICS = 1
+
+STUDENT = "student"
+TEACHER = "teacher"
+
+
+def canonical(document: Mapping[str, Any]) -> str:
+    """The one text of a document: keys sorted, no spaces, whole floats as integers (4.0 is 4), no NaN."""
+    return json.dumps(_plain(document), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def digest(document: Mapping[str, Any], length: int = 20) -> str:
+    """The first `length` hexadecimal digits of the document's SHA-256."""
+    return hashlib.sha256(canonical(document).encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """One teacher of a cell: a model by name, and the cell that trains it or the file that holds it.
+
+    sha256: of the external file; path: where it lies (not part of identity).
+    """
+
+    model: str
+    cell: str = ""
+    sha256: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run, fully resolved.
+
+    document: the canonical identity; key: its digest; protocol: the digest of what makes cells comparable.
+    parameters: the method's, all of them, JSON-valued; variant: those that are not the defaults ("" for none), as text.
+    deviations: how the run departs from its benchmark ("" for not at all). regime: what the method uses beside labels
+    and one teacher.
+    start: the cell whose trained weights the student begins with, if any.
+    address: what the cell is called, whatever its contents: a newer plan's cell at the same address replaces this one.
+    """
+
+    key: str
+    benchmark: str
+    protocol: str
+    deviations: str
+    dataset: str
+    dataset_parameters: Mapping[str, Any]
+    scenario: str
+    role: str
+    method: str
+    variant: str
+    parameters: Mapping[str, Any]
+    method_package: str
+    method_revision: str
+    student: str
+    teachers: tuple[TeacherSource, ...]
+    seed: int
+    regime: str
+    document: Mapping[str, Any] = field(repr=False)
+    start: TeacherSource | None = None
+
+    @property
+    def teacher(self) -> str:
+        """The teachers' names joined by '+', '' without one."""
+        return "+".join(t.model for t in self.teachers)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Keys of the cells that must be done before this one."""
+        return tuple(dict.fromkeys(source.cell for source in self.sources if source.cell))
+
+    @property
+    def sources(self) -> tuple[TeacherSource, ...]:
+        """The teachers, and what the student starts from."""
+        return (*self.teachers, *([self.start] if self.start else []))
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        recipe: Mapping[str, Any] = self.document["recipe"]
+        return recipe
+
+    @property
+    def address(self) -> str:
+        sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
+        names = (
+            self.deviations,
+            self.dataset,
+            self.scenario,
+            self.role,
+            self.document["subset"],
+            self.method,
+            self.variant,
+        )
+        return canonical({"a": [self.benchmark, *names, *sources, self.student, self.seed]})
+
+    @property
+    def label(self) -> str:
+        """For people: 'kd conv32:conv16 digits seed 0'."""
+        name = f"{self.method}[{self.variant}]" if self.variant else self.method
+        pair = f"{self.teacher}:{self.student}" if self.teacher else self.student
+        scenario = "" if self.scenario == "clean" else f" {self.scenario}"
+        kind = "" if self.role == STUDENT else f"{self.role} "
+        return f"{kind}{name} {pair} {self.dataset}{scenario} seed {self.seed}"
+
+    @property
+    def info(self) -> CellInfo:
+        return CellInfo(
+            key=self.key,
+            benchmark=self.benchmark,
+            dataset=self.dataset,
+            scenario=self.scenario,
+            role=self.role,
+            method=self.method,
+            variant=self.variant,
+            teacher=self.teacher,
+            student=self.student,
+            seed=self.seed,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        teachers = tuple(TeacherSource(**t) for t in data["teachers"])
+        start = TeacherSource(**data["start"]) if data.get("start") else None
+        return cls(**{**data, "teachers": teachers, "start": start})

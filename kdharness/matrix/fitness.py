@@ -1,0 +1,57 @@
+"""Whether a method can serve a pair on a dataset, found without data on the meta device."""
+
+from __future__ import annotations
+
+from kdharness.api.data import DatasetInfo
+from kdharness.api.method import Method
+from kdharness.api.staged import StagedModel
+from kdharness.matrix.blueprint import Blueprint, meta_model, reason_to_skip, shape_of
+from kdharness.matrix.cell import Cell, canonical
+from kdharness.registry.manager import Registry
+
+
+class Fitness:
+    """Answers are remembered: seeds and many methods share them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._reasons: dict[str, str | None] = {}
+        self._models: dict[str, StagedModel | str] = {}
+
+    def reason(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
+        """Why the cell cannot be trained, or None."""
+        models = [cell.student, *(t.model for t in cell.teachers)]
+        key = canonical(
+            {"method": cell.method, "parameters": dict(cell.parameters), "models": models, "data": info.identity}
+        )
+        if key not in self._reasons:
+            self._reasons[key] = self._find(cell, method, info)
+        return self._reasons[key]
+
+    def _find(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
+        recipe = cell.recipe
+        sizes = {"train": info.train_size, "teacher": info.train_size}
+        blueprint = Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
+        models: list[StagedModel] = []
+        for name in (cell.student, *(t.model for t in cell.teachers)):
+            model = self._model(name, blueprint)
+            if isinstance(model, str):
+                return model
+            models.append(model)
+        try:
+            return reason_to_skip(method, models[0], models[1:], blueprint)
+        except Exception:  # noqa: BLE001 - a plugin's skip() may raise anything; the cell is planned, and fails with its traceback
+            return None
+
+    def _model(self, name: str, blueprint: Blueprint) -> StagedModel | str:
+        """The network on the meta device, or why it cannot be made for this data."""
+        key = f"{name} {blueprint.num_classes} {blueprint.input_shape}"
+        if key not in self._models:
+            try:
+                model = meta_model(self.registry.get("model", name).spec, blueprint)
+                shape_of(model)
+                self._models[key] = model
+            except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
+                shape = "x".join(map(str, blueprint.input_shape))
+                self._models[key] = f"model '{name}' cannot take {shape} images: {' '.join(str(error).split())[:200]}"
+        return self._models[key]

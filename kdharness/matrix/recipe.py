@@ -1,0 +1,51 @@
+"""The recipe: how a network is trained, shared by all methods of a benchmark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """Optimiser, schedule, length, batches and precision.
+
+    lr is reached after `warmup_epochs` of linear rise; "multistep" multiplies it by `gamma` at each milestone, given
+    as a share of the
+    run, so that a shorter run keeps the schedule's shape; "cosine" brings it to 0. It changes between epochs only.
+    weight_decay holds for every trained parameter (norms and biases too), as in the standard CIFAR recipe.
+    augmentation "standard" is the dataset's own. precision "bf16" is autocast for the networks; losses stay float32.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=2)
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(0.05, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["constant", "cosine", "multistep"] = "multistep"
+    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)
+    gamma: float = Field(0.1, gt=0)
+    warmup_epochs: float = Field(0.0, ge=0)
+    augmentation: Literal["standard", "none"] = "standard"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+
+    def replaced(self, changes: Mapping[str, Any]) -> Recipe:
+        """This recipe with some fields replaced, validated again."""
+        return Recipe.model_validate({**self.model_dump(), **changes}) if changes else self
+
+    def lr_at(self, epoch: int, epochs: int) -> float:
+        """The learning rate of epoch number `epoch` (from 0) of a phase of `epochs` epochs."""
+        share = epoch / epochs
+        rise = min(1.0, (epoch + 1) / (self.warmup_epochs + 1)) if self.warmup_epochs else 1.0
+        if self.schedule == "cosine":
+            return self.lr * rise * 0.5 * (1 + math.cos(math.pi * share))
+        if self.schedule == "multistep":
+            return self.lr * rise * self.gamma ** sum(share >= m for m in self.milestones)
+        return self.lr * rise

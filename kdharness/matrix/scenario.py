@@ -1,0 +1,74 @@
+"""Scenarios: what is done to the data. A name stands for a definition; the definition enters a cell's key, the name
+does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from kdharness.errors import unknown
+
+
+class _Scenario(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clean(_Scenario):
+    """All labelled training data, for teachers and students."""
+
+    kind: Literal["clean"] = "clean"
+
+
+class Few(_Scenario):
+    """The student sees `images` labelled images, spread evenly over the classes; its teacher sees all."""
+
+    kind: Literal["few"]
+    images: int = Field(ge=1)
+    seed: int = 0
+
+
+class Noise(_Scenario):
+    """A share of the training labels is wrong: another class uniformly (symmetric), or the next one (asymmetric)."""
+
+    kind: Literal["noise"]
+    ratio: float = Field(ge=0, lt=1)
+    type: Literal["symmetric", "asymmetric"] = "symmetric"
+    seed: int = 0
+
+
+class Split(_Scenario):
+    """The student sees the public share of the training data; teachers see all of it, or its public part."""
+
+    kind: Literal["split"]
+    public: float = Field(0.8, gt=0, lt=1)
+    seed: int = 0
+
+
+Scenario = Clean | Few | Noise | Split
+adapter: TypeAdapter[Scenario] = TypeAdapter(Annotated[Scenario, Field(discriminator="kind")])
+
+_PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
+    (re.compile(r"clean\Z"), lambda: Clean()),
+    (re.compile(r"few(\d+)\Z"), lambda n: Few(kind="few", images=int(n))),
+    (re.compile(r"noise(\d\d?)\Z"), lambda n: Noise(kind="noise", ratio=int(n) / 100)),
+    (re.compile(r"asym(\d\d?)\Z"), lambda n: Noise(kind="noise", ratio=int(n) / 100, type="asymmetric")),
+    (re.compile(r"split(\d\d)\Z"), lambda n: Split(kind="split", public=int(n) / 100)),
+)
+
+
+def resolve(name: str, defined: Mapping[str, Scenario], where: str) -> Scenario:
+    """The scenario called `name`: one that the benchmark defines, or a general one (clean, few100, noise40, asym40,
+    split80).
+    """
+    if name in defined:
+        return defined[name]
+    for pattern, make in _PATTERNS:
+        match = pattern.match(name)
+        if match and all(int(group) > 0 for group in match.groups()):
+            scenario: Scenario = make(*match.groups())
+            return scenario
+    raise unknown("scenario", name, {*defined, "clean", "few100", "noise40", "asym40", "split80"}, where)

@@ -1,0 +1,1 @@
+"""What is installed: the plugins, their records by name, and where each came from."""

@@ -1,0 +1,56 @@
+"""The hooks that a plugin may implement: a contract with plugin authors, documented in plugins/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from kdharness.api.events import CellInfo
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, ModelSpec
+
+hookspec = pluggy.HookspecMarker("kdharness")
+
+
+@hookspec
+def kdharness_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]
+    """The distillation methods that this plugin adds."""
+
+
+@hookspec
+def kdharness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """The networks that this plugin adds."""
+
+
+@hookspec
+def kdharness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """The datasets that this plugin adds."""
+
+
+@hookspec
+def kdharness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """The metrics that this plugin adds."""
+
+
+@hookspec
+def kdharness_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
+    """The executors that this plugin adds: places where groups of cells run."""
+
+
+@hookspec
+def kdharness_cell_started(cell: CellInfo) -> None:
+    """A cell begins to train, or goes on from its checkpoint."""
+
+
+@hookspec
+def kdharness_epoch_finished(cell: CellInfo, epoch: int, values: Mapping[str, float]) -> None:
+    """A cell finished an epoch, counted from 1 over its whole training.
+
+    values: the mean of each loss term, and the method's curves.
+    """
+
+
+@hookspec
+def kdharness_cell_finished(record: Mapping[str, Any]) -> None:
+    """A cell ended, whatever became of it. record: its columns of results.csv, by name; `status` says how it ended."""

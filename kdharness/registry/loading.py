@@ -1,0 +1,163 @@
+"""Loading plugins, one by one: entry points of installed packages, and single files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from kdharness.errors import UserError
+from kdharness.registry.source import Broken, Failure, Source, attempt
+
+GROUP = "kdharness"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded plugin: a module, or an object whose methods are hooks."""
+
+    name: str
+    target: Any
+    source: Source
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """What plugins print goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def installed_plugins() -> Iterator[Plugin | Broken]:
+    """The plugins of installed packages, in order of distribution and name. None can keep the others from loading."""
+    for entry_point in sorted(entry_points(group=GROUP), key=lambda e: (_distribution_name(e), e.name, e.value)):
+        yield _load_entry_point(entry_point)
+
+
+def _distribution_name(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "unknown"
+
+
+def _load_entry_point(entry_point: EntryPoint) -> Plugin | Broken:
+    source = _entry_point_source(entry_point)
+    with quiet_stdout():
+        target = attempt(lambda: _instance(entry_point.load()))
+    if isinstance(target, Failure):
+        return Broken(entry_point.name, source, target.error, target.traceback)
+    return Plugin(entry_point.name, target, source)
+
+
+def _instance(target: Any) -> Any:
+    """Hooks that are methods of a class need an instance of it."""
+    return target() if inspect.isclass(target) else target
+
+
+def _entry_point_source(entry_point: EntryPoint) -> Source:
+    distribution = entry_point.dist
+    return Source(
+        distribution=_distribution_name(entry_point),
+        version=distribution.version if distribution is not None else "",
+        file=_module_file(entry_point.module),
+        module=entry_point.module,
+        entry_point=entry_point.name,
+        editable=distribution is not None and is_editable(distribution),
+    )
+
+
+def is_editable(distribution: Distribution) -> bool:
+    """Whether the package's files may change while its version stays.
+
+    Editable installs say so in direct_url.json (PEP 610). Metadata without RECORD lies in a source tree.
+    """
+    found = distribution.read_text("direct_url.json")
+    with contextlib.suppress(ValueError, AttributeError):
+        if found and json.loads(found).get("dir_info", {}).get("editable"):
+            return True
+    return distribution.read_text("RECORD") is None
+
+
+def _module_file(name: str) -> str:
+    """The file of a module, without importing it or its parents; the module's name when it is not found."""
+    top, *rest = name.split(".")
+    spec = attempt(lambda: importlib.util.find_spec(top))
+    if spec is None or isinstance(spec, Failure):
+        return name
+    if not rest:
+        return spec.origin or name
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder, *rest)
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return str(candidate)
+    return name
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles what was read, past the bytecode cache: the cache takes an edit within a second for the old file."""
+
+    def __init__(self, name: str, path: str, content: bytes) -> None:
+        super().__init__(name, path)
+        self.content = content
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.content, self.path)
+        return code
+
+
+def file_plugin(path: Path) -> Plugin:
+    """The plugin in a single file. UserError with one line when it is missing, no Python, or fails to load."""
+    place = f"--plugin {path}"
+    if path.suffix != ".py":
+        raise UserError(f"{place}: not a Python file (.py)")
+    try:
+        resolved = path.resolve()
+        content = resolved.read_bytes()
+    except OSError as error:
+        raise UserError(f"{place}: {(error.strerror or str(error)).lower()}") from None
+    # The same file is one module in every process, so that its objects can be pickled; an edited one is another.
+    unique = hashlib.sha256(bytes(resolved) + b"\0" + content).hexdigest()[:12]
+    name = f"kdharness_plugin_{path.stem}_{unique}"
+    with quiet_stdout():
+        module = attempt(lambda: _load_file(name, str(resolved), content))
+    if isinstance(module, Failure):
+        raise UserError(f"{place}:{_line(module.exception, str(resolved))} {module.error}") from module.exception
+    source = Source("", "", str(resolved), name, kind="file", digest=hashlib.sha256(content).hexdigest())
+    return Plugin(path.name, module, source)
+
+
+def _load_file(name: str, path: str, content: bytes) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, path, content))
+    assert spec is not None  # a loader was given
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and type hints look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _line(exception: BaseException, path: str) -> str:
+    """'12:', the deepest line of the file at `path` that the exception passed; '' when it passed none."""
+    if isinstance(exception, SyntaxError) and exception.filename == path:
+        return f"{exception.lineno}:"
+    line, trace = None, exception.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{line}:" if line else ""

@@ -1,0 +1,271 @@
+"""The registry: everything that plugins add, by name. The only user of pluggy beside the marker in kdharness.api."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, ModelSpec
+from kdharness.errors import UserError, nearest, unknown
+from kdharness.registry import hookspecs
+from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition, same_definition
+from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
+from kdharness.registry.source import Broken, Failure, Registered, Source, attempt
+from kdharness.registry.stamp import stamp
+
+PROJECT = "kdharness"
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kdharness_"))
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A plugin as `kdharness list plugins` shows it. hooks: those it implements; errors: one line each."""
+
+    name: str
+    source: Source
+    hooks: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Implementation:
+    """One plugin's function for one hook."""
+
+    plugin: Plugin
+    hook: str
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+
+
+class Registry:
+    """What is installed. A kind's records are collected when first asked for, so that most questions load no torch.
+
+    Nothing that an installed plugin does wrong is raised from here; only a name that it claims may become unusable.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin | Broken]) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._registered: dict[str, Plugin] = {}
+        self._infos: list[PluginInfo] = []
+        self._broken: list[Broken] = []
+        self._notes: list[str] = []
+        self._collected: dict[str, Mapping[str, Registered[Any]]] = {}
+        self._clashes: dict[tuple[str, str], list[Source]] = {}
+        self._stamps: dict[tuple[Source, int | None], dict[str, str | int]] = {}
+        self._switched_off: set[Source] = set()
+        for plugin in plugins:
+            self._add(plugin)
+
+    @classmethod
+    def load(cls, plugin_files: Sequence[Path] = ()) -> Registry:
+        """The installed plugins, and those in single files. UserError when a file that the user named does not load."""
+        files = {Path(path).resolve(): Path(path) for path in plugin_files}
+        return cls([*installed_plugins(), *(file_plugin(path) for path in files.values())])
+
+    # -- plugins ------------------------------------------------------------------------------------------------------
+
+    def _add(self, plugin: Plugin | Broken) -> None:
+        if isinstance(plugin, Plugin):
+            outcome = attempt(partial(self._register, plugin))
+            if not isinstance(outcome, Failure):
+                self._infos.append(PluginInfo(plugin.name, plugin.source, outcome))
+                return
+            plugin = Broken(plugin.name, plugin.source, outcome.error, outcome.traceback)
+        self._infos.append(PluginInfo(plugin.name, plugin.source))
+        self._broken.append(plugin)
+
+    def _register(self, plugin: Plugin) -> tuple[str, ...]:
+        """Gives the plugin to pluggy, once however many entry points name it, and returns the hooks it implements."""
+        hooks = tuple(hook for _, hook in self._marked(plugin.target) if hook in HOOKS)
+        if any(plugin.target is known.target for known in self._registered.values()):
+            return hooks
+        for attribute, hook in self._marked(plugin.target):
+            options = self._manager.parse_hookimpl_opts(plugin.target, attribute)
+            if options is not None and (options.get("wrapper") or options.get("hookwrapper")):
+                raise TypeError(f"{hook} is a hook wrapper; kdharness calls each plugin's hook by itself")
+        key = f"{plugin.source.distribution}:{plugin.source.entry_point or plugin.source.module}"
+        self._manager.register(plugin.target, key)
+        self._registered[key] = plugin
+        self._notes += self._oddities(plugin, hooks)
+        return hooks
+
+    def _marked(self, target: Any) -> list[tuple[str, str]]:
+        """(attribute, hook) of everything that is marked with @hookimpl."""
+        found = ((name, self._manager.parse_hookimpl_opts(target, name)) for name in dir(target))
+        return [(name, options.get("specname") or name) for name, options in found if options is not None]
+
+    def _oddities(self, plugin: Plugin, hooks: tuple[str, ...]) -> list[str]:
+        """Lines on what looks like a hook and is none."""
+        marked = dict(self._marked(plugin.target))
+        unmarked = (name for name in dir(plugin.target) if name.startswith("kdharness_") and name not in marked)
+        routines = [name for name in unmarked if inspect.isroutine(getattr(plugin.target, name, None))]
+        where = f"plugin '{plugin.name}' of {plugin.source}"
+        lines = [f"{where}: {name} is without @hookimpl, and is not called" for name in routines if name in HOOKS]
+        for name in [*routines, *marked.values()]:
+            if name not in HOOKS:
+                hint = " or ".join(f"'{hook}'" for hook in nearest(name, HOOKS, most=1)) or ", ".join(HOOKS)
+                lines.append(f"{where}: there is no hook '{name}'; did you mean {hint}?")
+        if not hooks and not lines:
+            lines.append(f"{where} implements no hook")
+        return lines
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """Every plugin, the broken ones too. Errors of hooks are known once they have been called."""
+        return tuple(
+            replace(info, errors=tuple(str(b) for b in self._broken if (b.name, b.source) == (info.name, info.source)))
+            for info in self._infos
+        )
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """What failed so far: plugins that did not load, hooks that raised or returned what they should not."""
+        return tuple(self._broken)
+
+    @property
+    def clashes(self) -> Mapping[tuple[str, str], list[Source]]:
+        """(kind, name) of names that several plugins claim, among the kinds that were asked for; nobody gets them."""
+        return dict(self._clashes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each thing that is wrong with the plugins, as far as it is known."""
+        clashes = (_clash_line(kind, name, sources) for (kind, name), sources in self._clashes.items())
+        return (*(str(b) for b in self._broken), *self._notes, *clashes)
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    @property
+    def methods(self) -> Mapping[str, Registered[MethodSpec]]:
+        return self.of("method")
+
+    @property
+    def models(self) -> Mapping[str, Registered[ModelSpec]]:
+        return self.of("model")
+
+    @property
+    def datasets(self) -> Mapping[str, Registered[DatasetSpec]]:
+        return self.of("dataset")
+
+    @property
+    def metrics(self) -> Mapping[str, Registered[MetricSpec]]:
+        return self.of("metric")
+
+    @property
+    def executors(self) -> Mapping[str, Registered[ExecutorSpec]]:
+        return self.of("executor")
+
+    def of(self, kind: str) -> Mapping[str, Registered[Any]]:
+        """Everything of a kind ("method", "model", "dataset", "metric", "executor") by name, in order of names."""
+        if kind not in self._collected:
+            self._collected[kind] = self._collect(KINDS[kind])
+        return self._collected[kind]
+
+    def get(self, kind: str, name: str, where: str = "") -> Registered[Any]:
+        """The record called `name`, which came from `where`. UserError when nobody provides it or several claim it."""
+        found = self.of(kind)
+        if (kind, name) in self._clashes:
+            raise UserError(_clash_line(kind, name, self._clashes[kind, name], where))
+        if name in found:
+            return found[name]
+        claimed = [other for of_kind, other in self._clashes if of_kind == kind]
+        error = unknown(kind, name, [*found, *claimed], where)
+        suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
+        raise UserError(f"{error}\n{'; '.join(suspects)}") if suspects else error
+
+    def stamp(self, registered: Registered[Any]) -> dict[str, str | int]:
+        """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""
+        revision: int | None = getattr(registered.spec, "revision", None)
+        # The digest covers a whole package, so the file of the one record does not matter to it.
+        key = (replace(registered.source, file=""), revision)
+        if key not in self._stamps:
+            self._stamps[key] = stamp(registered.source, revision)
+        return dict(self._stamps[key])
+
+    def _collect(self, kind: Kind) -> dict[str, Registered[Any]]:
+        claims: dict[str, list[Registered[Any]]] = {}
+        for implementation in self._implementations(kind.hook):
+            with quiet_stdout():
+                records = attempt(partial(_records, kind, implementation))
+            if isinstance(records, Failure):
+                self._fail(implementation, records)
+                continue
+            for record in records:
+                claimants = claims.setdefault(record.spec.name, [])
+                if not any(_same(kind, record, other) for other in claimants):
+                    claimants.append(record)
+        for name, claimants in sorted(claims.items()):
+            if len(claimants) > 1:
+                self._clashes[kind.name, name] = [c.source for c in claimants]
+        return {name: claimants[0] for name, claimants in sorted(claims.items()) if len(claimants) == 1}
+
+    def _implementations(self, hook: str) -> Iterator[_Implementation]:
+        """The hook's functions, in the order in which plugins were loaded."""
+        found = {h.plugin_name: h for h in getattr(self._manager.hook, hook).get_hookimpls()}
+        for key, plugin in self._registered.items():
+            if key in found:
+                yield _Implementation(plugin, hook, found[key].function, tuple(found[key].argnames))
+
+    def _fail(self, implementation: _Implementation, failure: Failure) -> Broken:
+        plugin = implementation.plugin
+        broken = Broken(plugin.name, plugin.source, failure.error, failure.traceback, implementation.hook)
+        self._broken.append(broken)
+        return broken
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def fire(self, event: str, **values: Any) -> list[str]:
+        """Tells every plugin of an event ("cell_started", "epoch_finished", "cell_finished").
+
+        A plugin that raises hears of no further event. Returns a line for each one that was switched off now.
+        """
+        lines = []
+        for implementation in self._implementations(f"kdharness_{event}"):
+            if implementation.plugin.source in self._switched_off:
+                continue
+            # Each gets dicts of its own, so that none can change what the next one sees.
+            given = [
+                dict(v) if isinstance(v, Mapping) else v for v in map(values.__getitem__, implementation.arguments)
+            ]
+            outcome = attempt(partial(implementation.function, *given))
+            if isinstance(outcome, Failure):
+                self._switched_off.add(implementation.plugin.source)
+                lines.append(f"{self._fail(implementation, outcome)}; it is switched off for the rest of the run")
+        return lines
+
+
+def _records(kind: Kind, implementation: _Implementation) -> list[Registered[Any]]:
+    specs = checked_specs(kind, implementation.function())
+    source = implementation.plugin.source
+    return [Registered(spec, replace(source, file=_defining_file(kind, spec, implementation))) for spec in specs]
+
+
+def _defining_file(kind: Kind, spec: Any, implementation: _Implementation) -> str:
+    """The file of the class or function behind the spec; where that is not the plugin's own, the file of the hook."""
+    package = implementation.plugin.source.module.partition(".")[0]
+    for candidate in (definition(kind, spec), implementation.function):
+        module = getattr(candidate, "__module__", None) or ""
+        if module.partition(".")[0] == package:
+            file = attempt(partial(inspect.getsourcefile, candidate))
+            if isinstance(file, str):
+                return file
+    return implementation.plugin.source.file
+
+
+def _same(kind: Kind, one: Registered[Any], other: Registered[Any]) -> bool:
+    """Whether a package registered one thing through two entry points."""
+    places = [(r.source.distribution, r.source.file) for r in (one, other)]
+    return places[0] == places[1] and same_definition(kind, one.spec, other.spec)
+
+
+def _clash_line(kind: str, name: str, sources: Sequence[Source], where: str = "") -> str:
+    place = f" ({where})" if where else ""
+    claimants = " and ".join(f"by {source}" for source in sources)
+    return f"{kind} '{name}'{place} is claimed twice, {claimants}; rename one, or leave out its plugin"

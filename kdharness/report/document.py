@@ -1,0 +1,58 @@
+"""The parts that every written format shares: titled tables with the lines around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kdharness.report.columns import Grid, overall_grid, setting_grid
+from kdharness.report.view import OVERALL_WORDS, Problem, Report, SettingView
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table. banner: to be shown before it, '' for none; below: lines on how to read it."""
+
+    title: str
+    grid: Grid
+    banner: str
+    below: tuple[str, ...]
+
+
+def sections(report: Report) -> Iterator[Section]:
+    """What follows the benchmark, then means over pairs, then what deviates."""
+    official = [view for view in report.settings if not view.deviations]
+    yield from map(_setting, official)
+    for overall in report.overalls:
+        yield Section(overall.title, overall_grid(overall), "", (OVERALL_WORDS,))
+    yield from map(_setting, report.settings[len(official) :])
+
+
+def _setting(view: SettingView) -> Section:
+    below = (*view.remarks, view.measured, view.compared)
+    return Section(heading(view), setting_grid(view), view.banner, tuple(line for line in below if line))
+
+
+def heading(view: SettingView) -> str:
+    return view.title if math.isnan(view.teacher_top1) else f"{view.title} · teacher {view.teacher_top1:.2f} %"
+
+
+def problem_line(problem: Problem) -> str:
+    what = f"{problem.status.replace('_', ' ')} {problem.count}: {', '.join(problem.what)}"
+    return f"{what} ({problem.reason})" if problem.reason else what
+
+
+def stale_line(count: int) -> str:
+    results = "1 stale result is" if count == 1 else f"{count} stale results are"
+    return f"{results} kept on disk and left out: no plan produces them any more"
+
+
+def endings(report: Report) -> list[str]:
+    """What did not go well, grouped by reason, and what was left out."""
+    lines = [problem_line(problem) for problem in report.problems]
+    return [*lines, stale_line(report.stale)] if report.stale else lines
+
+
+def nothing(report: Report) -> str:
+    return f"{report.name or 'results'}: nothing is measured yet"

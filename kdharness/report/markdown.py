@@ -1,0 +1,48 @@
+"""Reports as Markdown, for a README or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kdharness.report.columns import Grid
+from kdharness.report.document import endings, nothing, sections
+from kdharness.report.view import Report
+
+
+def as_markdown(reports: Iterable[Report]) -> str:
+    return "\n\n".join(block for report in reports for block in _blocks(report)) + "\n"
+
+
+def _blocks(report: Report) -> Iterator[str]:
+    if report.note:
+        yield f"*{_escape(report.note)}*"
+    if not report.settings:
+        yield _escape(nothing(report))
+    for section in sections(report):
+        yield f"### {_escape(section.title)}"
+        if section.banner:
+            yield f"**{_escape(section.banner)}**"
+        yield _grid(section.grid)
+        yield "  \n".join(_escape(line) for line in section.below)
+    lines = endings(report)
+    if lines:
+        yield "\n".join(f"- {_escape(line)}" for line in lines)
+
+
+def _grid(grid: Grid) -> str:
+    lines = [_line(column.header for column in grid.columns)]
+    lines.append(_line("---" if column.name or column.words else "---:" for column in grid.columns))
+    labels = dict(grid.groups)
+    for i, row in enumerate(grid.rows):
+        if i in labels:
+            lines.append(_line(f"*{_escape(labels[i])}*" if column.name else "" for column in grid.columns))
+        lines.append(_line(_escape(" ".join(cell.split())) for cell in row))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\|*_[]`<>#" else c for c in text)

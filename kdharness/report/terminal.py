@@ -1,0 +1,119 @@
+"""Reports for a terminal, a pipe or a text file: the result first, and how it was measured dimly below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from kdharness.report.columns import Grid, overall_grid, setting_grid
+from kdharness.report.document import heading, nothing, stale_line
+from kdharness.report.view import OVERALL_WORDS, OverallView, Problem, Report, SettingView, report_of
+from kdharness.results.store import ResultsFolder
+
+STYLES = {"better": "green", "worse": "red", "undecided": "dim", "equal": "cyan"}
+STATUS_STYLES = {"failed": "red", "oom": "red", "timeout": "red", "interrupted": "yellow", "not_run": "yellow"}
+GAP = 2
+
+
+def print_report(folders: Iterable[ResultsFolder], console: Console) -> None:
+    """Prints the report on each folder."""
+    for folder in folders:
+        show(report_of(folder), console)
+
+
+def show(report: Report, console: Console) -> None:
+    """Prints a report."""
+    for part in render(report, console.width):
+        console.print(part)
+
+
+def as_text(reports: Iterable[Report], width: int = 100) -> str:
+    """The same without colour, for a file."""
+    console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
+    for report in reports:
+        show(report, console)
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def render(report: Report, width: int) -> Iterator[RenderableType]:
+    """The report's parts in order, each followed by an empty line."""
+    if report.progress:
+        yield _below(Text(f"running: {report.progress}", style="cyan"))
+    if not report.settings:
+        yield _below(Text(nothing(report), style="bold"))
+    elif report.note:
+        yield Text(report.note, style="yellow")
+    official = [view for view in report.settings if not view.deviations]
+    for view in official:
+        yield _below(setting_part(view, width))
+    for overall in report.overalls:
+        yield _below(overall_part(overall, width))
+    for view in report.settings[len(official) :]:
+        yield _below(setting_part(view, width))
+    ending = [*_problem_lines(report.problems), *_closing_lines(report)]
+    if ending:
+        yield _below(Group(*ending))
+
+
+def setting_part(view: SettingView, width: int) -> RenderableType:
+    """Title, banner of a deviating run, table, remarks, how it was measured."""
+    parts: list[RenderableType] = [Text(heading(view), style="bold")]
+    if view.banner:
+        parts.append(Text(view.banner, style="bold yellow"))
+    parts.append(grid_table(setting_grid(view), width))
+    parts += [Text(line) for line in view.remarks]
+    parts += [Text(line, style="dim") for line in (view.measured, view.compared) if line]
+    return Group(*parts)
+
+
+def overall_part(view: OverallView, width: int) -> RenderableType:
+    how = Text(OVERALL_WORDS, style="dim")
+    return Group(Text(view.title, style="bold"), grid_table(overall_grid(view), width), how)
+
+
+def grid_table(grid: Grid, width: int) -> Table:
+    fitted = grid.fit(width, GAP)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in fitted.columns:
+        table.add_column(
+            column.header,
+            justify="left" if column.name or column.words else "right",
+            no_wrap=not column.name,
+            overflow="fold",
+        )
+    labels = dict(fitted.groups)
+    for i, row in enumerate(fitted.rows):
+        if i in labels:
+            empty = [""] * (len(row) - 1)
+            at = next(k for k, column in enumerate(fitted.columns) if column.name)
+            table.add_row(*empty[:at], Text(labels[i], style="italic"), *empty[at:])
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row), style="bold" if row[0] == "1" else "")
+    return table
+
+
+def _problem_lines(problems: Iterable[Problem]) -> Iterator[Text]:
+    for problem in problems:
+        line = Text()
+        line.append(problem.status.replace("_", " "), style=STATUS_STYLES.get(problem.status, "dim"))
+        line.append(f" {problem.count}: {', '.join(problem.what)}")
+        if problem.reason:
+            line.append(f"\n  {problem.reason}", style="dim")
+        yield line
+
+
+def _closing_lines(report: Report) -> Iterator[Text]:
+    if report.stale:
+        yield Text(stale_line(report.stale), style="dim")
+    if report.files:
+        names = ", ".join(path.name for path in report.files)
+        yield Text(f"tables in {report.files[0].parent}: {names}", style="dim")
+
+
+def _below(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 1, 0))

@@ -1,0 +1,1 @@
+"""Records on disk, and the tidy table made of them."""

@@ -1,0 +1,82 @@
+"""What a run says about itself while it works (progress.json), and whether it still does."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+# A run on another machine counts as alive while it reports at least this often.
+SILENCE_SECONDS = 120
+
+
+def stamped(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """With updated_at, pid and host where they are missing.
+
+    Further keys: done, total, images_per_second, seconds_left, and running, a list of
+    {"cells": [key], "stepping": key, "label": str, "epoch": int, "epochs": int}.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"updated_at": now, "pid": os.getpid(), "host": platform.node(), **progress}
+
+
+def running_elsewhere(progress: Mapping[str, Any]) -> bool:
+    """Whether the run that wrote this is still at work."""
+    if progress.get("host", platform.node()) != platform.node():
+        return silence_seconds(progress) < SILENCE_SECONDS
+    return _alive(progress.get("pid"))
+
+
+def silence_seconds(progress: Mapping[str, Any]) -> float:
+    """Since the run last said something; infinite when it never did."""
+    try:
+        updated = datetime.fromisoformat(str(progress.get("updated_at")))
+    except ValueError:
+        return float("inf")
+    return (datetime.now(UTC) - updated.replace(tzinfo=updated.tzinfo or UTC)).total_seconds()
+
+
+def describe(progress: Mapping[str, Any] | None) -> str:
+    """Names the run that holds the folder."""
+    if progress is None or "pid" not in progress:
+        return "another run"
+    host = progress.get("host", platform.node())
+    return f"another run (process {progress['pid']}{'' if host == platform.node() else f' on {host}'})"
+
+
+def _alive(pid: object) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # somebody else's process
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def summary_line(progress: Mapping[str, Any]) -> str:
+    """'12 of 40 cells done · 3100 images/s · about 5 min left'."""
+    parts = []
+    if "done" in progress and "total" in progress:
+        parts.append(f"{progress['done']} of {progress['total']} cells done")
+    if progress.get("images_per_second"):
+        parts.append(f"{progress['images_per_second']:.0f} images/s")
+    if progress.get("seconds_left") is not None:
+        parts.append(f"about {duration(progress['seconds_left'])} left")
+    return " · ".join(parts) or "running"
+
+
+def duration(seconds: float) -> str:
+    """In two units at most: '45 s', '12 min', '3 h 20 min', '2 d 4 h'."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    if hours < 36:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"

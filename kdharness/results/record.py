@@ -1,0 +1,89 @@
+"""What one cell left behind, whatever became of it, and the columns of results.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from kdharness.matrix.cell import Cell
+
+RECORD_SCHEMA = 1
+
+
+class Status(StrEnum):
+    """What became of a planned cell."""
+
+    OK = "ok"
+    FAILED = "failed"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+
+
+# The columns of results.csv, in order; then come the x_ columns in name order.
+COLUMNS = (
+    "benchmark", "protocol", "deviations", "dataset", "scenario", "role", "method", "variant", "method_package",
+    "method_revision", "parameters", "teacher", "student", "seed", "status", "error_type", "error_message", "selection",
+    "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
+    "epochs", "train_seconds", "shared_seconds", "group_size", "images_per_second", "peak_memory_bytes",
+    "student_parameters", "student_macs", "device", "precision", "fingerprint", "cell", "teacher_cell", "teacher_digest",
+    "kdharness_version", "torch_version", "started_at", "finished_at", "regime",
+)  # fmt: skip
+
+# Columns that a record's `values` may hold (all but those the cell and the status give).
+VALUE_COLUMNS = COLUMNS[COLUMNS.index("selection") : COLUMNS.index("precision") + 1] + (
+    "fingerprint", "teacher_digest", "kdharness_version", "torch_version",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One number of metrics.csv: cell, predictor, split, metric, value."""
+
+    predictor: str
+    split: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell's outcome. values: by column name of results.csv, x_ columns included; what was not measured is absent.
+
+    started_at, finished_at: ISO 8601 in UTC with seconds, '' when it never happened. traceback: '' unless it failed.
+    """
+
+    cell: Cell
+    status: Status
+    values: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[MetricRow] = ()
+    error_type: str = ""
+    error_message: str = ""
+    traceback: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    attempts: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["cell"] = self.cell.to_json()
+        data["schema"] = RECORD_SCHEMA
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """ValueError when the data is of another schema version or lacks something."""
+        if data.get("schema") != RECORD_SCHEMA:
+            raise ValueError(f"schema version {data.get('schema')!r}, this release reads {RECORD_SCHEMA}")
+        rest = {k: v for k, v in data.items() if k != "schema"}
+        try:
+            rest["cell"] = Cell.from_json(rest["cell"])
+            rest["status"] = Status(rest["status"])
+            rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
+            return cls(**rest)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a record: {error}") from None

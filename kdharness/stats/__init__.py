@@ -1,0 +1,1 @@
+"""Statistics of the comparison: pure functions on tidy tables, by column names."""

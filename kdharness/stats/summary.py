@@ -1,0 +1,93 @@
+"""Mean, spread and interval of each competitor in each setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from kdharness.stats.settings import COMPETITOR, SETTING
+
+CONFIDENCE = 0.95
+LEAST_FOR_INTERVAL = 3
+
+SUMMARY_COLUMNS = (
+    *SETTING, "regime", *COMPETITOR, "planned", "ok", "failed", "pending", "skipped", "complete", "seeds", "n", "mean",
+    "sd", "ci_low", "ci_high",
+)  # fmt: skip
+
+FAILED = ("failed", "oom", "timeout")
+PENDING = ("interrupted", "not_run")
+
+
+class Estimate(NamedTuple):
+    """sd: with n - 1 (NaN below two values). ci_low, ci_high: Student's t interval (NaN below three values)."""
+
+    n: int
+    mean: float
+    sd: float
+    ci_low: float
+    ci_high: float
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Of finite values; NaN throughout for none."""
+    n = len(values)
+    mean = float(np.mean(values)) if n else math.nan
+    sd = float(np.std(values, ddof=1)) if n > 1 else math.nan
+    half = half_width(sd, n) if n >= LEAST_FOR_INTERVAL else math.nan
+    return Estimate(n, mean, sd, mean - half, mean + half)
+
+
+def half_width(sd: float, n: int, confidence: float = CONFIDENCE) -> float:
+    """Of Student's t interval of a mean."""
+    return float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+
+
+def summarise(rows: pd.DataFrame, value: str = "top1") -> pd.DataFrame:
+    """One row per setting and competitor, over its cells that are ok and have a value; columns SUMMARY_COLUMNS.
+
+    rows: from `comparable`. complete: every planned seed has a value. seeds: those with a value, as text ('0-2,5').
+    """
+    found = []
+    for names, group in rows.groupby([*SETTING, "regime", *COMPETITOR]):
+        counts = group["status"].value_counts()
+        measured = measurements(group, value)
+        found.append(
+            (
+                *names,
+                len(group),
+                int(counts.get("ok", 0)),
+                int(sum(counts.get(s, 0) for s in FAILED)),
+                int(sum(counts.get(s, 0) for s in PENDING)),
+                int(counts.get("skipped", 0)),
+                len(measured) == len(group),
+                seeds_text(measured.index),
+                *estimate(measured.to_list()),
+            )
+        )
+    return pd.DataFrame(found, columns=list(SUMMARY_COLUMNS))
+
+
+def measurements(group: pd.DataFrame, value: str) -> pd.Series[float]:
+    """The values of one competitor's ok cells by seed. ValueError when a seed occurs twice."""
+    ok = group[(group["status"] == "ok") & group[value].notna()]
+    series = pd.Series(ok[value].astype(float).to_numpy(), index=ok["seed"].astype(int)).sort_index()
+    if series.index.has_duplicates:
+        raise ValueError(f"one competitor has two values for a seed: {seeds_text(series.index)}")
+    return series
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """'0-2,5' for 0, 1, 2, 5."""
+    runs: list[list[int]] = []
+    for seed in sorted(int(s) for s in seeds):
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -1,0 +1,44 @@
+"""What a method is told when it builds its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from kdharness.api.method import BuildContext
+from kdharness.api.staged import StagedModel
+from kdharness.matrix.blueprint import shape_of
+from kdharness.matrix.cell import Cell
+
+if TYPE_CHECKING:
+    from kdharness.training.teachers import Teacher
+    from kdharness.training.world import Data, World
+
+
+def build_context(
+    student: StagedModel,
+    teachers: Sequence[Teacher],
+    cell: Cell,
+    world: World,
+    data: Data,
+    make_generator: Callable[[str], torch.Generator],
+) -> BuildContext:
+    """The context of a cell that is about to train."""
+    subset = data.subsets[cell.document["subset"]]
+    return BuildContext(
+        num_classes=data.num_classes,
+        input_shape=data.input_shape,
+        student=shape_of(student),
+        teachers=tuple(shape_of(t.model) for t in teachers),
+        student_model=student,
+        teacher_models=tuple(t.model for t in teachers),
+        targets=data.targets[subset],
+        subset_sizes={name: len(rows) for name, rows in data.subsets.items() if name not in ("private", "validation")},
+        epochs=int(cell.recipe["epochs"]),
+        batch_size=int(cell.recipe["batch_size"]),
+        device=world.device,
+        make_generator=make_generator,
+        new_model=lambda name, role: world.new_model(name, data, role, cell.seed),
+    )

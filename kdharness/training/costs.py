@@ -1,0 +1,82 @@
+"""Costs of networks and of training steps: parameters, multiply-accumulates, memory."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def count_macs(module: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> int:
+    """Multiply-accumulates of convolutions and matrix products in one forward pass of one image, in eval mode."""
+    modes = {m: m.training for m in module.modules()}
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            module.eval()(torch.zeros((1, *input_shape), device=device))
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    return int(counter.get_total_flops()) // 2
+
+
+def latency_seconds(
+    module: nn.Module, input_shape: tuple[int, int, int], device: torch.device, repeats: int = 20
+) -> float:
+    """The median wall time of one forward pass of one image, in eval mode, after a few unmeasured passes."""
+    modes = {m: m.training for m in module.modules()}
+    image = torch.zeros((1, *input_shape), device=device)
+    times = []
+    with torch.no_grad():
+        module.eval()
+        for number in range(repeats + 3):
+            start = time.perf_counter()
+            module(image)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number >= 3:
+                times.append(time.perf_counter() - start)
+    for part, mode in modes.items():
+        part.training = mode
+    return float(np.median(times))
+
+
+def tensor_bytes(tensors: Any) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+class MemoryMeter(TorchDispatchMode):
+    """The most bytes that tensors made inside the block held at one time, whatever else the process holds."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held = 0
+        self.peak = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def _release(self, size: int) -> None:
+        self.held -= size
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        before = {t.untyped_storage().data_ptr() for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage not in self._known and storage.data_ptr() not in before:
+                    self._known.add(storage)
+                    self.held += storage.nbytes()
+                    weakref.finalize(storage, self._release, storage.nbytes())
+        self.peak = max(self.peak, self.held)
+        return result

@@ -1,0 +1,394 @@
+"""One cell's state: networks, optimisers, generators, where it stands in its phases."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kdharness.api.method import EpochContext, Method
+from kdharness.api.phases import Batch, Phase, Player, Step, StepInfo
+from kdharness.api.specs import Tap
+from kdharness.api.staged import Outputs
+from kdharness.matrix.cell import Cell
+from kdharness.matrix.recipe import Recipe
+from kdharness.matrix.seeds import stream
+from kdharness.training.batches import PassRequest, Samples
+from kdharness.training.context import build_context
+from kdharness.training.costs import MemoryMeter, tensor_bytes
+from kdharness.training.evaluate import predict
+from kdharness.training.guard import CellError
+from kdharness.training.random_state import RandomState
+from kdharness.training.teachers import Teacher, TeacherBatch, TeacherOutputs
+from kdharness.training.world import Data, World
+
+
+class Trainee:
+    """A cell in training. Its group calls `request`, `step` for each batch and `end_epoch`, until `finished`."""
+
+    def __init__(self, cell: Cell, number: int, world: World, data: Data, teachers: Sequence[Teacher]) -> None:
+        self.cell = cell
+        self.number = number
+        self.world = world
+        self.data = data
+        self.teachers = teachers
+        self.device = world.device
+        self.recipe = Recipe.model_validate(dict(cell.recipe))
+        self.without = frozenset(cell.document["method"]["without"])
+        self.random = RandomState(stream("method", cell.method, "default", cell.seed), self.device)
+        self.generators: list[torch.Generator] = []
+        self.student = world.new_model(cell.student, data, "student", cell.seed)
+        spec = world.registry.get("method", cell.method).spec
+        coerced = {p.name: p.coerce(cell.parameters[p.name]) for p in spec.parameters}
+        with self.random.active():
+            self.method: Method = spec.factory(**coerced)
+            self.reads = self.method.reads
+            if self.method.private_teacher:
+                self.teachers = teachers = copy.deepcopy(list(teachers))
+            context = build_context(self.student, teachers, cell, world, data, self._generator)
+            self.method.build(context)
+            self.method.to(self.device)
+            self.predictor = self.method.predictor(self.student, [t.model for t in teachers])
+        if self.recipe.channels_last:
+            self.student.to(memory_format=torch.channels_last)
+        self._trainable = {id(p) for p in self._parameters() if p.requires_grad}
+        self.phases: list[Phase] = list(self.method.phases())
+        self.lengths = [
+            p.epochs if p.epochs is not None else max(1, round(p.fraction * self.recipe.epochs)) for p in self.phases
+        ]
+        self.phase_number = 0
+        self.epoch_in_phase = 0
+        self.epoch = 0
+        self.images_seen = 0
+        self.own_seconds = 0.0
+        self.shared_seconds = 0.0
+        self.memory_bytes = 0
+        self.history: list[tuple[int, str, str, str, float]] = []
+        self.best: tuple[float, int, dict[str, Any]] | None = None
+        self.test_logits: dict[str, Tensor] = {}
+        self._log: dict[str, list[Tensor]] = {}
+        self._enter_phase()
+
+    def _generator(self, name: str) -> torch.Generator:
+        generator = torch.Generator().manual_seed(stream("method", self.cell.method, name, self.cell.seed))
+        self.generators.append(generator)
+        return generator
+
+    def _parameters(self) -> list[nn.Parameter]:
+        found = [*self.student.parameters(), *self.method.parameters()]
+        return list({id(p): p for p in found}.values())
+
+    # -- phases -------------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        phase: Phase = self.phases[self.phase_number]
+        return phase
+
+    @property
+    def phase_epochs(self) -> int:
+        return self.lengths[self.phase_number]
+
+    @property
+    def epochs(self) -> int:
+        """The length of the cell's whole training, in epochs."""
+        return sum(self.lengths)
+
+    @property
+    def finished(self) -> bool:
+        return self.phase_number == len(self.phases)
+
+    @property
+    def look_is_due(self) -> bool:
+        """Whether the cell is evaluated after the epoch that just ended: in its last ten, and every so many where the
+        benchmark says so.
+        """
+        every = self.cell.document["evaluation"]["every"]
+        return self.epoch > self.epochs - 10 or bool(every and self.epoch % every == 0)
+
+    @property
+    def batch_size(self) -> int:
+        return self.phase.batch_size or self.recipe.batch_size
+
+    def _enter_phase(self) -> None:
+        """Makes the phase's optimisers and freezes what it does not train."""
+        if self.finished:
+            return
+        base = self.recipe.replaced(self.phase.recipe)
+        self.player_recipes = {p.name: base.replaced(p.optimizer) for p in self.phase.players}
+        named = [path for player in self.phase.players for path in player.parts]
+        self.player_parameters = {p.name: self._resolve(p, named) for p in self.phase.players}
+        trained = {id(p) for parameters in self.player_parameters.values() for p in parameters}
+        for parameter in self._parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+        self.optimizers = {
+            name: make_optimizer(self.player_recipes[name], parameters)
+            for name, parameters in self.player_parameters.items()
+            if parameters
+        }
+
+    def _resolve(self, player: Player, named: Iterable[str]) -> list[nn.Parameter]:
+        others = [path for path in named if path not in player.parts and path.startswith("method.")]
+        taken = {id(p) for path in others for p in self._at(path)}
+        found = [p for path in player.parts for p in self._at(path) if path != "method" or id(p) not in taken]
+        return [p for p in {id(p): p for p in found}.values() if id(p) in self._trainable]
+
+    def _at(self, path: str) -> list[nn.Parameter]:
+        root, _, rest = path.partition(".")
+        owner: nn.Module | None = {"student": self.student.network, "method": self.method}.get(root)
+        try:
+            part = owner.get_submodule(rest) if owner is not None else None
+        except AttributeError:
+            value = getattr(owner, rest, None)
+            if isinstance(value, nn.Parameter):
+                return [value]
+            part = None
+        if part is None:
+            raise CellError("MethodError", f"phase '{self.phase.name}' names the part '{path}', which does not exist")
+        return list(part.parameters())
+
+    # -- one epoch ----------------------------------------------------------------------------------------------------
+
+    def request(self) -> PassRequest:
+        """Begins an epoch: learning rates, hooks, and what batches it wants."""
+        for name, optimizer in self.optimizers.items():
+            lr = self.player_recipes[name].lr_at(self.epoch_in_phase, self.phase_epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+        if self.subset not in self.data.subsets:
+            have = ", ".join(sorted(self.data.subsets))
+            raise CellError(
+                "MethodError", f"scenario '{self.cell.scenario}' has no subset '{self.subset}' (it has {have})"
+            )
+        context = self.epoch_context()
+        with self.random.active():
+            self.student.train()
+            self.method.train()
+            self.method.before_epoch(context)
+            chosen = self.method.select(context)
+        self._log = {}
+        views = tuple(self.world.augmentation(v, self.recipe.augmentation, self.data) for v in self.reads.views)
+        return PassRequest(
+            data=self.data.key,
+            seed=self.cell.seed,
+            channels_last=self.recipe.channels_last,
+            bf16=self.recipe.precision == "bf16",
+            subset=self.subset,
+            batch_size=self.batch_size,
+            views=views,
+            partners=self.reads.partners == "same_class",
+            epoch=self.epoch,
+            selection=() if chosen is None else tuple(int(i) for i in chosen),
+        )
+
+    @property
+    def subset(self) -> str:
+        """The name of the subset that this phase trains on; a teacher's "train" is what the scenario gives to
+        teachers.
+        """
+        own: str = self.cell.document["subset"]
+        return own if self.phase.subset == "train" else self.phase.subset
+
+    def epoch_context(self) -> EpochContext:
+        rows = self.data.subsets[self.subset]
+        models = [t.model for t in self.teachers]
+        return EpochContext(
+            phase=self.phase.name,
+            epoch=self.epoch_in_phase,
+            epochs=self.phase_epochs,
+            student=self.student,
+            targets=self.data.targets[rows],
+            predict=partial(self._predict, self.student, rows),
+            predict_teacher=lambda k=0, positions=None: self._predict(models[k], rows, positions),
+        )
+
+    def _predict(self, model: nn.Module, rows: Tensor, positions: Tensor | None = None) -> Tensor:
+        chosen = rows if positions is None else rows[positions.to(rows.device)]
+        return predict(model, self.data.train, chosen, self.recipe)["logits"]
+
+    def step(self, samples: Samples, teachers: TeacherBatch, progress: Tensor, measure: bool) -> None:
+        """One batch: forward, losses, update."""
+        info = StepInfo(self.phase.name, self.epoch_in_phase, self.phase_epochs, progress)
+        batch = Batch(
+            images=samples.views[0],
+            targets=samples.targets,
+            step=info,
+            views=samples.views,
+            indices=samples.indices if self.reads.indices else None,
+            partners=samples.partners if self.reads.partners == "same_class" else None,
+        )
+        outputs = TeacherOutputs(self.teachers, teachers)
+        teacher: Any = {"none": lambda: None, "one": lambda: outputs[0], "many": lambda: outputs}[self.reads.teachers]()
+        with self.random.active():
+            if measure:
+                with MemoryMeter() as meter:
+                    self._update(batch, teacher, info)
+                self.memory_bytes = meter.peak + self._standing_bytes()
+            else:
+                self._update(batch, teacher, info)
+        self.images_seen += len(samples.targets)
+
+    def _update(self, batch: Batch, teacher: Any, info: StepInfo) -> None:
+        student, losses = self._losses(batch, teacher)
+        tags = {name: self.method.terms.get(name, "task" if name == "ce" else "distill") for name in losses}
+        self.method.update(
+            Step(losses, tags, self.optimizers, self.player_parameters, lambda: self._losses(batch, teacher)[1], info)
+        )
+        with torch.no_grad():
+            self.method.after_step(batch, student, teacher)
+        for name, loss in losses.items():
+            self._log.setdefault(name, []).append(loss.detach().float())
+
+    def _losses(self, batch: Batch, teacher: Any) -> tuple[Outputs, dict[str, Tensor]]:
+        taps: Sequence[Tap] = self.reads.taps
+        bf16 = self.recipe.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            views = tuple(self.student.run(view, taps) for view in batch.views)
+        views[0].views = views
+        terms = self.method.losses(batch, views[0], teacher)
+        return views[0], self._checked(terms)
+
+    def _checked(self, terms: Any) -> dict[str, Tensor]:
+        if not isinstance(terms, Mapping):
+            raise CellError("MethodError", f"losses() must return a dict of named terms, got {type(terms).__name__}")
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.ndim != 0:
+                what = f"a tensor of shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+                raise CellError("MethodError", f"losses()['{name}'] must be a scalar tensor, got {what}")
+        missing = self.without - set(terms) - set(self.method.terms)
+        if missing:
+            have = ", ".join(sorted(terms))
+            raise CellError(
+                "MethodError",
+                f"without names the term '{min(missing)}', which '{self.cell.method}' lacks (it has {have})",
+            )
+        return {name: term for name, term in terms.items() if name not in self.without}
+
+    def _standing_bytes(self) -> int:
+        """Weights, buffers and optimiser state, which the cell holds between steps."""
+        states = [
+            v for o in self.optimizers.values() for s in o.state.values() for v in s.values() if isinstance(v, Tensor)
+        ]
+        tensors = [*self._parameters(), *self.student.buffers(), *self.method.buffers(), *states]
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        return tensor_bytes({id(t): t for t in tensors}.values()) + tensor_bytes(gradients)
+
+    def end_epoch(self) -> Mapping[str, float]:
+        """Hooks, curves, and the check that every loss was finite. Returns the epoch's mean of each term and the
+        method's curves.
+        """
+        context = self.epoch_context()
+        with self.random.active():
+            self.method.after_epoch(context)
+            curves = dict(self.method.curves())
+        values = {name: self._mean(name, torch.stack(log)) for name, log in self._log.items()}
+        self.epoch += 1
+        self.epoch_in_phase += 1
+        for name, value in {**values, **curves}.items():
+            self.history.append((self.epoch, "train", "", name, float(value)))
+        if self.epoch_in_phase == self.phase_epochs:
+            self.phase_number += 1
+            self.epoch_in_phase = 0
+            self._enter_phase()
+        return {**values, **curves}
+
+    def _mean(self, name: str, log: Tensor) -> float:
+        finite = torch.isfinite(log)
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0])
+            where = f"in epoch {self.epoch + 1}, step {first + 1}"
+            raise CellError("NonFiniteLoss", f"the loss term '{name}' became {float(log[first])} {where}")
+        return float(log.mean())
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def evaluated(self) -> Any:
+        """Everything of the cell in eval mode, under its own generators."""
+        with self.random.active():
+            self.student.eval()
+            self.method.eval()
+            self.predictor.eval()
+            yield self.predictor
+            self.student.train()
+            self.method.train()
+
+    def keep_best(self, accuracy: float) -> None:
+        """Remembers the present weights when their validation accuracy (percent) is the best so far."""
+        if self.best is None or accuracy > self.best[0]:
+            self.best = (
+                accuracy,
+                self.epoch,
+                _copy({"student": self.student.state_dict(), "method": self.method.state_dict()}),
+            )
+
+    def restore_best(self) -> None:
+        if self.best is not None:
+            self.student.load_state_dict(self.best[2]["student"])
+            self.method.load_state_dict(self.best[2]["method"])
+
+    _COUNTERS = (
+        "phase_number",
+        "epoch_in_phase",
+        "epoch",
+        "images_seen",
+        "own_seconds",
+        "shared_seconds",
+        "memory_bytes",
+        "history",
+        "best",
+    )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to give the same bits."""
+        return {
+            "student": self.student.state_dict(),
+            "method": self.method.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "random": self.random.state_dict(),
+            "generators": [g.get_state() for g in self.generators],
+            "counters": {name: getattr(self, name) for name in self._COUNTERS},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self._enter_phase()
+        self.student.load_state_dict(state["student"])
+        self.method.load_state_dict(state["method"])
+        if not self.finished:
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+        self.random.load_state_dict(state["random"])
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(saved)
+
+
+def _copy(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        k: v.detach().clone() if isinstance(v, Tensor) else _copy(v) if isinstance(v, Mapping) else v
+        for k, v in state.items()
+    }
+
+
+def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> Optimizer:
+    """The recipe's optimiser over `parameters`; fused where the device has it."""
+    fused = parameters[0].device.type == "cuda"
+    if recipe.optimizer == "sgd":
+        momentum, nesterov = recipe.momentum, recipe.nesterov
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=recipe.weight_decay,
+            fused=fused,
+        )
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)

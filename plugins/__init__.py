@@ -1,0 +1,1 @@
+"""The built-in plugins of kdharness: methods, models, datasets and metrics."""

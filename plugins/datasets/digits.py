@@ -1,0 +1,78 @@
+"""The 1797 handwritten digits of 8x8 pixels that come with scikit-learn: no download, and minutes for a whole matrix.
+
+Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998. The split is
+this project's own: 1000 training and 797 test images, each class in proportion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdharness.api import DataRequest, DatasetInfo, DatasetSpec, ImageDataset, Split, hookimpl
+
+TRAIN_SIZE = 1000
+CLASSES = tuple(str(digit) for digit in range(10))
+MEAN = (0.3052,)
+STD = (0.3759,)
+SHA256 = "adb9560269817c9e7504d04320049eb1517c6547454fb177237fdef7297c6e02"
+
+
+def training_mask(targets: NDArray[np.int64], train_size: int) -> NDArray[np.bool_]:
+    """Which samples train: a fixed, stratified choice of `train_size`, in integer arithmetic alone.
+
+    Each class gets its share, the largest remainders rounded up, and spreads it evenly over the order of the file,
+    which is by writer.
+    """
+    counts = np.bincount(targets)
+    quota, remainder = np.divmod(counts * train_size, len(targets))
+    quota[np.argsort(-remainder, kind="stable")[: train_size - quota.sum()]] += 1
+    mask = np.zeros(len(targets), dtype=np.bool_)
+    for label, (count, wanted) in enumerate(zip(counts, quota, strict=True)):
+        steps = np.arange(count + 1) * wanted // count
+        mask[targets == label] = np.diff(steps) == 1
+    return mask
+
+
+def digest(splits: Iterable[Split]) -> str:
+    """SHA-256 of the arrays, images before targets, in little-endian order."""
+    found = hashlib.sha256()
+    for split in splits:
+        found.update(np.ascontiguousarray(split.images).tobytes())
+        found.update(split.targets.astype("<i8").tobytes())
+    return found.hexdigest()
+
+
+def describe(request: DataRequest) -> DatasetInfo:
+    return DatasetInfo(f"sha256:{SHA256}", len(CLASSES), (1, 8, 8), TRAIN_SIZE)
+
+
+def load(request: DataRequest) -> ImageDataset:
+    """ValueError when the installed scikit-learn holds other images than those this benchmark was made with."""
+    from sklearn.datasets import load_digits  # a second to import
+
+    raw = load_digits()
+    # Grey levels 0..16 become 0..255.
+    images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[:, None]
+    targets = raw.target.astype(np.int64)
+    train = training_mask(targets, TRAIN_SIZE)
+    splits = {"train": Split(images[train], targets[train]), "test": Split(images[~train], targets[~train])}
+    found = digest(splits.values())
+    if found != SHA256:
+        raise ValueError(f"digits: scikit-learn's copy has SHA-256 {found[:12]}..., expected {SHA256[:12]}...")
+    return ImageDataset(splits, CLASSES, MEAN, STD)
+
+
+@hookimpl
+def kdharness_datasets() -> Iterable[DatasetSpec]:
+    yield DatasetSpec(
+        name="digits",
+        describe=describe,
+        load=load,
+        summary="scikit-learn's 8x8 digits, 1000 training and 797 test images",
+        paper="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998",
+        revision=1,
+    )

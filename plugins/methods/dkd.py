@@ -1,0 +1,78 @@
+"""Zhao, Cui, Song, Qiu, Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv 2203.08679.
+
+    L_DKD = alpha TCKD + beta NCKD
+    TCKD  = KL(b^T || b^S),            b = (p_t, 1 - p_t)
+    NCKD  = KL(p_hat^T || p_hat^S),    p_hat_i = p_i / (1 - p_t),  i != t
+
+p: softmax of the logits at temperature T; t: the sample's class. TCKD says how hard a sample is, NCKD ranks the wrong
+classes; plain KD is TCKD + (1 - p_t^T) NCKD and so silences NCKD where the teacher is sure. Both are multiplied by T^2,
+summed over classes, averaged over the batch.
+
+The authors' code (mdistiller) removes class t by subtracting 1000 from its logit; here it is left out of the sums, in
+log space, which gives the same numbers and no log(0) for a sure student. It lets the weight rise from 0 to 1 over the
+first 20 of 240 epochs in steps of one epoch, the first at 1/20; here the rise is continuous and starts at 0. It tunes
+beta per pair (2, 6 or 8); here 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdharness.api import Batch, Method, MethodSpec, Outputs, StepInfo, hookimpl
+
+
+def _decoupled(logits: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
+    """log b [N, 2], and log p_hat [N, classes] with 0 at the target. logits, is_target (bool): [N, classes]."""
+    log_p = F.log_softmax(logits, dim=1)
+    log_target = log_p.masked_fill(~is_target, 0).sum(dim=1, keepdim=True)
+    log_rest = log_p.masked_fill(is_target, float("-inf")).logsumexp(dim=1, keepdim=True)
+    return torch.cat([log_target, log_rest], dim=1), (log_p - log_rest).masked_fill(is_target, 0)
+
+
+def dkd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, alpha: float, beta: float, temperature: float
+) -> Tensor:
+    """T^2 (alpha TCKD + beta NCKD). Logits [N, classes], targets int64 [N]; a scalar, the mean over the batch."""
+    is_target = targets.unsqueeze(1) == torch.arange(student_logits.shape[1], device=targets.device)
+    student_binary, student_others = _decoupled(student_logits / temperature, is_target)
+    teacher_binary, teacher_others = _decoupled(teacher_logits.detach() / temperature, is_target)
+    tckd = F.kl_div(student_binary, teacher_binary, reduction="batchmean", log_target=True)
+    # The zeros at the target add exp(0) (0 - 0) = 0.
+    nckd = F.kl_div(student_others, teacher_others, reduction="batchmean", log_target=True)
+    return (alpha * tckd + beta * nckd) * temperature**2
+
+
+class DKD(Method):
+    """Match the target class and the ranking of the other classes by terms of their own."""
+
+    name = "dkd"
+    paper = "Zhao, Cui, Song, Qiu, Liang, Decoupled Knowledge Distillation, CVPR 2022"
+    terms = {"ce": "task", "dkd": "distill"}
+    ablations = {"target_only": {"beta": 0.0}, "others_only": {"alpha": 0.0}, "no_warmup": {"warmup_epochs": 0}}
+    ce_weight: float = 1.0
+    alpha: float = 1.0
+    beta: float = 8.0
+    temperature: float = 4.0
+    warmup_epochs: int = 20
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
+        dkd = dkd_loss(student.logits, teacher.logits, batch.targets, self.alpha, self.beta, self.temperature)
+        return {
+            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "dkd": self.warmup(batch.step) * dkd,
+        }
+
+    def warmup(self, step: StepInfo) -> Tensor | float:
+        """The share of its weight that DKD has at this step: a tensor, so that a captured step sees it change."""
+        if self.warmup_epochs == 0:
+            return 1.0
+        return (step.progress * (step.epochs / self.warmup_epochs)).clamp(max=1.0)
+
+
+@hookimpl
+def kdharness_methods() -> Iterable[MethodSpec]:
+    yield MethodSpec.of(DKD, revision=1)

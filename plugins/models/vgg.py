@@ -1,0 +1,90 @@
+"""VGG networks with batch normalisation, as distillation papers use them on CIFAR.
+
+Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1: five
+stages of 3x3 convolutions. The CIFAR form comes from RepDistiller (Tian, Krishnan, Isola, "Contrastive Representation
+Distillation", ICLR 2020): batch normalisation after each convolution, 2x2 max-pooling after the first three stages
+only (after the fourth too for images of 64x64 and more), global average pooling and one linear layer in place of the
+three large ones, and the eight-layer vgg8. Convolutions keep their biases, as there.
+
+A stage's feature is what its last ReLU returns, before pooling. Images must be at least 8x8.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
+
+from torch import Tensor, nn
+
+from kdharness.api import ModelSpec, hookimpl
+
+WIDTHS = (64, 128, 256, 512, 512)
+
+# Name: convolutions in each stage.
+MEMBERS: dict[str, tuple[int, ...]] = {
+    "vgg8": (1, 1, 1, 1, 1),
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+
+
+class VGG(nn.Module):
+    """convolutions: how many in each of the five stages."""
+
+    def __init__(self, num_classes: int, input_shape: tuple[int, int, int], convolutions: tuple[int, ...]) -> None:
+        super().__init__()
+        channels, height, width = input_shape
+        if min(height, width) < 8:
+            raise ValueError(f"VGG halves images three times and needs at least 8x8, not {height}x{width}")
+        inputs = (channels, *WIDTHS[:-1])
+        stages = [make_stage(*sizes) for sizes in zip(inputs, WIDTHS, convolutions, strict=True)]
+        self.stage1, self.stage2, self.stage3, self.stage4, self.stage5 = stages
+        self.pool = nn.MaxPool2d(2)
+        self.pool4 = nn.MaxPool2d(2) if min(height, width) >= 64 else nn.Identity()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(WIDTHS[-1], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """images [N, C, H, W] to logits [N, classes]."""
+        x = self.pool(self.stage1(x))
+        x = self.pool(self.stage2(x))
+        x = self.pool(self.stage3(x))
+        x = self.pool4(self.stage4(x))
+        logits: Tensor = self.fc(self.avgpool(self.stage5(x)).flatten(1))
+        return logits
+
+
+def make_stage(in_channels: int, channels: int, convolutions: int) -> nn.Sequential:
+    """3x3 convolutions, each with batch normalisation and ReLU, numbered from 1. Height and width stay."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number in range(1, convolutions + 1):
+        layers[f"conv{number}"] = nn.Conv2d(in_channels if number == 1 else channels, channels, 3, padding=1)
+        layers[f"norm{number}"] = nn.BatchNorm2d(channels)
+        layers[f"act{number}"] = nn.ReLU()
+    return nn.Sequential(layers)
+
+
+@hookimpl
+def kdharness_models() -> Iterable[ModelSpec]:
+    for name, convolutions in MEMBERS.items():
+        ends = tuple(enumerate(convolutions, start=1))
+        yield ModelSpec(
+            name=name,
+            factory=partial(VGG, convolutions=convolutions),
+            summary=f"VGG with batch normalisation, {sum(convolutions)} convolutions and one linear layer",
+            stages=tuple(f"stage{stage}" for stage, _ in ends),
+            pre_activations=tuple(f"stage{stage}.act{last}" for stage, last in ends),
+            norms=tuple(f"stage{stage}.norm{last}" for stage, last in ends),
+            classifier="fc",
+            paper="Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
+            revision=1,
+        )

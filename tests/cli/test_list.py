@@ -1,0 +1,139 @@
+"""`kdharness list` for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdharness import __version__
+from kdharness.cli.main import execute
+
+PLUGINS = Path(__file__).parents[1] / "plugins_for_tests"
+KINDS = ("benchmarks", "methods", "models", "datasets", "metrics", "executors", "plugins")
+
+
+def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
+    assert execute(["list", *arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_says_where_it_came_from(capsys, kind):
+    found = rows(capsys, kind)
+    assert found
+    for row in found:
+        assert row["name"]
+        assert row["package"] == "kdharness"
+        assert row["version"] == __version__
+        assert Path(row["file"]).is_file()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_listing_fits_80_columns_and_shows_each_name(capsys, monkeypatch, kind):
+    names = [row["name"] for row in rows(capsys, kind)]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert execute(["list", kind]) == 0
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "\x1b" not in out
+    first_words = [line.split()[0] for line in out.splitlines() if line[:1].strip()]
+    assert first_words == names
+
+
+def test_a_method_row_says_what_it_needs(capsys):
+    (row,) = [row for row in rows(capsys, "methods") if row["name"] == "kd"]
+    assert "Hinton" in row["paper"]
+    assert row["reads"] == {"teachers": "one", "taps": [], "indices": False, "views": ["recipe"], "partners": "none"}
+    assert {"name": "temperature", "type": "float", "default": 4.0} in row["parameters"]
+    assert set(row["terms"].values()) <= {"task", "distill", "player"}
+    assert row["regime"] == ""
+    assert row["revision"] == 1
+
+
+def test_a_model_row_names_its_stages(capsys):
+    (row,) = [row for row in rows(capsys, "models") if row["name"] == "resnet20"]
+    assert len(row["stages"]) == 3
+    assert row["classifier"]
+
+
+def test_without_a_kind_all_kinds_are_counted(capsys):
+    found = {row["kind"]: row for row in rows(capsys)}
+    assert tuple(found) == KINDS
+    assert "kd" in found["methods"]["names"]
+    assert found["methods"]["count"] == len(found["methods"]["names"])
+    assert execute(["list"]) == 0
+    assert "digits" in capsys.readouterr().out
+
+
+def test_a_method_whose_reads_depend_on_parameters(capsys, tmp_path):
+    path = tmp_path / "depends.py"
+    path.write_text(
+        "from kdharness.api import Method, MethodSpec, Reads, hookimpl\n"
+        "class Depends(Method):\n"
+        "    name = 'depends'\n"
+        "    count: int = 2\n"
+        "    @property\n"
+        "    def reads(self):\n"
+        "        return Reads(teachers='none', views=('recipe',) * self.count)\n"
+        "    @property\n"
+        "    def terms(self):\n"
+        "        raise RuntimeError('not yet')\n"
+        "@hookimpl\n"
+        "def kdharness_methods():\n"
+        "    return [MethodSpec.of(Depends)]\n"
+    )
+    (row,) = [row for row in rows(capsys, "methods", "--plugin", str(path)) if row["name"] == "depends"]
+    assert row["reads"]["views"] == ["recipe", "recipe"]
+    assert row["terms"] is None
+    assert (row["package"], row["file"]) == ("", str(path))
+    assert execute(["list", "methods", "--plugin", str(path)]) == 0
+    assert "reads 2 views" in capsys.readouterr().out
+
+
+def test_markup_in_a_plugin_s_text_is_text(capsys, tmp_path):
+    path = tmp_path / "markup.py"
+    path.write_text(
+        "from kdharness.api import MetricSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def kdharness_metrics():\n"
+        "    return [MetricSpec('odd', len, summary='[bold]x[/nothing]')]\n"
+    )
+    assert execute(["list", "metrics", "--plugin", str(path)]) == 0
+    assert "[bold]x[/nothing]" in capsys.readouterr().out
+
+
+def test_what_is_wrong_stands_under_the_listing(capsys):
+    broken, clash = PLUGINS / "hook_raises.py", PLUGINS / "claims_taken_name.py"
+    arguments = ["list", "methods", "--plugin", str(broken), "--plugin", str(clash)]
+    assert execute(arguments) == 0
+    out = capsys.readouterr().out
+    assert "the hook's own fault" in out
+    assert "method 'kd' is claimed twice" in out
+    assert execute([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    json.loads(captured.out)
+    assert "the hook's own fault" in captured.err
+    assert "claimed twice" in captured.err
+
+
+def test_an_unknown_kind(capsys):
+    assert execute(["list", "metods"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: unknown kind 'metods' (kdharness list); did you mean 'methods'")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["plugins", "benchmarks"])
+def test_these_listings_load_no_torch(kind):
+    code = (
+        "import sys; from kdharness.cli.main import execute;"
+        f"assert execute(['list', {kind!r}]) == 0; assert not {{'torch', 'pandas'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,169 @@
+"""From a plan to records, in one process."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_settings, make_teacher
+
+from kdharness.errors import UserError
+from kdharness.execution.inline import InlineExecutor
+from kdharness.execution.progress import PlainProgress
+from kdharness.execution.run import Outcome, execute
+from kdharness.matrix.cell import Cell
+from kdharness.matrix.plan import Plan
+from kdharness.results.record import Record, Status
+from kdharness.results.store import ResultsFolder
+
+
+class World:
+    """A folder, what plugins were told and what was shown."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = ResultsFolder(path)
+        self.events = Events()
+        self.shown = io.StringIO()
+
+    def run(self, plan: Plan, rerun: str | None = None) -> Outcome:
+        settings = make_settings(self.folder.path)
+        executor = InlineExecutor(settings, TARGET)
+        progress = PlainProgress(self.shown)
+        return execute(plan, self.folder, settings, executor, self.events, progress, rerun)  # type: ignore[arg-type]
+
+    def status(self, cell: Cell) -> Status | None:
+        record = self.folder.read_record(cell.key)
+        return record.status if record else None
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "made_up")
+
+
+def test_everything_ok(world: World) -> None:
+    teacher = make_teacher()
+    cells = (teacher, make_cell("kd", teachers=(teacher,)), make_cell("vanilla"))
+    outcome = world.run(make_plan(*cells))
+    assert outcome.counts == {Status.OK: 3}
+    assert outcome.exit_code == 0
+    assert [world.status(cell) for cell in cells] == [Status.OK] * 3
+    assert len(world.shown.getvalue().splitlines()) == 3
+
+
+def test_plugins_are_told(world: World) -> None:
+    cell = make_cell()
+    world.run(make_plan(cell))
+    assert world.events.names() == ["cell_started", *["epoch_finished"] * 3, "cell_finished"]
+    assert world.events.told[1][1] == {"cell": cell.info, "epoch": 1, "values": {"ce": 1.0}}
+    row = world.events.told[-1][1]["record"]
+    assert (row["cell"], row["status"], row["top1"]) == (cell.key, "ok", 96.125)
+
+
+def test_a_plugin_that_is_switched_off_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.events, "fire", lambda event, **values: ["logger raised; it is switched off"])
+    assert world.run(make_plan(make_cell())).exit_code == 0
+    assert "logger raised; it is switched off" in world.shown.getvalue()
+
+
+def test_a_failed_cell_leaves_the_others(world: World) -> None:
+    bad, good = make_cell("fails"), make_cell("kd")
+    outcome = world.run(make_plan(bad, good))
+    assert outcome.statuses == {bad.key: Status.FAILED, good.key: Status.OK}
+    assert outcome.exit_code == 1
+
+
+def test_dependents_of_a_failed_teacher_are_not_run(world: World) -> None:
+    teacher = make_teacher("resnet56", method="fails")
+    student = make_cell("kd", teachers=(teacher,))
+    outcome = world.run(make_plan(teacher, student))
+    assert outcome.statuses[student.key] is Status.NOT_RUN
+    assert outcome.not_run[student.key] == "teacher resnet56 seed 0 failed: no good"
+    assert world.status(student) is None
+    assert "not_run kd" in world.shown.getvalue()
+
+
+def test_a_second_run_does_nothing_again(world: World) -> None:
+    plan = make_plan(make_cell("fails"), make_cell("kd"))
+    world.run(plan)
+    again = world.run(plan)
+    assert again.counts == {Status.FAILED: 1, Status.OK: 1}
+    assert len(jobs_seen(world.folder.path)) == 1
+
+
+def test_failures_and_everything_can_be_run_again(world: World) -> None:
+    plan = make_plan(make_cell("fails"), make_cell("kd"))
+    world.run(plan)
+    world.run(plan, rerun="failed")
+    world.run(plan, rerun="all")
+    assert [methods for _, _, methods in jobs_seen(world.folder.path)] == [["fails", "kd"], ["fails"], ["fails", "kd"]]
+
+
+def test_an_interrupted_cell_is_run_again(world: World) -> None:
+    cell = make_cell()
+    world.folder.write_record(Record(cell, Status.INTERRUPTED))
+    assert world.run(make_plan(cell)).statuses == {cell.key: Status.OK}
+
+
+def test_skipped_cells_count_as_well(world: World) -> None:
+    skipped = make_cell("ofd")
+    outcome = world.run(make_plan(skipped, make_cell("kd"), skip=((skipped, "no stages"),)))
+    assert outcome.counts == {Status.SKIPPED: 1, Status.OK: 1}
+    assert outcome.exit_code == 0
+
+
+def test_an_error_of_no_cell_fails_its_group_and_keeps_the_traceback(world: World) -> None:
+    cell, other = make_cell("raises"), make_cell("kd", seed=1)
+    outcome = world.run(make_plan(cell, other))
+    record = world.folder.read_record(cell.key)
+    assert record is not None
+    assert (record.error_type, record.error_message) == ("RuntimeError", "the data cannot be read")
+    assert "RuntimeError" in record.traceback
+    assert (record.started_at, bool(record.finished_at)) == ("then", True)
+    assert outcome.statuses[other.key] is Status.OK
+
+
+def test_memory_that_runs_out_alone_is_oom(world: World) -> None:
+    cell = make_cell("aborts")
+    assert world.run(make_plan(cell, make_cell("kd"))).statuses[cell.key] is Status.OOM
+    record = world.folder.read_record(cell.key)
+    assert record is not None
+    assert record.attempts == 2
+
+
+def test_ctrl_c_keeps_what_was_finished(world: World) -> None:
+    done, begun, waiting = (make_cell(m, seed) for seed, m in enumerate(("kd", "interrupts", "at")))
+    outcome = world.run(make_plan(done, begun, waiting))
+    assert outcome.exit_code == 130
+    assert outcome.statuses == {done.key: Status.OK, begun.key: Status.INTERRUPTED, waiting.key: Status.NOT_RUN}
+
+
+def test_what_finished_unheard_is_counted(world: World) -> None:
+    quick, begun = make_cell("fails"), make_cell("interrupts")  # one group: its events are lost with the interrupt
+    outcome = world.run(make_plan(quick, begun))
+    assert outcome.statuses == {quick.key: Status.FAILED, begun.key: Status.INTERRUPTED}
+    assert world.events.names() == ["cell_finished"]
+
+
+def test_a_full_disk_stops_the_run_and_fails_no_cell(world: World) -> None:
+    done, full, waiting = (make_cell(m, seed) for seed, m in enumerate(("kd", "fills_disk", "at")))
+    with pytest.raises(UserError, match="No space left"):
+        world.run(make_plan(done, full, waiting))
+    assert [world.status(c) for c in (done, full, waiting)] == [Status.OK, Status.INTERRUPTED, None]
+
+
+def test_a_record_that_cannot_be_written_stops_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: Record) -> None:
+        raise UserError("could not write record.json: No space left on device")
+
+    monkeypatch.setattr(world.folder, "write_record", refuse)
+    with pytest.raises(UserError, match="could not write"):
+        world.run(make_plan(make_cell("raises")))
+
+
+def test_progress_is_left_on_disk(world: World) -> None:
+    world.run(make_plan(make_cell()))
+    progress = world.folder.read_progress()
+    assert progress is not None
+    assert (progress["done"], progress["total"], progress["running"]) == (1, 1, [])

@@ -1,0 +1,214 @@
+"""What reports show, in every format."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fabricate
+import pytest
+
+from kdharness.report.latex import as_latex
+from kdharness.report.markdown import as_markdown
+from kdharness.report.page import as_page
+from kdharness.report.terminal import as_text
+from kdharness.report.view import Report, ranking_of, report_of
+from kdharness.results.store import ResultsFolder
+
+METHODS = ("vanilla", "kd", "kd[temperature=2]", "label_smoothing", "attention_transfer", "broken", "hint", "slow")
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return report_of(fabricate.tiny_world(tmp_path))
+
+
+def test_eighty_columns_hold_every_method(report: Report) -> None:
+    text = as_text([report], 80)
+    assert max(map(len, text.splitlines())) <= 80
+    for name in METHODS:
+        assert name in text
+
+
+@pytest.mark.parametrize("width", [50, 60, 72])
+def test_narrow_places_drop_cost_before_uncertainty(report: Report, width: int) -> None:
+    text = as_text([report], width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "MiB" not in text
+    assert "train s" not in text
+    assert "92.18 ±0.24" in text
+    assert "±0.10" in text
+
+
+def test_wide_places_show_cost(report: Report) -> None:
+    text = as_text([report], 120)
+    assert "train s" in text
+    assert "MiB" in text
+
+
+def test_numbers_stand_below_each_other(report: Report) -> None:
+    lines = [line for line in as_text([report], 100).splitlines() if re.match(r"\d  \w", line)]
+    assert len(lines) == 5
+    assert len({line.index(".") for line in lines}) == 1
+    assert len({line.index("±") for line in lines}) == 1
+
+
+def test_the_text_says_what_was_measured_and_what_went_wrong(report: Report) -> None:
+    text = as_text([report], 100)
+    assert "tiny · digits · conv32:conv16 · teacher 97.00 %" in text
+    assert text.count("A smoke test, not a ranking.") == 1
+    assert text.index("A smoke test") < text.index("attention_transfer")
+    assert "last epoch · seeds 0-4 · cpu · cpu-abc" in text
+    assert "failed 5: broken" in text
+    assert text.count("loss became nan") == 1
+    assert "skipped 5: hint" in text
+    assert text.count("the student has no stage of the teacher's shape") == 1
+    assert "interrupted 1: slow" in text
+    assert "deviates" not in text
+
+
+def test_stale_results_are_one_line(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    assert "stale" not in as_text([report_of(folder)])
+    folder.write_plan(fabricate.plan([fabricate.cell("kd", 0, method_revision="2")]))
+    assert "1 stale result is kept on disk" in as_text([report_of(folder)])
+
+
+def test_a_deviating_run_has_its_banner_and_stays_off_the_leaderboard(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    short = fabricate.records_of({"quick": [99.0, 99.5]}, deviations="recipe.epochs=3", protocol="p2")
+    folder.write_plan(fabricate.plan([r.cell for r in short]))
+    for each in short:
+        folder.write_record(each)
+    text = as_text([report_of(folder)], 80)
+    assert "deviates from the benchmark: recipe.epochs=3; not on the leaderboard" in text
+    assert text.index("attention_transfer") < text.index("deviates") < text.index("quick")
+    from kdharness.report.leaderboard import merge
+
+    assert "quick" not in as_text([ranking_of(merge([folder]))])
+
+
+def test_several_pairs_end_in_a_mean(tmp_path: Path) -> None:
+    records = [
+        r
+        for student in ("conv16", "conv8")
+        for r in fabricate.records_of(
+            {"kd": [90, 91, 92], "at": [91, 93, 94], "vanilla": [80, 81, 83]}, student=student
+        )
+    ]
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 80)
+    assert "conv32:conv16" in text
+    assert "conv32:conv8" in text
+    mean = text[text.index("mean gain over 2 pairs") :]
+    assert mean.index("at ") < mean.index("kd ") < mean.index("vanilla ")
+    assert "2/2" in mean
+
+
+def test_different_seeds_are_said(tmp_path: Path) -> None:
+    records = fabricate.records_of({"kd": [90, 91, 92], "at": [91, None, 93], "dkd": [91, 92, 93]})
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 100)
+    assert "means are over different seeds: at 0,2; the others 0-2" in text
+    assert re.search(r"-  at +92\.00 ±1\.41  2/3", text)
+
+
+def test_a_plan_without_results_has_a_report(tmp_path: Path) -> None:
+    folder = fabricate.write(tmp_path / "tiny", [fabricate.cell()], [])
+    for write in (as_text, as_markdown, as_latex, as_page):
+        assert "nothing is measured yet" in write([report_of(folder)])
+
+
+def test_single_seed_has_no_interval(tmp_path: Path) -> None:
+    records = fabricate.records_of({"kd": [90.0], "at": [91.0]})
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 80)
+    assert "no interval below 3 seeds" in text
+    assert "±" not in text.replace("top-1 ±sd", "")
+
+
+def test_names_with_brackets_are_no_markup(tmp_path: Path) -> None:
+    records = fabricate.records_of({"kd[red]": [90.0], "kd": [91.0]})
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, note="[bold]x[/bold]")
+    text = as_text([report_of(folder)])
+    assert "kd[red]" in text
+    assert "[bold]x[/bold]" in text
+
+
+def test_running_cells_are_not_called_interrupted(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    key = fabricate.cell("slow", 0).key
+    folder.write_progress({"done": 36, "total": 38, "seconds_left": 61.0, "running": [{"cells": [key]}]})
+    report = report_of(folder)
+    assert report.counts["running"] == 1
+    assert "interrupted" not in report.counts
+    assert "running: 36 of 38 cells done · about 61 s left" in as_text([report])
+
+
+def test_markdown_tables_are_tables(report: Report) -> None:
+    text = as_markdown([report])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert "attention\\_transfer" in text
+    assert "failed 5" in text
+
+
+def test_latex_escapes_and_balances(report: Report) -> None:
+    text = as_latex([report])
+    assert "attention\\_transfer" in text
+    assert "$\\pm$" in text
+    assert "$-$2.96" in text
+    assert not re.search(r"(?<!\\)[&#_](?=\w*\})", text.replace("&", ""))
+    for name in ("table", "tabular"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") == 1
+    body = [line for line in text.splitlines() if line.endswith("\\\\")]
+    assert len({line.count(" & ") for line in body}) == 1
+
+
+class Balanced(HTMLParser):
+    VOID = ("meta", "circle", "line")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_by_itself(report: Report) -> None:
+    text = as_page([report])
+    page = Balanced()
+    page.feed(text)
+    assert page.open == []
+    assert page.addresses == []
+    assert "<script" not in text
+    assert "http" not in text
+    for name in METHODS:
+        assert name in text
+    assert text.count("<circle") == 4
+
+
+def test_the_page_escapes(tmp_path: Path) -> None:
+    cell = fabricate.cell()
+    failed = fabricate.record(cell, None, fabricate.Status.FAILED, "<script>alert(1)</script>")
+    text = as_page([report_of(fabricate.write(tmp_path / "tiny", [cell], [failed], note="<b>note</b>"))])
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "<b>" not in text
+
+
+def test_a_foreign_table_has_a_report(tmp_path: Path) -> None:
+    from kdharness.results.table import table, write_csv
+
+    folder = fabricate.tiny_world(tmp_path)
+    (tmp_path / "shared").mkdir()
+    write_csv(table(folder), tmp_path / "shared" / "results.csv")
+    assert "attention_transfer" in as_text([report_of(ResultsFolder(tmp_path / "shared"))])

@@ -1,0 +1,184 @@
+"""Gains over a reference, paired by seed, and their verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import fabricate
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from kdharness.stats.overall import OVERALL_COLUMNS, overall
+from kdharness.stats.paired import PAIRED_COLUMNS, Verdict, paired, seeds_needed, verdict
+from kdharness.stats.settings import comparable
+from kdharness.stats.summary import Estimate, estimate
+
+
+def gains(scores: Mapping[str, Sequence[float | None]], reference: str = "kd") -> pd.DataFrame:
+    return paired(comparable(fabricate.scores_table(scores))[0], reference).set_index(["method", "variant"])
+
+
+def test_gain_by_hand() -> None:
+    frame = gains({"kd": [90.0, 91.0, 92.0], "at": [91.0, 93.0, 92.0]})
+    row = frame.loc[("at", "")]
+    # Differences 1, 2, 0: mean 1, sd 1, half width 2.484138; the sign-flip p counts 4 of 8.
+    assert (row["n"], row["gain"], row["sd"], row["p"]) == (3, 1.0, 1.0, 0.5)
+    assert row["ci_low"] == pytest.approx(1 - 2.484138, abs=1e-6)
+    assert row["correlation"] == pytest.approx(0.5)
+    assert row["verdict"] == "undecided"
+
+
+def test_columns() -> None:
+    frame = paired(comparable(fabricate.scores_table({"kd": [90.0], "at": [91.0]}))[0], "kd")
+    assert tuple(frame.columns) == PAIRED_COLUMNS
+
+
+def test_a_missing_seed_leaves_the_pair_and_n_says_so() -> None:
+    frame = gains({"kd": [90.0, 50.0, 92.0, 93.0], "at": [91.0, None, 93.0, 94.0]})
+    assert frame.loc[("at", ""), ["n", "seeds", "gain"]].to_list() == [3, "0,2-3", 1.0]
+
+
+def test_no_common_seed_gives_no_verdict() -> None:
+    frame = gains({"kd": [90.0, None], "at": [None, 91.0]})
+    row = frame.loc[("at", "")]
+    assert (row["n"], row["verdict"]) == (0, "")
+    assert math.isnan(row["gain"])
+
+
+def test_the_reference_is_the_default_variant_and_variants_compete() -> None:
+    frame = gains({"kd": [90.0, 91.0, 90.5], "kd[temperature=2]": [91.0, 92.5, 91.0]})
+    assert frame.index.to_list() == [("kd", "temperature=2")]
+    assert frame["gain"].to_list() == [1.0]
+
+
+def test_no_gain_across_protocols() -> None:
+    ours, theirs = fabricate.records_of({"at": [91.0]}), fabricate.records_of({"kd": [90.0]}, protocol="p2")
+    assert paired(comparable(fabricate.table_of([*ours, *theirs]))[0], "kd").empty
+
+
+def test_no_gain_across_scenarios_datasets_or_students() -> None:
+    ours = fabricate.records_of({"at": [91.0]})
+    for other in ({"scenario": "noise40"}, {"dataset": "other"}, {"student": "conv8"}):
+        theirs = fabricate.records_of({"kd": [90.0]}, **other)
+        assert paired(comparable(fabricate.table_of([*ours, *theirs]))[0], "kd").empty
+
+
+def test_plain_students_are_the_reference_of_every_pair() -> None:
+    records = [
+        *fabricate.records_of({"vanilla": [80.0]}),
+        *fabricate.records_of({"kd": [83.0]}, teacher="t1"),
+        *fabricate.records_of({"kd": [85.0]}, teacher="t2"),
+    ]
+    frame = paired(comparable(fabricate.table_of(records))[0], "vanilla")
+    assert frame.set_index("teacher")["gain"].to_dict() == {"t1": 3.0, "t2": 5.0}
+
+
+def test_holm_counts_the_competitors_of_the_setting() -> None:
+    base = [90.0, 91.0, 90.5, 91.5, 90.2]
+    scores = {"kd": base, **{f"m{i}": [b + 1 + 0.1 * j for j, b in enumerate(base)] for i in range(4)}}
+    frame = gains(scores)
+    assert frame["p"].to_list() == [0.0625] * 4
+    assert frame["p_holm"].to_list() == [0.25] * 4
+
+
+def interval(mean: float, half: float, n: int = 5, sd: float = 0.5) -> Estimate:
+    return Estimate(n, mean, sd, mean - half, mean + half)
+
+
+@pytest.mark.parametrize(
+    ("gain", "p", "expected"),
+    [
+        (interval(1.0, 0.5), 0.01, Verdict.BETTER),
+        (interval(-1.0, 0.5), 0.01, Verdict.WORSE),
+        (interval(1.0, 0.5), 0.2, Verdict.UNDECIDED),
+        (interval(0.5, 0.6), 0.2, Verdict.UNDECIDED),
+        (interval(0.05, 0.1), 0.5, Verdict.EQUAL),
+        (interval(0.15, 0.04), 0.001, Verdict.EQUAL),
+        (interval(0.15, 0.1), 0.5, Verdict.UNDECIDED),
+        (interval(3.0, 0.0, sd=0.0), 0.0, Verdict.UNDECIDED),
+        (interval(0.0, 0.0, sd=0.0), 1.0, Verdict.EQUAL),
+        (estimate([3.0, 3.1]), 0.001, Verdict.UNDECIDED),
+        (estimate([]), math.nan, Verdict.NONE),
+    ],
+)
+def test_verdicts(gain: Estimate, p: float, expected: Verdict) -> None:
+    assert verdict(gain, p) is expected
+
+
+def test_a_verdict_holds_for_all_competitors_at_once() -> None:
+    base = [90.0, 91.0, 90.5, 91.5, 90.2]
+    close = [b + d for b, d in zip(base, [0.9, 1.3, 0.4, 1.2, 0.5], strict=True)]
+    alone = gains({"kd": base, "at": close})
+    crowd = gains(
+        {"kd": base, "at": close, **{f"m{i}": [b + 5 - 3 * j for j, b in enumerate(base)] for i in range(30)}}
+    )
+    assert alone.loc[("at", ""), "verdict"] == "better"
+    assert crowd.loc[("at", ""), "verdict"] == "undecided"
+
+
+def test_seeds_needed_is_the_least_that_settles() -> None:
+    gain = estimate([0.9, -0.2, 0.6])
+    more = seeds_needed(gain)
+    assert more is not None
+    total = gain.n + more
+
+    def half(n: int) -> float:
+        return float(stats.t.ppf(0.975, n - 1)) * gain.sd / math.sqrt(n)
+
+    assert half(total) < gain.mean <= half(total - 1)
+    crowded = seeds_needed(gain, tests=20)
+    assert crowded is not None
+    assert crowded > more
+
+
+def test_seeds_needed_can_aim_at_equality() -> None:
+    gain = Estimate(5, 0.0, 0.3, -0.37, 0.37)
+    more = seeds_needed(gain)
+    # t * 0.3 / sqrt(n) <= 0.2: n = 11 gives 0.2015, n = 12 gives 0.1906
+    assert more == 12 - 5
+
+
+def test_seeds_needed_below_two_seeds_asks_for_an_interval() -> None:
+    assert seeds_needed(estimate([0.5])) == 2
+    assert seeds_needed(Estimate(5, 0.2, 50.0, -60, 60)) is None
+
+
+def test_intervals_cover_as_they_claim() -> None:
+    generator = np.random.default_rng(0)
+    draws = generator.normal(0.5, 0.3, size=(2000, 3))
+    covered = [low <= 0.5 <= high for *_, low, high in (estimate(d.tolist()) for d in draws)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+def pairs(scores_by_student: Mapping[str, Mapping[str, Sequence[float | None]]]) -> pd.DataFrame:
+    records = [
+        r for student, scores in scores_by_student.items() for r in fabricate.records_of(scores, student=student)
+    ]
+    return comparable(fabricate.table_of(records))[0]
+
+
+def test_overall_averages_pairs_for_each_seed() -> None:
+    rows = pairs({"a": {"kd": [90, 90, 90], "at": [91, 92, 93]}, "b": {"kd": [80, 80, 80], "at": [80, 81, 82]}})
+    frame = overall(rows, "kd")
+    assert tuple(frame.columns) == OVERALL_COLUMNS
+    row = frame.iloc[0]
+    # Gains 1, 2, 3 and 0, 1, 2: by seed 0.5, 1.5, 2.5.
+    assert (row["pairs"], row["pairs_planned"], row["n"], row["gain"], row["sd"]) == (2, 2, 3, 1.5, 1.0)
+
+
+def test_overall_leaves_out_pairs_that_are_not_finished() -> None:
+    rows = pairs({"a": {"kd": [90, 90], "at": [91, 92]}, "b": {"kd": [80, 80], "at": [70, None]}})
+    row = overall(rows, "kd").iloc[0]
+    assert (row["pairs"], row["pairs_planned"], row["gain"]) == (1, 2, 1.5)
+
+
+def test_overall_never_crosses_protocols() -> None:
+    records = [
+        *fabricate.records_of({"kd": [90], "at": [91]}, student="a"),
+        *fabricate.records_of({"kd": [90], "at": [95]}, student="b", protocol="p2"),
+    ]
+    frame = overall(comparable(fabricate.table_of(records))[0], "kd")
+    assert frame[["protocol", "pairs_planned", "gain"]].to_numpy().tolist() == [["p1", 1, 1.0], ["p2", 1, 5.0]]
