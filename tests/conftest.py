@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdharness.api.jobs import CellFinished, Event, Job, WorkerSettings
 from kdharness.matrix.benchmark import Benchmark, load
 from kdharness.matrix.cell import Cell
 from kdharness.matrix.expand import expand
@@ -18,7 +19,6 @@ from kdharness.registry.manager import Registry
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
 from kdharness.training.group import train_group
-from kdharness.training.job import CellFinished, Event, Job, WorkerSettings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,13 +79,15 @@ class Lab:
         return records
 
     def train_plan(self, plan: Plan) -> dict[str, Record]:
-        """Teachers as one group, then students as another."""
-        cells = [p.cell for p in plan.cells if not p.skip]
+        """In few groups: teachers, students, then students that others had to come before."""
+        waiting = [p.cell for p in plan.cells if not p.skip]
         records: dict[str, Record] = {}
-        for role in ("teacher", "student"):
-            chosen = [c for c in cells if c.role == role]
-            if chosen:
-                records.update(self.train(chosen))
+        while waiting:
+            missing = {cell.key for cell in waiting}
+            ready = [cell for cell in waiting if not missing.intersection(cell.requires)]
+            group = [cell for cell in ready if cell.role == "teacher"] or ready
+            records.update(self.train(group))
+            waiting = [cell for cell in waiting if cell not in group]
         return records
 
     def bits(self, key: str) -> dict[str, bytes]:

@@ -30,6 +30,19 @@ from typing import TYPE_CHECKING, Any
 
 from kdharness.api.events import CellInfo
 from kdharness.api.hooks import API_VERSION, hookimpl, module_specs
+from kdharness.api.jobs import (
+    TRAIN_GROUP,
+    CellAborted,
+    CellFinished,
+    CellStarted,
+    EpochFinished,
+    Executor,
+    Job,
+    JobFinished,
+    JobLost,
+    WorkerError,
+    WorkerSettings,
+)
 from kdharness.api.specs import (
     DatasetSpec,
     ExecutorSpec,
@@ -78,18 +91,27 @@ _LAZY = {
 
 __all__ = [
     "API_VERSION",
+    "TRAIN_GROUP",
     "Augmentation",
     "Batch",
     "BuildContext",
+    "CellAborted",
+    "CellFinished",
     "CellInfo",
+    "CellStarted",
     "DataRequest",
     "DatasetInfo",
     "DatasetMissing",
     "DatasetSpec",
     "EpochContext",
+    "EpochFinished",
     "Evaluation",
+    "Executor",
     "ExecutorSpec",
     "ImageDataset",
+    "Job",
+    "JobFinished",
+    "JobLost",
     "Method",
     "MethodSpec",
     "MetricSpec",
@@ -107,6 +129,8 @@ __all__ = [
     "StagedModel",
     "Step",
     "StepInfo",
+    "WorkerError",
+    "WorkerSettings",
     "hookimpl",
     "log_mean_probability",
     "matched_stages",

@@ -31,7 +31,7 @@ def reverse_gradient(tensor: Tensor, scale: Tensor | float = 1.0) -> Tensor:
 
 
 def log_mean_probability(logits: Sequence[Tensor]) -> Tensor:
-    """Logits of an ensemble: the logarithm of the mean of its members' class probabilities. logits: [N, classes] each."""
+    """An ensemble's logits: the logarithm of its members' mean class probabilities. logits: [N, classes] each."""
     return torch.stack([one.log_softmax(1) for one in logits]).logsumexp(0) - math.log(len(logits))
 
 
@@ -42,17 +42,26 @@ def matched_stages(student: Sequence[T], teacher: Sequence[T]) -> list[tuple[T, 
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    training = {name: part.training for name, part in module.named_modules()}
-    wanted = {name: p.requires_grad for name, p in module.named_parameters()}
-    module.eval().requires_grad_(False)
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """`module` in eval mode for the duration; each of its parts gets back the mode it had."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
     try:
         yield
     finally:
-        for name, part in module.named_modules():
-            part.training = training[name]
-        for name, parameter in module.named_parameters():
-            parameter.requires_grad_(wanted[name])
+        for part, mode in modes.items():
+            part.training = mode
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    wanted = {p: p.requires_grad for p in module.parameters()}
+    try:
+        with eval_mode(module.requires_grad_(False)):
+            yield
+    finally:
+        for parameter, flag in wanted.items():
+            parameter.requires_grad_(flag)
 
 
 def run_frozen(module: nn.Module, call: Callable[[], T]) -> T:

@@ -35,7 +35,9 @@ class Requirement:
     same_seed: trained with the seed of the cell that requires it, rather than with the teachers' own seed;
     role: "teacher", or "student" for a cell that is a full student run of its own (an earlier generation, an
     assistant);
-    warm_start: its weights are what the student starts from, and it does not teach (one at most).
+    warm_start: its weights are what the student starts from, and it does not teach (one at most);
+    auxiliary: it helps the method and is not what the student is measured against: no part of the column `teacher`,
+        of `teacher_top1`, of the agreement with the teacher.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Requirement:
     same_seed: bool = False
     role: str = "teacher"
     warm_start: bool = False
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True)

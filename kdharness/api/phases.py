@@ -19,11 +19,14 @@ class Player:
     parameters they hold.
         "method" alone means every parameter of the method that no other player of the phase names.
     optimizer: fields of the recipe's optimiser to replace, e.g. {"optimizer": "adam", "lr": 1e-3}.
+    lasting: the optimiser, its moments included, outlives the phase: a later phase's lasting player of the same name
+        goes on with it, at its own learning rate. Otherwise each phase begins with a new one.
     """
 
     name: str = "main"
     parts: tuple[str, ...] = ("student", "method")
     optimizer: Mapping[str, Any] = field(default_factory=dict)
+    lasting: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from kdharness.api.data import DataRequest, DatasetInfo, ImageDataset
     from kdharness.api.evaluation import Evaluation
+    from kdharness.api.jobs import Executor, WorkerSettings
     from kdharness.api.method import Method
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -52,14 +55,26 @@ class Parameter:
             raise ValueError(f"{value!r} is not a valid {self.type_name}: {error.errors()[0]['msg']}") from None
 
     def canonical(self, value: Any) -> Any:
-        """`value` as JSON holds it: tuples as lists, enums as values."""
-        return self._adapter.dump_python(self.coerce(value), mode="json")
+        """`value` as JSON holds it: tuples as lists, enums as values, infinity as "inf". ValueError for nan."""
+        return _as_json(self._adapter.dump_python(self.coerce(value), mode="json"))
 
     @property
     def type_name(self) -> str:
         if isinstance(self.type, type) and not typing.get_args(self.type):
             return self.type.__name__
         return str(self.type).replace("typing.", "")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        if math.isnan(value):
+            raise ValueError("nan is not a number")
+        return str(value)
+    return value
 
 
 def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
@@ -69,7 +84,7 @@ def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
         if base is stop or not issubclass(base, stop):
             continue
         hints = typing.get_type_hints(base)
-        for name in base.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(base):
             hint = hints[name]
             if name.startswith("_") or hint is ClassVar or typing.get_origin(hint) is ClassVar:
                 continue
@@ -178,7 +193,7 @@ class MetricSpec:
     splits: which splits it reads; it is left out where a scenario has no such split.
     needs_teacher: left out for cells without a teacher; it then finds the teacher's logits on every split it reads.
     hidden: names of what a scenario hides from training ("corrupted"); it is left out where there is no such thing.
-    higher_is_better, unit: by returned name, or one for all.
+    higher_is_better, unit: of the numbers it returns.
     """
 
     name: str
@@ -197,14 +212,11 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class ExecutorSpec:
-    """Where groups run. `factory(settings)` gives an object with `run(jobs, on_event)`; see
-    kdharness/execution/executors.py.
-    """
+    """Where groups run. `factory(settings)`, called with WorkerSettings, gives an Executor (kdharness.api.jobs)."""
 
     name: str
-    factory: Callable[..., Any]
+    factory: Callable[[WorkerSettings], Executor]
     summary: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name, "executor")

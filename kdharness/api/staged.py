@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from kdharness.api.functional import eval_mode
 from kdharness.api.specs import ModelSpec
 
 
@@ -219,15 +220,12 @@ class StagedModel(nn.Module):
 
             handles = [m.register_forward_pre_hook(enter) for m in self.network.modules()]
             handles += [s.register_forward_hook(leave) for s in stages]
-            modes = {m: m.training for m in self.network.modules()}
             try:
-                with torch.no_grad():
-                    self.network.eval()(blank)
+                with torch.no_grad(), eval_mode(self.network):
+                    self.network(blank)
             finally:
                 for handle in handles:
                     handle.remove()
-                for module, mode in modes.items():
-                    module.training = mode
             self._leads[stage] = order[: reached[stages[-1]][0]], [reached[s][1] for s in stages]
         return self._leads[stage]
 

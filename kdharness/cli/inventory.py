@@ -43,6 +43,8 @@ _SPEC_FIELDS = (
     "higher_is_better",
     "splits",
     "needs_teacher",
+    "hidden",
+    "options",
     "revision",
 )
 

@@ -12,7 +12,7 @@ import typer
 def leaderboard(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR ...]", help="Results roots, benchmarks' folders, or folders with a results.csv."),
+        typer.Argument(metavar="DIR", help="Results roots, benchmarks' folders, or folders with a results.csv."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the ranking as CSV.")] = None,
 ) -> None:

@@ -31,6 +31,7 @@ VERBS = {
     "status": "status",
     "report": "report",
     "leaderboard": "leaderboard",
+    "ablate": "ablate",
 }
 
 # The base of all that the parser says about arguments. Releases of typer differ in where they keep it.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from platformdirs import user_data_path
@@ -13,7 +16,7 @@ from platformdirs import user_data_path
 from kdharness.errors import UserError
 
 BenchmarkArgument = Annotated[
-    str, typer.Argument(metavar="[BENCHMARK]", help="A benchmark's name, or a path to a .toml file.")
+    str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name, or a path to a .toml file.")
 ]
 Methods = Annotated[str | None, typer.Option(help="Methods to run: all, or names a,b.")]
 Skip = Annotated[str | None, typer.Option(help="Methods to leave out: c,d.")]
@@ -44,6 +47,51 @@ Rerun = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What `run` and `ablate` are told: every field is an option of theirs."""
+
+    methods: Methods = None
+    skip: Skip = None
+    datasets: Datasets = None
+    pairs: Pairs = None
+    seeds: Seeds = None
+    scenarios: Scenarios = None
+    settings: Settings = None
+    epochs: Epochs = None
+    device: Device = "auto"
+    workers: Workers = None
+    executor: ExecutorName = "local"
+    teacher: Teachers = None
+    data: Data = None
+    download: Download = False
+    plugin: Plugins = None
+    out: Out = Path("results")
+    timeout: Timeout = None
+    dry_run: DryRun = False
+    rerun: Rerun = None
+    yes: Yes = False
+
+
+def with_run_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as the command line sees it: its own arguments, then RunOptions' fields, which it gets as `options`."""
+    hints = get_type_hints(RunOptions, include_extras=True)
+    own = [p for p in inspect.signature(verb, eval_str=True).parameters.values() if p.name != "options"]
+    shared = [
+        inspect.Parameter(f.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=f.default, annotation=hints[f.name])
+        for f in fields(RunOptions)
+    ]
+
+    def command(**values: Any) -> None:
+        options = RunOptions(**{f.name: values.pop(f.name) for f in fields(RunOptions)})
+        verb(**values, options=options)
+
+    command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+    command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+    command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    return command
+
+
 def words(text: str | None) -> tuple[str, ...] | None:
     """The comma-separated words of an option, or None when it was not given."""
     if text is None:
@@ -71,7 +119,7 @@ def slots(device: str, workers: int | None, executor: str) -> tuple[str, ...]:
         return tuple(name for _ in range(per_device) for name in names)
     if executor == "inline":
         return ("cpu",)
-    affinity = getattr(os, "sched_getaffinity", None)
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return ("cpu",) * (workers or cores)
 
@@ -88,7 +136,7 @@ def _cuda_devices(device: str, numbers: str, count: int) -> list[str]:
 
 def spread(arguments: list[str]) -> list[str]:
     """`--set a.b=1 c.d=2` as `--set a.b=1 --set c.d=2`, and likewise for --teacher and --plugin."""
-    belongs = {
+    belongs: dict[str, Callable[[str], bool]] = {
         "--set": lambda word: "=" in word,
         "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
         "--plugin": lambda word: word.endswith(".py"),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from kdharness.results.store import ResultsFolder
 
 
 class Format(StrEnum):
@@ -28,11 +32,15 @@ WRITERS = {
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Results root, or one benchmark's folder.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
     ),
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TERMINAL,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also draw accuracy against compute of early exits, as PNG and SVG."),
+    ] = None,
 ) -> None:
     """Show rankings with their uncertainty, what failed, and how it was measured."""
     from rich.console import Console
@@ -43,6 +51,8 @@ def report(
     from kdharness.results.store import find_folders
 
     folders = find_folders(folder)
+    if plots is not None:
+        _draw(folders, plots)
     if form is Format.TERMINAL and out is None:
         print_report(folders, Console())
         return
@@ -54,3 +64,14 @@ def report(
     else:
         write_atomic(out, text)
         print(f"wrote {out}", file=sys.stderr)
+
+
+def _draw(folders: Sequence[ResultsFolder], where: Path) -> None:
+    from kdharness.report.plots import write_exits
+    from kdharness.report.view import report_of
+
+    views = [view for found in folders for view in report_of(found).exits]
+    for path in write_exits(views, where):
+        print(f"wrote {path}", file=sys.stderr)
+    if not views:
+        print("nothing to draw: no method here has several outputs", file=sys.stderr)

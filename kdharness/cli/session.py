@@ -3,21 +3,87 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from kdharness.cli.options import warn
+from kdharness.api.jobs import WorkerSettings
+from kdharness.cli.options import RunOptions, data_root, slots, warn, words
+from kdharness.errors import UserError, unknown
 from kdharness.execution.progress import make_progress
 from kdharness.execution.resume import Rerun, resume
 from kdharness.execution.run import execute
+from kdharness.matrix.benchmark import Benchmark, load, parse_seeds
+from kdharness.matrix.expand import expand
 from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.matrix.selection import Selection
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.store import ResultsFolder
-from kdharness.training.job import WorkerSettings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command, understood: the benchmark, what is selected of it, the plugins, and how it is to run."""
+
+    benchmark: Benchmark
+    selection: Selection
+    registry: Registry
+    options: RunOptions
+
+
+def asked(benchmark: str, options: RunOptions) -> Asked:
+    """UserError for what no command can mean."""
+    rerun = options.rerun
+    if rerun not in (None, "failed", "all"):
+        raise unknown("value", rerun, ("failed", "all"), "--rerun")
+    if rerun == "all" and not (options.yes or options.dry_run) and sys.stdin.isatty():
+        typer.confirm("Run every cell again and replace its record?", abort=True)
+    try:
+        seeds = None if options.seeds is None else parse_seeds(options.seeds)
+    except ValueError as error:
+        raise UserError(f"--seeds: {error}") from None
+    registry = Registry.load(options.plugin or ())
+    selection = Selection(
+        methods=words(options.methods),
+        skip=words(options.skip) or (),
+        datasets=words(options.datasets),
+        pairs=words(options.pairs),
+        scenarios=words(options.scenarios),
+        seeds=seeds,
+        settings=tuple(options.settings or ()),
+        epochs=options.epochs,
+        teachers=tuple(options.teacher or ()),
+        data_root=data_root(options.data),
+        download=options.download,
+    )
+    return Asked(load(benchmark), selection, registry, options)
+
+
+def carry_out(asked: Asked, selection: Selection, show: Callable[[ResultsFolder], None] | None = None) -> int:
+    """Plans and runs the selection, or shows the plan. show: prints the results, by default the whole report. Returns
+    the exit code.
+    """
+    options = asked.options
+    request = RunRequest(
+        plan=expand(asked.benchmark, selection, asked.registry, sys.argv[1:]),
+        registry=asked.registry,
+        out=options.out,
+        devices=slots(options.device, options.workers, options.executor),
+        executor=options.executor,
+        data_root=selection.data_root,
+        download=options.download,
+        plugin_files=tuple(path.resolve() for path in options.plugin or ()),
+        timeout_seconds=options.timeout,
+        teacher_top1_floor=asked.benchmark.teacher_top1_floor,
+        rerun=options.rerun,
+        show=show or _report,
+    )
+    return dry(request) if options.dry_run else run_plan(request)
 
 
 @dataclass(frozen=True)
@@ -35,6 +101,7 @@ class RunRequest:
     timeout_seconds: float | None
     teacher_top1_floor: float | None
     rerun: str | None
+    show: Callable[[ResultsFolder], None]
 
     @property
     def folder(self) -> Path:
@@ -59,8 +126,7 @@ class RunRequest:
 def run_plan(request: RunRequest) -> int:
     """Runs what is not done yet, writes the tables, prints the report. Returns the exit code."""
     make = request.registry.get("executor", request.executor, "--executor").spec.factory
-    for warning in request.plan.warnings:
-        warn(warning)
+    _warn_of_plugins_and_plan(request)
     folder = ResultsFolder(request.folder)
     with folder.lock(lambda message: print(message, file=sys.stderr)):
         folder.write_plan(request.plan)
@@ -70,14 +136,14 @@ def run_plan(request: RunRequest) -> int:
         )
         write_tables(folder)
         folder.progress_path.unlink(missing_ok=True)
-    _report(request)
+    request.show(folder)
     return outcome.exit_code
 
 
-def _report(request: RunRequest) -> None:
+def _report(folder: ResultsFolder) -> None:
     from kdharness.report.terminal import print_report
 
-    print_report([ResultsFolder(request.folder)], Console())
+    print_report([folder], Console())
 
 
 def dry(request: RunRequest) -> int:
@@ -103,9 +169,13 @@ def dry(request: RunRequest) -> int:
     console.print(
         f"{len(request.plan.cells)} cells: {len(waiting)} to run, {kept} done, {skipped} skipped", highlight=False
     )
-    for warning in request.plan.warnings:
-        warn(warning)
+    _warn_of_plugins_and_plan(request)
     return 0
+
+
+def _warn_of_plugins_and_plan(request: RunRequest) -> None:
+    for warning in dict.fromkeys((*request.registry.warnings, *request.plan.warnings)):
+        warn(warning)
 
 
 def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ SHOWN = ("ok", "running", "failed", "oom", "timeout", "interrupted", "not_run", 
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Results root, or one benchmark's folder.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
     ),
 ) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kdharness.api.hooks import hookimpl
+from kdharness.api.jobs import Executor, WorkerSettings
 from kdharness.api.specs import ExecutorSpec
-from kdharness.execution.job import Executor, WorkerSettings
 
 
 def local(settings: WorkerSettings) -> Executor:

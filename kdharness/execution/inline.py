@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from kdharness.execution.job import Event, Job, WorkerSettings
-from kdharness.execution.worker import TRAIN_GROUP, run_job
+from kdharness.api.jobs import TRAIN_GROUP, Event, Job, WorkerSettings
+from kdharness.execution.worker import run_job
 
 
 class InlineExecutor:

@@ -15,8 +15,8 @@ from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
+from kdharness.api.jobs import TRAIN_GROUP, Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
 from kdharness.execution import worker
-from kdharness.execution.job import Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
 
 # Read by the numerical libraries when they are first loaded, so they must be there before the worker starts.
 CPU_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -33,7 +33,7 @@ class LocalExecutor:
     target: 'module:function' of the TrainGroup that the workers call.
     """
 
-    def __init__(self, settings: WorkerSettings, target: str = worker.TRAIN_GROUP) -> None:
+    def __init__(self, settings: WorkerSettings, target: str = TRAIN_GROUP) -> None:
         self.slots = len(settings.devices)
         self._workers = [_Worker(slot, device, settings, target) for slot, device in enumerate(settings.devices)]
         # Python would wait at exit for workers that nobody stopped.

@@ -24,7 +24,7 @@ FAILURES = {Status.FAILED, Status.OOM, Status.TIMEOUT}
 
 @dataclass(frozen=True)
 class Resumption:
-    """to_run: in the plan's order. kept: by key, how the others stand. unavailable: why those are not ok that are not."""
+    """to_run: in the plan's order. kept: by key, how the others stand. unavailable: why some of them are not ok."""
 
     to_run: tuple[Cell, ...]
     kept: Mapping[str, Status]

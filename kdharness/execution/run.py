@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from kdharness.errors import UserError
-from kdharness.execution.job import (
+from kdharness.api.jobs import (
     CellFinished,
     CellStarted,
     EpochFinished,
@@ -21,6 +20,7 @@ from kdharness.execution.job import (
     WorkerError,
     WorkerSettings,
 )
+from kdharness.errors import UserError
 from kdharness.execution.progress import Progress
 from kdharness.execution.resume import Rerun, resume
 from kdharness.execution.schedule import MAX_GROUP, Scheduler, Verdict
@@ -208,11 +208,11 @@ class _Run:
                 self.progress.ended(self.cells[key], Status.NOT_RUN, reason=reason)
 
     def stop(self) -> None:
-        """Ends the workers and leaves nothing that looks as if it ran."""
+        """Ends the workers and leaves nothing that looks as if it ran. Ctrl-C makes it shorter, and is no error."""
         with suppress(KeyboardInterrupt):  # the executor has killed its workers by then
             self.executor.stop()
         self.tally.groups.clear()
-        with suppress(UserError):
+        with suppress(KeyboardInterrupt, UserError):
             self.folder.write_progress(self.tally.to_json())
         self.progress.stop()
 
@@ -220,11 +220,10 @@ class _Run:
         """Looks on disk for what was not heard of: a worker may have finished a cell while the run was stopping."""
         for key in [key for key in self.cells if key not in self.statuses]:
             record = self.folder.read_record(key)
-            if record is None or record == self.before.get(key):
-                unheard = Status.INTERRUPTED if record and record.status is Status.INTERRUPTED else Status.NOT_RUN
-                self.statuses[key] = unheard
-            elif record.status is Status.INTERRUPTED:
-                self.statuses[key] = Status.INTERRUPTED
+            if record is None:
+                self.statuses[key] = Status.NOT_RUN
+            elif record.status is Status.INTERRUPTED or record == self.before.get(key):
+                self.statuses[key] = record.status
             else:
                 self._ended(record)
         return Outcome({p.cell.key: self.statuses[p.cell.key] for p in self.plan.cells}, self.not_run, interrupted)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kdharness.execution.job import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
+from kdharness.api.jobs import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
 from kdharness.matrix.cell import TEACHER, Cell, canonical
 from kdharness.results.record import Status
 

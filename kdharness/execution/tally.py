@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdharness.execution.job import CellAborted, CellFinished, CellStarted, EpochFinished, Event, Job
+from kdharness.api.jobs import CellAborted, CellFinished, CellStarted, EpochFinished, Event, Job
 from kdharness.matrix.cell import Cell
 from kdharness.results.record import Status
 

@@ -12,13 +12,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kdharness.errors import UserError, unknown
+from kdharness.matrix.claims import Claim
 from kdharness.matrix.recipe import Recipe
-from kdharness.matrix.scenario import Scenario
+from kdharness.matrix.scenario import SCENARIO_FIELDS, Scenario
+from kdharness.matrix.variants import Variant
 
 
 def parse_seeds(text: object) -> tuple[int, ...]:
-    """Seeds from "0-4" (inclusive), "0,3", or a list of integers. ValueError when it is none of them, or empty, or
-    repeats one.
+    """Seeds from "0-4" (inclusive), "0,3", or a list of integers; repeated ones count once. ValueError when it is none
+    of them, or empty.
     """
     if isinstance(text, int) and not isinstance(text, bool):
         text = str(text)
@@ -29,7 +31,7 @@ def parse_seeds(text: object) -> tuple[int, ...]:
             if not first.isdigit() or (dash and not last.isdigit()):
                 raise ValueError(f"'{part.strip()}' is neither a seed nor a range like 0-4")
             found += range(int(first), int(last or first) + 1)
-    elif isinstance(text, list | tuple) and all(isinstance(s, int) and s >= 0 for s in text):
+    elif isinstance(text, list | tuple) and all(type(s) is int and s >= 0 for s in text):
         found = list(text)
     else:
         raise ValueError("seeds are a range like '0-4', or a list of non-negative integers")
@@ -60,7 +62,7 @@ class PairNames(BaseModel):
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EvaluationRule(_Table):
@@ -80,6 +82,7 @@ class Benchmark(_Table):
     dataset name, its parameters;
     scenario: definitions by name. teacher_seed: of all teachers. teacher_top1_floor: percent that a teacher from a
     file must reach.
+    variants: run beside the plain methods, where their method is selected; claims: answered by reports.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Benchmark(_Table):
     dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scenario: dict[str, Annotated[Scenario, Field(discriminator="kind")]] = Field(default_factory=dict)
     evaluation: EvaluationRule = EvaluationRule()
+    variants: tuple[Variant, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 def available() -> dict[str, Path]:
@@ -138,6 +143,7 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
     for axis in ("datasets", "pairs", "scenarios"):
         if not getattr(benchmark, axis):
             raise UserError(f"{source}: '{axis}' is empty, so there is nothing to run")
+    _check_pair_tables(benchmark, source)
     for table, changes in [("teacher", benchmark.teacher), *((f"models.{k}", v) for k, v in benchmark.models.items())]:
         try:
             benchmark.recipe.replaced(changes)
@@ -146,21 +152,39 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
     return benchmark
 
 
+def _check_pair_tables(benchmark: Benchmark, source: str) -> None:
+    """UserError where a method's parameters by pair are not of that form."""
+    for method, table in benchmark.methods.items():
+        by_pair = table.get("pairs", {})
+        if not isinstance(by_pair, dict) or not all(isinstance(values, dict) for values in by_pair.values()):
+            raise UserError(f"{source}: methods.{method}.pairs holds no tables of parameters by pair")
+        for pair in by_pair:
+            try:
+                PairNames.parse(pair)
+            except ValueError as error:
+                raise UserError(f"{source}: methods.{method}.pairs: {error}") from None
+
+
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(Benchmark.model_fields),
     "recipe": tuple(Recipe.model_fields),
     "teacher": tuple(Recipe.model_fields),
     "models": tuple(Recipe.model_fields),
     "evaluation": tuple(EvaluationRule.model_fields),
+    "variants": tuple(Variant.model_fields),
+    "claims": tuple(Claim.model_fields),
 }
 
 
 def _explain(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> str:
     first = error.errors()[0]
     place = (*under, *(str(part) for part in first["loc"]))
+    valid = _KEYS.get(place[0].partition(".")[0] if len(place) > 1 else "", ())
+    if place[0] == "scenario" and len(place) > 2:  # pydantic puts the kind between the name and the key
+        valid = tuple(SCENARIO_FIELDS[place[2]])
+        place = (*place[:2], *place[3:])
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
-        valid = _KEYS.get(place[0] if len(place) > 1 else "", ())
         close = difflib.get_close_matches(place[-1], valid, n=2)
         hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
         return f"{source}: unknown key '{key}'{hint}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from kdharness.api.functional import eval_mode
 from kdharness.api.method import BuildContext, Method, ModelShape
 from kdharness.api.specs import ModelSpec, Tap
 from kdharness.api.staged import StagedModel
+from kdharness.matrix.ensemble import ensemble_of
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,25 @@ class Blueprint:
     batch_size: int
 
 
-def meta_model(spec: ModelSpec, blueprint: Blueprint) -> StagedModel:
-    """The network without storage. Whatever its factory raises passes through."""
-    with torch.device("meta"):
+def trial_model(spec: ModelSpec, blueprint: Blueprint, device: str = "meta") -> StagedModel:
+    """The network without storage, or on the CPU with random weights. Whatever its factory raises passes through."""
+    with torch.random.fork_rng(devices=[]), torch.device(device):
         network = spec.factory(blueprint.num_classes, blueprint.input_shape)
     return StagedModel(network, spec, blueprint.input_shape)
 
 
+# Many methods ask for the shapes of one network, and a deep one takes a while to answer, on the meta device too.
+_shapes: WeakKeyDictionary[StagedModel, ModelShape] = WeakKeyDictionary()
+
+
 def shape_of(model: StagedModel) -> ModelShape:
     """The shapes of a network's taps for one sample, by one forward pass in eval mode of two blank images."""
+    if model not in _shapes:
+        _shapes[model] = _measured_shape(model)
+    return _shapes[model]
+
+
+def _measured_shape(model: StagedModel) -> ModelShape:
     spec = model.spec
     declared: dict[Tap, object] = {
         "stages": spec.stages,
@@ -41,11 +54,8 @@ def shape_of(model: StagedModel) -> ModelShape:
     }
     taps = [tap for tap, names in declared.items() if names]
     first = next(model.parameters(), torch.empty(0))
-    modes = {m: m.training for m in model.modules()}
-    with torch.no_grad():
-        outputs = model.eval().run(torch.zeros((2, *model.input_shape), device=first.device), taps)
-    for module, mode in modes.items():
-        module.training = mode
+    with torch.no_grad(), eval_mode(model):
+        outputs = model.run(torch.zeros((2, *model.input_shape), device=first.device), taps)
 
     def shapes(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(t.shape[1:]) for t in tensors)
@@ -70,6 +80,10 @@ def reason_to_skip(
         if lacking:
             return f"reads {lacking}, which model '{model.spec.name}' does not declare"
     by_name = {m.spec.name: m.spec for m in (student, *teachers)}
+    if reads.teachers == "one" and len(teachers) > 1:
+        if reads.taps:
+            return f"reads {reads.taps[0]} of one teacher, and an ensemble of {len(teachers)} has none"
+        teachers = [ensemble_of(teachers)]
     with torch.device("meta"):
         context = BuildContext(
             num_classes=blueprint.num_classes,
@@ -84,6 +98,6 @@ def reason_to_skip(
             batch_size=blueprint.batch_size,
             device=torch.device("meta"),
             make_generator=lambda name: torch.Generator().manual_seed(0),
-            new_model=lambda name, role: meta_model(by_name[name], blueprint),
+            new_model=lambda name, role: trial_model(by_name[name], blueprint),
         )
         return method.skip(context)

@@ -48,13 +48,15 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
 class TeacherSource:
     """One teacher of a cell: a model by name, and the cell that trains it or the file that holds it.
 
-    sha256: of the external file; path: where it lies (not part of identity).
+    sha256: of the external file; path: where it lies (not part of identity). auxiliary: it helps the method, and is
+    not what the student is measured against.
     """
 
     model: str
     cell: str = ""
     sha256: str = ""
     path: str = ""
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class Cell:
 
     @property
     def teacher(self) -> str:
-        """The teachers' names joined by '+', '' without one."""
-        return "+".join(t.model for t in self.teachers)
+        """The teachers' names joined by '+', '' without one; auxiliary ones are left out."""
+        return "+".join(t.model for t in self.teachers if not t.auxiliary)
 
     @property
     def requires(self) -> tuple[str, ...]:

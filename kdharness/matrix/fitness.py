@@ -5,7 +5,7 @@ from __future__ import annotations
 from kdharness.api.data import DatasetInfo
 from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
-from kdharness.matrix.blueprint import Blueprint, meta_model, reason_to_skip, shape_of
+from kdharness.matrix.blueprint import Blueprint, reason_to_skip, shape_of, trial_model
 from kdharness.matrix.cell import Cell, canonical
 from kdharness.registry.manager import Registry
 
@@ -40,18 +40,25 @@ class Fitness:
             models.append(model)
         try:
             return reason_to_skip(method, models[0], models[1:], blueprint)
-        except Exception:  # noqa: BLE001 - a plugin's skip() may raise anything; the cell is planned, and fails with its traceback
+        except Exception:  # noqa: BLE001 - a plugin may raise anything; the cell is planned, and fails with a traceback
             return None
 
     def _model(self, name: str, blueprint: Blueprint) -> StagedModel | str:
         """The network on the meta device, or why it cannot be made for this data."""
         key = f"{name} {blueprint.num_classes} {blueprint.input_shape}"
         if key not in self._models:
-            try:
-                model = meta_model(self.registry.get("model", name).spec, blueprint)
-                shape_of(model)
-                self._models[key] = model
-            except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
-                shape = "x".join(map(str, blueprint.input_shape))
-                self._models[key] = f"model '{name}' cannot take {shape} images: {' '.join(str(error).split())[:200]}"
+            self._models[key] = self._built(name, blueprint)
         return self._models[key]
+
+    def _built(self, name: str, blueprint: Blueprint) -> StagedModel | str:
+        spec, reason = self.registry.get("model", name).spec, ""
+        # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
+        for device in ("meta", "cpu"):
+            try:
+                model = trial_model(spec, blueprint, device)
+                shape_of(model)
+                return model
+            except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
+                reason = " ".join(str(error).split())[:200]
+        shape = "x".join(map(str, blueprint.input_shape))
+        return f"model '{name}' cannot take {shape} images: {reason}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kdharness.matrix.cell import Cell
+from kdharness.matrix.claims import Claim
 
 PLAN_SCHEMA = 1
 
@@ -25,7 +26,9 @@ class Plan:
 
     note: a sentence that reports show above the table. warnings: one line each. metrics: names of the metrics to
     compute.
-    command: the arguments it was made from.
+    command: the arguments it was made from. claims: what reports put to the test.
+    ablated: the method whose parts are compared, '' for none; parts: by cell key, what the cell stands for in that
+    comparison (the method's name for the whole of it).
     """
 
     benchmark: str
@@ -37,9 +40,13 @@ class Plan:
     warnings: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     created_at: str = ""
+    claims: tuple[Claim, ...] = ()
+    ablated: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "cells": [asdict(p) for p in self.cells], "schema": PLAN_SCHEMA}
+        claims = [claim.to_json() for claim in self.claims]
+        return {**asdict(self), "cells": [asdict(p) for p in self.cells], "claims": claims, "schema": PLAN_SCHEMA}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
@@ -49,8 +56,9 @@ class Plan:
         rest = {k: v for k, v in data.items() if k != "schema"}
         try:
             cells = tuple(PlannedCell(Cell.from_json(c["cell"]), c["skip"]) for c in rest.pop("cells"))
+            claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
             names = ("references", "metrics", "warnings", "command")
             fields: dict[str, Any] = {k: tuple(v) if k in names else v for k, v in rest.items()}
-            return cls(cells=cells, **fields)
+            return cls(cells=cells, claims=claims, **fields)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a plan: {error}") from None

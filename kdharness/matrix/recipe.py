@@ -19,7 +19,7 @@ class Recipe(BaseModel):
     augmentation "standard" is the dataset's own. precision "bf16" is autocast for the networks; losses stay float32.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(64, ge=2)

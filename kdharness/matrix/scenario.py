@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.errors import unknown
 
 
 class _Scenario(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Clean(_Scenario):
@@ -49,7 +49,13 @@ class Split(_Scenario):
 
 
 Scenario = Clean | Few | Noise | Split
-adapter: TypeAdapter[Scenario] = TypeAdapter(Annotated[Scenario, Field(discriminator="kind")])
+# The keys of a definition, by its kind.
+SCENARIO_FIELDS = {
+    "clean": tuple(Clean.model_fields),
+    "few": tuple(Few.model_fields),
+    "noise": tuple(Noise.model_fields),
+    "split": tuple(Split.model_fields),
+}
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"clean\Z"), lambda: Clean()),

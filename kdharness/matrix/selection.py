@@ -16,11 +16,15 @@ from kdharness.matrix.recipe import Recipe
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method to run: parameters beside the benchmark's, and loss terms to leave out."""
+    """A method to run: parameters beside the benchmark's, and loss terms to leave out.
+
+    part: what an ablation calls it, '' outside one.
+    """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
+    part: str = ""
 
 
 @dataclass(frozen=True)

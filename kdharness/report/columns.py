@@ -13,6 +13,9 @@ from kdharness.report.view import OverallView, SettingView, name_of
 
 SHORT = {"practically equal": "equal"}
 MEBIBYTE = 2**20
+NAME_WIDTH = 12
+# What goes first where there is little room: memory, time, gains over all references but the last, the verdict.
+MEMORY, COST, GAIN, VERDICT = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,14 @@ class Grid:
     columns: tuple[Column, ...]
     groups: tuple[tuple[int, str], ...] = ()
 
-    def fit(self, width: int, gap: int = 2, name_width: int = 12) -> Grid:
-        """Without the columns that a place of this width cannot show when names fold at name_width."""
+    def fit(self, width: int, gap: int = 2) -> Grid:
+        """Without the columns for which a place of this width has no room. Names fold before a gain or verdict goes."""
         columns = list(self.columns)
         for column in sorted((c for c in self.columns if c.dropped), key=lambda c: c.dropped):
-            needed = sum(max(name_width, c.width) if c.name else c.width for c in columns) + gap * (len(columns) - 1)
-            if needed <= width:
-                break
-            columns.remove(column)
+            folded = NAME_WIDTH if column.dropped > COST else width
+            needed = sum(min(folded, c.width) if c.name else c.width for c in columns) + gap * (len(columns) - 1)
+            if needed > width:
+                columns.remove(column)
         return Grid(tuple(columns), self.groups)
 
     @property
@@ -57,25 +60,38 @@ class Grid:
 
 def setting_grid(view: SettingView) -> Grid:
     """Rank, method, top-1 ± standard deviation, gains ± half of their 95 % interval, verdict, cost."""
-    board = view.board
+    board = beside_references(view.board, view.references)
     rows = [{str(k): v for k, v in row.items()} for row in board.to_dict("records")]
     found = [
-        Column("#", tuple("-" if pd.isna(row["rank"]) else str(row["rank"]) for row in rows)),
+        Column("#", tuple(_rank(row) for row in rows)),
         Column("method", tuple(name_of(row) for row in rows), name=True),
         Column("top-1 ±sd", with_error(board["top1_mean"], board["top1_sd"])),
         Column("n", tuple(_count(row) for row in rows)),
     ]
     for reference in view.references:
-        found.append(Column(f"vs {reference}", _gains(board, f"gain_over_{reference}")))
+        dropped = 0 if reference == view.references[-1] else GAIN
+        found.append(Column(f"vs {reference}", _gains(board, f"gain_over_{reference}"), dropped=dropped))
     if view.references:
         words = board[f"gain_over_{view.references[-1]}_verdict"]
-        found.append(Column("verdict", tuple(SHORT.get(word, word) for word in words), words=True))
+        found.append(Column("verdict", tuple(SHORT.get(word, word) for word in words), words=True, dropped=VERDICT))
     seconds = tuple("" if math.isnan(s) else f"{s:.{1 if s < 100 else 0}f}" for s in board["train_seconds"])
     memory = tuple("" if pd.isna(b) else f"{b / MEBIBYTE:.0f}" for b in board["peak_memory_bytes"])
-    found.append(Column("train s", seconds, dropped=2))
+    found.append(Column("train s", seconds, dropped=COST))
     if any(memory):
-        found.append(Column("MiB", memory, dropped=1))
+        found.append(Column("MiB", memory, dropped=MEMORY))
     return Grid(tuple(found), _groups(rows))
+
+
+def beside_references(board: pd.DataFrame, references: Sequence[str]) -> pd.DataFrame:
+    """The board with the references repeated, marked as `beside`, at the top of each regime that lacks them."""
+    plain = board[board["method"].isin(references) & (board["variant"] == "")].drop_duplicates("method")
+    parts = []
+    for regime, group in board.groupby("regime"):
+        lacking = plain[~plain["method"].isin(group["method"][group["variant"] == ""])]
+        if len(lacking):
+            parts.append(lacking.assign(regime=regime, beside=True))
+        parts.append(group.assign(beside=False))
+    return pd.concat(parts, ignore_index=True) if parts else board.assign(beside=False)
 
 
 def overall_grid(view: OverallView) -> Grid:
@@ -107,6 +123,10 @@ def _gains(board: pd.DataFrame, name: str, interval: str = "") -> tuple[str, ...
     return with_error(board[name], (board[f"{interval}_high"] - board[f"{interval}_low"]) / 2, "+")
 
 
+def _rank(row: Mapping[str, Any]) -> str:
+    return "" if row["beside"] else "-" if pd.isna(row["rank"]) else str(row["rank"])
+
+
 def _count(row: Mapping[str, Any]) -> str:
     return str(row["n"]) if row["complete"] else f"{row['n']}/{row['planned']}"
 
@@ -118,4 +138,4 @@ def _whole(value: Any) -> int:
 def _groups(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, str], ...]:
     regimes = [str(row["regime"]) for row in rows]
     starts = [i for i, regime in enumerate(regimes) if i == 0 or regime != regimes[i - 1]]
-    return tuple((i, regimes[i]) for i in starts if regimes[i])
+    return tuple((i, regimes[i].replace("_", " ")) for i in starts if regimes[i])

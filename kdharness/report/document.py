@@ -6,7 +6,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pandas as pd
+
+from kdharness.report.claims import unmeasured_lines
 from kdharness.report.columns import Grid, overall_grid, setting_grid
+from kdharness.report.extras import (
+    CLAIMS_TITLE,
+    CLAIMS_WORDS,
+    EFFECTS_WORDS,
+    by_setting,
+    claims_grid,
+    effects_grid,
+    exits_grid,
+)
 from kdharness.report.view import OVERALL_WORDS, Problem, Report, SettingView
 
 
@@ -21,12 +33,35 @@ class Section:
 
 
 def sections(report: Report) -> Iterator[Section]:
-    """What follows the benchmark, then means over pairs, then what deviates."""
+    """What follows the benchmark, then means over pairs, then what deviates, then what `further` gives."""
     official = [view for view in report.settings if not view.deviations]
     yield from map(_setting, official)
     for overall in report.overalls:
         yield Section(overall.title, overall_grid(overall), "", (OVERALL_WORDS,))
     yield from map(_setting, report.settings[len(official) :])
+    yield from further(report)
+
+
+def further(report: Report) -> Iterator[Section]:
+    """What the outputs of methods cost, what the parts of a method do, and whether claims hold."""
+    for view in report.exits:
+        yield Section(view.title, exits_grid(view), _banner(view.deviations), view.below)
+    yield from part_sections(report.effects)
+    if len(report.claims):
+        unmeasured = tuple(unmeasured_lines(report.claims))
+        yield Section(CLAIMS_TITLE, claims_grid(report.claims), "", (*unmeasured, CLAIMS_WORDS))
+
+
+def part_sections(effects: pd.DataFrame) -> Iterator[Section]:
+    """What the parts of methods do, one table for each method and setting."""
+    for title, deviations, rows in by_setting(effects):
+        missing = rows[rows["reason"] != ""]
+        reasons = [f"{row['part']} was not measured: {row['reason']}" for row in missing.to_dict("records")]
+        yield Section(title, effects_grid(rows), _banner(deviations), (*reasons, EFFECTS_WORDS))
+
+
+def _banner(deviations: str) -> str:
+    return f"deviates from the benchmark: {deviations}" if deviations else ""
 
 
 def _setting(view: SettingView) -> Section:

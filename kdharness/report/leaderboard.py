@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from kdharness.errors import UserError
 from kdharness.matrix.plan import Plan
+from kdharness.report.ablation import effects_of
+from kdharness.report.claims import judge
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import metrics_table, table, write_csv
 from kdharness.stats.paired import paired
@@ -18,6 +21,8 @@ from kdharness.stats.settings import COMPETITOR, SETTING, comparable
 from kdharness.stats.summary import summarise
 
 REFERENCES = ("vanilla", "kd")
+CLAIMS_CSV = "claims.csv"
+ABLATION_CSV = "ablation.csv"
 # Below this teacher-student gap in points a share of it says nothing.
 LEAST_GAP_POINTS = 1.0
 
@@ -104,10 +109,10 @@ def merge(folders: Sequence[ResultsFolder]) -> Merged:
     ordered = frame.assign(_ok=frame["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
     once = ordered.drop_duplicates("cell", keep="last").sort_index().drop(columns="_ok").reset_index(drop=True)
     if len(once) < len(frame):
-        warnings.append(f"{len(frame) - len(once)} cells are in several folders; the latest result of each counts")
+        warnings.append(f"cells in several folders: {len(frame) - len(once)}; the latest result of each counts")
     rivals = comparable(once)[1]
     if rivals:
-        warnings.append(f"{rivals} cells are superseded by others of the same method and seed; the latest counts")
+        warnings.append(f"cells superseded by others of the same method and seed: {rivals}; the latest counts")
     newest = [plans[-1] for plans in (folder.plans() for folder in folders) if plans]
     note = " ".join(dict.fromkeys(plan.note for plan in newest if plan.note))
     return Merged(once, _references(newest), tuple(warnings), note)
@@ -123,13 +128,24 @@ def _references(plans: Sequence[Plan]) -> tuple[str, ...]:
 
 
 def write_tables(folder: ResultsFolder) -> None:
-    """Writes results.csv, metrics.csv and leaderboard.csv, each atomically. UserError when they cannot be written."""
+    """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
+    claims.csv and ablation.csv too. UserError when they cannot be written.
+    """
     if not folder.plan_paths():
         raise UserError(f"{folder.path} has no plan; its tables cannot be made anew")
-    frame = table(folder)
+    frame, metrics, plans = table(folder), metrics_table(folder), folder.plans()
     write_csv(frame, folder.results_csv)
-    write_csv(metrics_table(folder), folder.metrics_csv)
+    write_csv(metrics, folder.metrics_csv)
     write_csv(leaderboard(frame, references_of(folder)), folder.leaderboard_csv)
+    _write_or_remove(judge(plans[-1].claims if plans else (), frame, metrics), folder.path / CLAIMS_CSV)
+    _write_or_remove(effects_of(plans, frame), folder.path / ABLATION_CSV)
+
+
+def _write_or_remove(frame: pd.DataFrame, path: Path) -> None:
+    if len(frame):
+        write_csv(frame, path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _ascending() -> list[bool]:

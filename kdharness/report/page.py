@@ -10,7 +10,9 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
-from kdharness.report.document import endings, nothing, sections
+from kdharness.report import plots
+from kdharness.report.document import endings, further, nothing, sections
+from kdharness.report.exits import ExitsView
 from kdharness.report.view import Report, SettingView, name_of
 
 WIDTH, ROW_HEIGHT, LEFT, RIGHT = 640, 22, 210, 70
@@ -34,7 +36,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; white-space: pre; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--dim); } th.words, td.words { text-align: left; }
 tr.first td { font-weight: 600; } tr.group td { font-style: italic; color: var(--dim); text-align: left; }
-.better { color: var(--good); } .worse { color: var(--bad); } .undecided { color: var(--dim); }
+.better, .holds, .helps { color: var(--good); } .worse, .does-not-hold, .hurts { color: var(--bad); }
+.undecided { color: var(--dim); }
 .note { color: var(--warn); } .banner { background: var(--warn-paper); color: var(--warn); padding: .4rem .8rem; }
 .below { color: var(--dim); font-size: .86rem; margin: .4rem 0; } .below p { margin: .1rem 0; }
 svg { display: block; margin: 1rem 0 .2rem; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
@@ -66,7 +69,7 @@ ul { padding-left: 1.2rem; }
 {% if section.plot %}{% set plot = section.plot %}
 <svg viewBox="0 0 {{ plot.width }} {{ plot.height }}" width="{{ plot.width }}" role="img" aria-label="{{ plot.label }}">
 <line x1="{{ plot.zero }}" x2="{{ plot.zero }}" y1="4" y2="{{ plot.height - 22 }}" stroke="var(--line)"/>
-<text class="axis" x="{{ plot.zero }}" y="{{ plot.height - 6 }}" text-anchor="middle">{{ plot.label }}</text>
+<text class="axis" x="{{ plot.left }}" y="{{ plot.height - 6 }}">{{ plot.label }}</text>
 {% for mark in plot.marks %}
 <text x="{{ plot.left - 14 }}" y="{{ mark.y + 4 }}" text-anchor="end">{{ mark.name }}</text>
 {% if mark.low is not none %}
@@ -76,6 +79,7 @@ ul { padding-left: 1.2rem; }
 <text class="axis" x="{{ plot.width - 4 }}" y="{{ mark.y + 4 }}" text-anchor="end">{{ mark.text }}</text>
 {% endfor %}
 </svg>{% endif %}
+{{ section.figure }}
 <div class="below">{% for line in section.below %}<p>{{ line }}</p>{% endfor %}</div>
 {% else %}<p>{{ report.nothing }}</p>
 {% endfor %}
@@ -149,26 +153,40 @@ def plot_of(view: SettingView) -> Plot | None:
 
 
 def _report(report: Report) -> dict[str, Any]:
-    plots = [plot_of(view) for view in report.settings]
+    gains = [plot_of(view) for view in report.settings]
     return {
         "name": report.name, "progress": report.progress, "note": report.note, "nothing": nothing(report),
-        "endings": endings(report), "sections": _sections(report, plots),
+        "endings": endings(report), "sections": _sections(report, gains),
     }  # fmt: skip
 
 
-def _sections(report: Report, plots: Sequence[Plot | None]) -> list[dict[str, Any]]:
+def _sections(report: Report, gains: Sequence[Plot | None]) -> list[dict[str, Any]]:
     official = sum(not view.deviations for view in report.settings)
     between: list[Plot | None] = [None] * len(report.overalls)
-    ordered = [*plots[:official], *between, *plots[official:]]
+    after: list[Plot | None] = [None] * len(list(further(report)))
+    ordered = [*gains[:official], *between, *gains[official:], *after]
+    # `further` begins with the outputs.
+    figures = [*[Markup()] * (len(ordered) - len(after)), *map(_figure, report.exits)]
+    figures += [Markup()] * (len(ordered) - len(figures))
     return [
         {
             "title": section.title, "grid": section.grid, "banner": section.banner, "below": section.below,
-            "labels": dict(section.grid.groups), "plot": plot,
+            "labels": dict(section.grid.groups), "plot": plot, "figure": figure,
         }
-        for section, plot in zip(sections(report), ordered, strict=True)
+        for section, plot, figure in zip(sections(report), ordered, figures, strict=True)
     ]  # fmt: skip
 
 
+def _figure(view: ExitsView) -> Markup:
+    """Drawn, or a line on what drawing needs."""
+    if not plots.can_draw():
+        return Markup("<p>{}</p>").format(plots.ADVICE)
+    return Markup(plots.exits_svg(view))  # our own drawing: matplotlib escapes the names in it
+
+
 def _kind(column: Any, cell: str = "") -> Any:
-    classes = [*(["words"] if column.name or column.words else []), *([cell] if column.words and cell else [])]
+    classes = [
+        *(["words"] if column.name or column.words else []),
+        *([cell.partition(" (")[0].replace(" ", "-")] if column.words and cell else []),
+    ]
     return Markup(' class="{}"').format(" ".join(classes)) if classes else ""

@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kdharness.report.columns import Grid, overall_grid, setting_grid
-from kdharness.report.document import heading, nothing, stale_line
+from kdharness.report.document import Section, further, heading, nothing, part_sections, stale_line
 from kdharness.report.view import OVERALL_WORDS, OverallView, Problem, Report, SettingView, report_of
 from kdharness.results.store import ResultsFolder
 
-STYLES = {"better": "green", "worse": "red", "undecided": "dim", "equal": "cyan"}
+STYLES = {
+    "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
+    "helps": "green", "hurts": "red", "makes no difference": "cyan", "not measured": "dim",
+}  # fmt: skip
 STATUS_STYLES = {"failed": "red", "oom": "red", "timeout": "red", "interrupted": "yellow", "not_run": "yellow"}
 GAP = 2
 
@@ -56,6 +59,8 @@ def render(report: Report, width: int) -> Iterator[RenderableType]:
         yield _below(overall_part(overall, width))
     for view in report.settings[len(official) :]:
         yield _below(setting_part(view, width))
+    for section in further(report):
+        yield _below(section_part(section, width))
     ending = [*_problem_lines(report.problems), *_closing_lines(report)]
     if ending:
         yield _below(Group(*ending))
@@ -77,6 +82,27 @@ def overall_part(view: OverallView, width: int) -> RenderableType:
     return Group(Text(view.title, style="bold"), grid_table(overall_grid(view), width), how)
 
 
+def show_parts(report: Report, method: str, console: Console) -> None:
+    """Prints what the parts of a method do, and what went wrong."""
+    effects = report.effects[report.effects["method"] == method]
+    if effects.empty:
+        console.print(_below(Text(nothing(report), style="bold")))
+    for section in part_sections(effects):
+        console.print(_below(section_part(section, console.width)))
+    for line in (*_problem_lines(report.problems), *_closing_lines(report)):
+        console.print(line)
+
+
+def section_part(section: Section, width: int) -> RenderableType:
+    parts: list[RenderableType] = [Text(section.title, style="bold")]
+    if section.banner:
+        parts.append(Text(section.banner, style="bold yellow"))
+    if section.grid.rows:
+        parts.append(grid_table(section.grid, width))
+    parts += [Text(line, style="dim") for line in section.below]
+    return Group(*parts)
+
+
 def grid_table(grid: Grid, width: int) -> Table:
     fitted = grid.fit(width, GAP)
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
@@ -93,8 +119,12 @@ def grid_table(grid: Grid, width: int) -> Table:
             empty = [""] * (len(row) - 1)
             at = next(k for k, column in enumerate(fitted.columns) if column.name)
             table.add_row(*empty[:at], Text(labels[i], style="italic"), *empty[at:])
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row), style="bold" if row[0] == "1" else "")
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row), style="bold" if row[0] == "1" else "")
     return table
+
+
+def _style(cell: str) -> str:
+    return STYLES.get(cell.partition(" (")[0], "")
 
 
 def _problem_lines(problems: Iterable[Problem]) -> Iterator[Text]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kdharness.report.leaderboard import Merged, references_of, standings
+from kdharness.report.ablation import EFFECT_COLUMNS, effects_of
+from kdharness.report.claims import CLAIM_COLUMNS, judge
+from kdharness.report.exits import ExitsView, exits_of
+from kdharness.report.leaderboard import ABLATION_CSV, CLAIMS_CSV, Merged, references_of, standings
 from kdharness.results.progress import summary_line
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import table
+from kdharness.results.table import metrics_table, table
 from kdharness.stats.overall import overall
 from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
@@ -59,7 +62,8 @@ class SettingView:
         circumstances = prints[:1] or [*_distinct(board["precision"]), *_distinct(board["torch_version"])]
         more = [f"and {len(prints) - 1} other fingerprints"] if len(prints) > 1 else []
         seeds = "seeds " + " | ".join(_distinct(board["seeds"]))
-        return " · ".join([*([selection] if selection else []), seeds, *_distinct(board["device"]), *circumstances, *more])
+        parts = [selection, seeds, *_distinct(board["device"]), *circumstances, *more]
+        return " · ".join(part for part in parts if part)
 
     @property
     def compared(self) -> str:
@@ -134,7 +138,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is to be said of one benchmark folder (or of several, merged)."""
+    """All that is to be said of one benchmark folder (or of several, merged).
+
+    claims: of `judge`; effects: of `effects_of`; exits: of `exits_of`.
+    """
 
     name: str
     settings: tuple[SettingView, ...]
@@ -145,17 +152,21 @@ class Report:
     stale: int = 0
     progress: str = ""
     files: tuple[Path, ...] = ()
+    claims: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CLAIM_COLUMNS)))
+    effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EFFECT_COLUMNS)))
+    exits: tuple[ExitsView, ...] = ()
 
 
 def report_of(folder: ResultsFolder) -> Report:
     """The report on one folder, finished or not."""
-    frame, references = table(folder), references_of(folder)
+    frame, metrics, references = table(folder), metrics_table(folder), references_of(folder)
     plans, progress = folder.plans(), folder.running()
     known = folder.records()
     planned = folder.planned()
     now = {key for group in (progress or {}).get("running", ()) for key in group.get("cells", ())}
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(now), "running"))
-    paths = (folder.results_csv, folder.metrics_csv, folder.leaderboard_csv)
+    more = (folder.path / CLAIMS_CSV, folder.path / ABLATION_CSV)
+    paths = (folder.results_csv, folder.metrics_csv, folder.leaderboard_csv, *more)
     return Report(
         name=folder.name,
         settings=settings_of(frame, references),
@@ -166,6 +177,9 @@ def report_of(folder: ResultsFolder) -> Report:
         stale=sum(key not in planned for key in known) if plans else 0,
         progress=summary_line(progress) if progress else "",
         files=tuple(path for path in paths if path.is_file()),
+        claims=judge(plans[-1].claims if plans else (), frame, metrics),
+        effects=effects_of(plans, frame),
+        exits=exits_of(frame, metrics),
     )
 
 

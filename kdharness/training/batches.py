@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdharness.api.data import Augmentation
 from kdharness.matrix.seeds import stream
+from kdharness.training.guard import CellError
 from kdharness.training.images import DeviceImages, Draws
 
 
@@ -109,6 +110,21 @@ class Pass:
             other = self.subset[self.partners[start:end]]
             partners = self.images.view(other, _rows(self.draws[0], start, end), self.request.channels_last)
         return Samples(views, self.targets[rows], positions, partners)
+
+
+def checked_selection(chosen: Tensor | None, n: int) -> tuple[int, ...]:
+    """What a method's `select` returned, as a request holds it. CellError when it is no choice out of `n` samples."""
+    if chosen is None:
+        return ()
+    if not isinstance(chosen, Tensor) or chosen.ndim != 1 or chosen.is_floating_point() or chosen.dtype == torch.bool:
+        raise CellError("MethodError", "select() must return positions as a tensor of integers [n], or None for all")
+    positions = tuple(int(position) for position in chosen.tolist())
+    if not positions:
+        raise CellError("MethodError", "select() chose no sample")
+    if not 0 <= min(positions) <= max(positions) < n:
+        wrong = min(positions) if min(positions) < 0 else max(positions)
+        raise CellError("MethodError", f"select() chose position {wrong} of a subset of {n} samples")
+    return positions
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:

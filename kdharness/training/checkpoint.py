@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from kdharness.training.guard import CellError
+
+# Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
+CHECKPOINT_SCHEMA = 1
 
 
 def save_atomically(path: Path, write: Any) -> None:
@@ -27,6 +34,16 @@ def save_atomically(path: Path, write: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def packed(state: Mapping[str, Any]) -> bytes:
+    """A state as a checkpoint's content. CellError when it holds what cannot be saved."""
+    buffer = io.BytesIO()
+    try:
+        torch.save({**state, "schema": CHECKPOINT_SCHEMA}, buffer)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise CellError("MethodError", f"its state cannot be saved: {error}") from error
+    return buffer.getvalue()
+
+
 class Checkpoint:
     """Saves a cell's state at most every `seconds`."""
 
@@ -38,17 +55,18 @@ class Checkpoint:
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        save_atomically(self.path, lambda temporary: torch.save(dict(state), temporary))
+    def save(self, content: bytes) -> None:
+        """content: a state, packed."""
+        save_atomically(self.path, lambda temporary: temporary.write_bytes(content))
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state, or None when there is none or it cannot be read."""
+        """The state, or None when there is none, or none that can be read."""
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # noqa: BLE001 - a damaged file makes the unpickler raise anything; the cell then starts anew
             return None
-        return state
+        return state if isinstance(state, dict) and state.pop("schema", None) == CHECKPOINT_SCHEMA else None
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -13,13 +13,13 @@ from kdharness.matrix.blueprint import shape_of
 from kdharness.matrix.cell import Cell
 
 if TYPE_CHECKING:
-    from kdharness.training.teachers import Teacher
+    from kdharness.training.teachers import Ensemble, Teacher
     from kdharness.training.world import Data, World
 
 
 def build_context(
     student: StagedModel,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[Teacher | Ensemble],
     cell: Cell,
     world: World,
     data: Data,

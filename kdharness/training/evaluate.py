@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from kdharness.api.functional import eval_mode
 from kdharness.matrix.recipe import Recipe
+from kdharness.training.guard import CellError
 from kdharness.training.images import DeviceImages
 
 if TYPE_CHECKING:
@@ -31,13 +33,8 @@ def named(outputs: Any) -> dict[str, Tensor]:
 
 def predict(model: nn.Module, images: DeviceImages, rows: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """Logits float32 [n, classes] by predictor name for `rows` of a split, in eval mode; the mode is put back."""
-    modes = {m: m.training for m in model.modules()}
-    model.eval()
-    try:
+    with eval_mode(model):
         chunks = [_forward(model, images.view(part, None, recipe.channels_last), recipe) for part in _parts(rows)]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -69,4 +66,9 @@ def _parts(rows: Tensor) -> list[Tensor]:
 def _forward(model: nn.Module, images: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     bf16 = recipe.precision == "bf16"
     with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
-        return named(model(images))
+        outputs = named(model(images))
+    for name, logits in outputs.items():
+        if logits.ndim != 2 or len(logits) != len(images):
+            shape = list(logits.shape)
+            raise CellError("MethodError", f"predictor output '{name}' has shape {shape} for {len(images)} images")
+    return outputs

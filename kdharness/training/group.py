@@ -8,15 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kdharness.matrix.cell import Cell
-from kdharness.registry.manager import Registry
-from kdharness.results.record import Record, Status
-from kdharness.results.store import ResultsFolder
-from kdharness.training.batches import PassRequest
-from kdharness.training.checkpoint import Checkpoint, save_weights
-from kdharness.training.evaluate import predict_together
-from kdharness.training.guard import CellError, Contained, changed_flags, is_out_of_memory, one_line
-from kdharness.training.job import (
+from kdharness.api.jobs import (
     Beat,
     CellAborted,
     CellFinished,
@@ -26,6 +18,14 @@ from kdharness.training.job import (
     Job,
     WorkerSettings,
 )
+from kdharness.matrix.cell import Cell
+from kdharness.registry.manager import Registry
+from kdharness.results.record import Record, Status
+from kdharness.results.store import ResultsFolder
+from kdharness.training.batches import PassRequest
+from kdharness.training.checkpoint import Checkpoint, packed, save_weights
+from kdharness.training.evaluate import predict_together
+from kdharness.training.guard import CellError, Contained, is_out_of_memory, one_line
 from kdharness.training.loading import teachers_of
 from kdharness.training.lockstep import Lockstep
 from kdharness.training.outcome import final_numbers, now, save_predictions, top1
@@ -83,12 +83,12 @@ class Group:
         data = self.world.data(cell)
         self.beat(number)
         with Contained(lambda error: self._fail(cell, error)) as failed:
+            self.world.check_plugins(cell)
             teachers = teachers_of(cell, self.world, data, self.settings.teacher_top1_floor)
             member = Trainee(cell, number, self.world, data, teachers)
             state = self.checkpoints[cell.key].load()
             if state is not None:
                 member.load_state_dict(state)
-            _check_flags()
         if not failed:
             self.members.append(member)
 
@@ -113,13 +113,19 @@ class Group:
             if member.finished:
                 self._conclude(member)
             elif self.checkpoints[member.cell.key].due():
-                self.checkpoints[member.cell.key].save(member.state_dict())
+                self._save(member)
+
+    def _save(self, member: Trainee) -> None:
+        content = b""
+        with self._contained(member) as failed:
+            content = packed(member.state_dict())
+        if not failed:  # what the disk refuses is no fault of the cell
+            self.checkpoints[member.cell.key].save(content)
 
     def _end_epoch(self, member: Trainee, request: PassRequest) -> None:
         limit = self.settings.timeout_seconds
         with self._contained(member) as failed:
             values = member.end_epoch()
-            _check_flags()
             if limit is not None and member.own_seconds > limit and not member.finished:
                 took = f"its own steps took more than {limit:g} s"
                 raise CellError("Timeout", f"{took}; it was in epoch {member.epoch} of {member.epochs}")
@@ -130,12 +136,17 @@ class Group:
     def _evaluate(self, members: Sequence[Trainee]) -> None:
         """Looks at the validation split, where there is one, and at the test split."""
         for member, logits in self._predictions(members, "validation"):
-            member.keep_best(self._note(member, "validation", logits))
-            if member.finished:
-                member.restore_best()
+            accuracy = self._note(member, "validation", logits)
+            with self._contained(member):
+                member.keep_best(accuracy)
         for member, logits in self._predictions([m for m in members if m in self.members], "test"):
             self._note(member, "test", logits)
             member.test_logits = logits
+        for member in [m for m in members if m in self.members and m.finished and m.best is not None]:
+            with self._contained(member):
+                member.restore_best()
+            for _, logits in self._predictions([m for m in (member,) if m in self.members], "test"):
+                member.test_logits = logits
 
     def _predictions(self, members: Sequence[Trainee], split: str) -> list[tuple[Trainee, dict[str, Tensor]]]:
         """Logits by predictor of each member that gives some; members share their data."""
@@ -215,9 +226,3 @@ class Group:
         record = Record(cell=cell, status=status, started_at=self.started[cell.key], attempts=attempts, **rest)  # type: ignore[arg-type]
         self.world.folder.write_record(record)
         return record
-
-
-def _check_flags() -> None:
-    changed = changed_flags()
-    if changed:
-        raise CellError("SharedStateChanged", changed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +22,8 @@ class Contained:
     """A block of plugin code. What it raises goes to `fail` instead of further up; afterwards the object is true if
     it did.
 
-    The catch is broad because a plugin may raise anything, and only its own cell must end by it. KeyboardInterrupt
-    and SystemExit pass.
+    The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
+    included. KeyboardInterrupt passes.
     """
 
     def __init__(self, fail: Callable[[Exception], None]) -> None:
@@ -32,9 +34,11 @@ class Contained:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             return False
         self._failed = True
+        if isinstance(error, SystemExit):
+            error = CellError("SystemExit", f"it called sys.exit({error.code!r})")
         self._fail(error)
         return True
 
@@ -56,16 +60,33 @@ class Watched:
         return any(t._version != version for t, version in self._seen)
 
 
-def changed_flags() -> str:
-    """What one cell's code did to torch's global settings, which others share; '' for nothing. They are put right."""
-    found = ""
-    if torch.get_default_dtype() != torch.float32:
-        torch.set_default_dtype(torch.float32)
-        found = "it changed torch's default dtype, which other cells share"
-    if not torch.is_grad_enabled():
-        torch.set_grad_enabled(True)
-        found = "it switched gradients off, for other cells too"
-    return found
+# What all cells of a process share: its name, how it is read, how it is put back.
+_SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = (
+    ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    ("torch's default device", torch.get_default_device, lambda device: torch.set_default_device(None)),
+    ("whether torch records gradients", torch.is_grad_enabled, torch.set_grad_enabled),
+    ("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+    (
+        "whether torch's algorithms are deterministic",
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Torch's settings are after the block what they were before it. CellError names one that was changed."""
+    before = [read() for _, read, _ in _SETTINGS]
+    try:
+        yield
+    finally:
+        changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if read() != value]
+        for (name, _, put), value in zip(_SETTINGS, before, strict=True):
+            if name in changed:
+                put(value)
+        if changed:
+            raise CellError("SharedStateChanged", f"it changed {changed[0]}, which other cells share")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -34,6 +34,8 @@ class Lockstep:
             batches = Pass(request, data.train, data.subsets[request.subset], data.targets)
         well = list(members)
         for number in range(len(batches)):
+            if not well:
+                break
             shared = self._prepare(batches, number, well)
             for member in list(well):
                 self.beat(member.number)

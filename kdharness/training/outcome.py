@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import kdharness
 from kdharness.api.evaluation import Evaluation, Predictions
+from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
 from kdharness.results.record import COLUMNS, MetricRow
 from kdharness.training.checkpoint import save_atomically
-from kdharness.training.costs import count_macs, count_parameters, latency_seconds
+from kdharness.training.costs import count_macs, count_parameters, count_parameters_used, latency_seconds
 from kdharness.training.evaluate import predict_together
 from kdharness.training.guard import CellError
+from kdharness.training.loading import logits_on
 from kdharness.training.trainee import Trainee
 
 
@@ -40,12 +42,14 @@ def final_numbers(
         if not bool(torch.isfinite(outputs).all()):
             raise CellError("NonFiniteOutput", f"the logits of predictor '{name}' on the test split are not finite")
     computed = _metric_rows(trainee, logits, metrics)
-    rows = [*computed, *_deployable_rows(trainee)]
     main = next(iter(logits))
+    parts = trainee.method.deployables(trainee.student, [t.model for t in trainee.teachers])
+    rows = [*computed, *_deployable_rows(trainee, parts)]
     values = {(r.metric if r.metric in COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
     values.update(_from_history(trainee, main))
     values.update(_teacher_numbers(trainee))
-    values.update(_costs(trainee))
+    values.update(_costs(trainee, parts.get(main)))
+    values.update(_ratios(trainee, values, parts.get(main)))
     for name, value in trainee.method.measurements().items():
         values[f"x_{trainee.cell.method}_{name}"] = float(value)
     return values, rows
@@ -60,11 +64,16 @@ def _metric_rows(trainee: Trainee, logits: dict[str, Tensor], metrics: Sequence[
             continue
         if any(s != "test" and s not in trainee.data.subsets for s in spec.splits):
             continue
+        if any(h not in trainee.data.plain.hidden for h in spec.hidden):
+            continue
         for split in spec.splits:
             if split not in splits:
                 splits[split] = _predictions(trainee, split)
         for predictor in logits:
-            seen = {split: _as_predictions(trainee, split, splits[split][predictor]) for split in spec.splits}
+            seen = {
+                split: _as_predictions(trainee, split, splits[split][predictor], spec.needs_teacher)
+                for split in spec.splits
+            }
             computed = spec.compute(Evaluation(predictor, seen))
             rows += [MetricRow(predictor, spec.splits[0], str(n), float(v)) for n, v in computed.items()]
     return rows
@@ -77,31 +86,27 @@ def _predictions(trainee: Trainee, split: str) -> dict[str, Tensor]:
     return result
 
 
-def _as_predictions(trainee: Trainee, split: str, logits: Tensor) -> Predictions:
+def _as_predictions(trainee: Trainee, split: str, logits: Tensor, taught: bool) -> Predictions:
     data = trainee.data
+    teacher = _teacher_logits(trainee, split) if taught else None
     if split == "test":
-        return Predictions(
-            logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), _teacher_logits(trainee)
-        )
+        return Predictions(logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), teacher)
     rows = data.subsets[split].cpu()
     hidden = {name: torch.from_numpy(values)[rows] for name, values in data.plain.hidden.items()}
-    return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, None, hidden)
+    return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, teacher, hidden)
 
 
-def _teacher_logits(trainee: Trainee) -> Tensor | None:
-    """The teacher's test logits; of several teachers, the logarithm of their mean probability."""
-    if not trainee.teachers:
-        return None
-    if len(trainee.teachers) == 1:
-        return trainee.teachers[0].test_logits
-    return torch.stack([t.test_logits.softmax(1) for t in trainee.teachers]).mean(0).clamp_min(1e-30).log()
+def _teacher_logits(trainee: Trainee, split: str) -> Tensor | None:
+    """The teacher's logits on a split; of several teachers, the logarithm of their mean probability."""
+    logits = [logits_on(t, split, trainee.data, trainee.recipe) for t in trainee.given_teachers]
+    return log_mean_probability(logits) if len(logits) > 1 else next(iter(logits), None)
 
 
 def _teacher_numbers(trainee: Trainee) -> dict[str, Any]:
-    logits = _teacher_logits(trainee)
+    logits = _teacher_logits(trainee, "test")
     if logits is None:
         return {}
-    digests = "+".join(t.digest[:16] for t in trainee.teachers)
+    digests = "+".join(t.digest[:16] for t in trainee.given_teachers)
     return {"teacher_top1": top1(logits, trainee.data.test_targets.cpu()), "teacher_digest": digests}
 
 
@@ -123,15 +128,14 @@ def _from_history(trainee: Trainee, main: str) -> dict[str, Any]:
     return values
 
 
-def _deployable_rows(trainee: Trainee) -> list[MetricRow]:
+def _deployable_rows(trainee: Trainee, parts: Mapping[str, nn.Module]) -> list[MetricRow]:
     """Costs of each output of a predictor that has several."""
     shape, device = trainee.data.input_shape, trainee.device
     rows = []
     with trainee.evaluated():
-        parts = trainee.method.deployables(trainee.student, [t.model for t in trainee.teachers])
         for name, module in parts.items():
             costs = {
-                "parameters": count_parameters(module),
+                "parameters": count_parameters_used(module, shape, device),
                 "macs": count_macs(module, shape, device),
                 "latency_seconds": latency_seconds(module, shape, device),
             }
@@ -139,14 +143,15 @@ def _deployable_rows(trainee: Trainee) -> list[MetricRow]:
     return rows
 
 
-def _costs(trainee: Trainee) -> dict[str, Any]:
+def _costs(trainee: Trainee, main: nn.Module | None) -> dict[str, Any]:
+    """main: the network that gives the main output alone, where the predictor has others beside it."""
+    shape, device = trainee.data.input_shape, trainee.device
     seconds = trainee.own_seconds + trainee.shared_seconds
     values: dict[str, Any] = {
         "train_seconds": trainee.own_seconds,
         "shared_seconds": trainee.shared_seconds,
         "images_per_second": trainee.images_seen / seconds if seconds else None,
         "peak_memory_bytes": trainee.memory_bytes,
-        "student_parameters": count_parameters(trainee.predictor),
         "device": str(trainee.device),
         "precision": trainee.recipe.precision,
         "fingerprint": trainee.world.fingerprint(trainee.recipe.precision),
@@ -154,8 +159,29 @@ def _costs(trainee: Trainee) -> dict[str, Any]:
         "torch_version": torch.__version__,
     }
     with trainee.evaluated() as predictor:
-        values["student_macs"] = count_macs(predictor, trainee.data.input_shape, trainee.device)
+        values["student_macs"] = count_macs(predictor if main is None else main, shape, device)
+        values["student_parameters"] = (
+            count_parameters(predictor) if main is None else count_parameters_used(main, shape, device)
+        )
     return {k: v for k, v in values.items() if v is not None}
+
+
+def _ratios(trainee: Trainee, values: Mapping[str, Any], main: nn.Module | None) -> dict[str, float]:
+    """How much larger and slower the teacher is than what is deployed; several teachers count together."""
+    if not trainee.given_teachers:
+        return {}
+    shape, device = trainee.data.input_shape, trainee.device
+    costs = [trainee.world.network_costs(t.model) for t in trainee.given_teachers]
+    parameters, macs = sum(c.parameters for c in costs), sum(c.macs for c in costs)
+    with trainee.evaluated() as predictor:
+        if main is None and predictor is trainee.student:
+            seconds = trainee.world.network_costs(trainee.student).latency_seconds
+        else:
+            seconds = latency_seconds(predictor if main is None else main, shape, device)
+    own = {"parameter": values["student_parameters"], "mac": values["student_macs"], "latency": seconds}
+    theirs = {"parameter": parameters, "mac": macs, "latency": sum(c.latency_seconds for c in costs)}
+    ratios = {f"x_{name}_ratio": theirs[name] / own[name] for name in own if own[name]}
+    return {"x_teacher_parameters": parameters, "x_teacher_macs": macs, **ratios}
 
 
 def save_predictions(folder: Path, logits: dict[str, Tensor], targets: Tensor) -> None:

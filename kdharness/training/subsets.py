@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,18 +25,42 @@ class Subsets:
 
 
 def stratified(targets: NDArray[np.int64], among: Indices, count: int, seed: int) -> Indices:
-    """`count` positions out of `among`, spread over the classes as evenly as their sizes allow, ascending.
+    """`count` positions out of `among`, as many of each class as its size allows, ascending.
 
     Classes get equal shares first; what is left over goes to classes in a seeded order.
     """
     generator = np.random.default_rng(seed)
-    pools = [generator.permutation(among[targets[among] == c]) for c in np.unique(targets[among])]
+    pools = _pools(targets, among, generator)
     order = generator.permutation(len(pools))
     taken = [0] * len(pools)
-    while sum(taken) < min(count, len(among)):
+    left = min(count, len(among))
+    while left:
         for k in order:
-            if sum(taken) < count and taken[k] < len(pools[k]):
+            if left and taken[k] < len(pools[k]):
                 taken[k] += 1
+                left -= 1
+    return _first(pools, taken)
+
+
+def proportional(targets: NDArray[np.int64], among: Indices, count: int, seed: int) -> Indices:
+    """`count` positions out of `among`, of each class in proportion to its size, ascending.
+
+    Shares are rounded down; what is left over goes to the classes with the largest remainders.
+    """
+    generator = np.random.default_rng(seed)
+    pools = _pools(targets, among, generator)
+    sizes = np.array([len(pool) for pool in pools])
+    taken, remainders = np.divmod(sizes * count, len(among))
+    taken[np.argsort(-remainders, kind="stable")[: count - taken.sum()]] += 1
+    return _first(pools, taken.tolist())
+
+
+def _pools(targets: NDArray[np.int64], among: Indices, generator: np.random.Generator) -> list[Indices]:
+    """The positions of each class, in random order."""
+    return [generator.permutation(among[targets[among] == c]) for c in np.unique(targets[among])]
+
+
+def _first(pools: Sequence[Indices], taken: Sequence[int]) -> Indices:
     return np.sort(np.concatenate([pool[:n] for pool, n in zip(pools, taken, strict=True)])).astype(np.int64)
 
 
@@ -47,7 +71,7 @@ def apply(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: 
     everything = np.arange(len(targets), dtype=np.int64)
     held: Indices = everything[:0]
     if validation:
-        held = stratified(targets, everything, round(validation * len(targets)), stream("validation", 0))
+        held = proportional(targets, everything, round(validation * len(targets)), stream("validation", 0))
         everything = np.setdiff1d(everything, held)
     subsets = _KINDS[scenario["kind"]](scenario, targets, everything, num_classes)
     return Subsets({**subsets.indices, "validation": held}, subsets.targets, subsets.hidden)
@@ -79,7 +103,7 @@ def _noise(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indic
 def _split(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
     """Students see the public part; teachers see all of it, or the public part when a method asks for that."""
     count = round(scenario["public"] * len(among))
-    public = stratified(targets, among, count, stream("split", str(scenario["public"]), scenario["seed"]))
+    public = proportional(targets, among, count, stream("split", str(scenario["public"]), scenario["seed"]))
     private = np.setdiff1d(among, public)
     member = np.zeros(len(targets), dtype=bool)
     member[private] = True

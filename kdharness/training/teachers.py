@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import Tap
 from kdharness.api.staged import Outputs, StagedModel
 from kdharness.errors import UserError
+from kdharness.matrix.ensemble import ensemble_of
 from kdharness.training.batches import Samples
 from kdharness.training.guard import Watched
 from kdharness.training.timers import SHARED, Timers
@@ -62,15 +64,15 @@ def fill(model: StagedModel, weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 class Teacher:
-    """A frozen network in eval mode, with its file's digest, its test accuracy in percent and its test logits [N,
-    classes] on the CPU.
+    """A frozen network in eval mode, with its file's digest, its test accuracy in percent and, by split, its logits
+    [N, classes] on the CPU.
     """
 
     def __init__(self, model: StagedModel, digest: str, top1: float, test_logits: Tensor) -> None:
         self.model = model.eval().requires_grad_(False)
         self.digest = digest
         self.top1 = top1
-        self.test_logits = test_logits
+        self.logits = {"test": test_logits}
         self._pristine = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         self._stamp = self.stamp()
 
@@ -90,6 +92,22 @@ class Teacher:
         self._stamp = self.stamp()
 
 
+class Ensemble:
+    """Several teachers as one, for a method that reads one. They stay what they are, and are run once for all."""
+
+    def __init__(self, members: Sequence[Teacher]) -> None:
+        self.members = tuple(members)
+        self.model = ensemble_of([m.model for m in members]).eval()
+
+    @property
+    def touched(self) -> bool:
+        return any(m.touched for m in self.members)
+
+    def restore(self) -> None:
+        for member in self.members:
+            member.restore()
+
+
 class TeacherBatch:
     """What the teachers make of one batch: each runs when it is first asked for, with the union of the taps that are
     read.
@@ -105,19 +123,26 @@ class TeacherBatch:
         self.timers = timers
         self._outputs: dict[int, Outputs] = {}
 
-    def outputs(self, teacher: Teacher) -> Outputs:
+    def outputs(self, teacher: Teacher | Ensemble) -> Outputs:
         key = id(teacher)
         if key not in self._outputs:
             with self.timers.charge(SHARED):
-                self._outputs[key] = self._run(teacher)
+                self._outputs[key] = self._mean(teacher) if isinstance(teacher, Ensemble) else self._run(teacher)
             self.watched.add([t for view in self._outputs[key].views for t in view.tensors()])
         return self._outputs[key]
 
     def _run(self, teacher: Teacher) -> Outputs:
-        taps = self.taps[id(teacher)]
+        taps = self.taps.get(id(teacher), ())
         device = self.samples.targets.device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             views = tuple(teacher.model.run(view, taps) for view in self.samples.views)
+        views[0].views = views
+        return views[0]
+
+    def _mean(self, ensemble: Ensemble) -> Outputs:
+        members = [self.outputs(m).views for m in ensemble.members]
+        mean = [log_mean_probability([o.logits for o in outputs]) for outputs in zip(*members, strict=True)]
+        views = tuple(Outputs(ensemble.model, logits, {}) for logits in mean)
         views[0].views = views
         return views[0]
 
@@ -125,7 +150,7 @@ class TeacherBatch:
 class TeacherOutputs(Sequence[Outputs]):
     """One cell's teachers for one batch, in the cell's order."""
 
-    def __init__(self, teachers: Sequence[Teacher], batch: TeacherBatch) -> None:
+    def __init__(self, teachers: Sequence[Teacher | Ensemble], batch: TeacherBatch) -> None:
         self._teachers = teachers
         self._batch = batch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,13 +19,13 @@ from kdharness.api.staged import Outputs
 from kdharness.matrix.cell import Cell
 from kdharness.matrix.recipe import Recipe
 from kdharness.matrix.seeds import stream
-from kdharness.training.batches import PassRequest, Samples
+from kdharness.training.batches import PassRequest, Samples, checked_selection
 from kdharness.training.context import build_context
 from kdharness.training.costs import MemoryMeter, tensor_bytes
 from kdharness.training.evaluate import predict
-from kdharness.training.guard import CellError
+from kdharness.training.guard import CellError, settings_kept
 from kdharness.training.random_state import RandomState
-from kdharness.training.teachers import Teacher, TeacherBatch, TeacherOutputs
+from kdharness.training.teachers import Ensemble, Teacher, TeacherBatch, TeacherOutputs, fill, load_weights
 from kdharness.training.world import Data, World
 
 
@@ -37,24 +37,31 @@ class Trainee:
         self.number = number
         self.world = world
         self.data = data
-        self.teachers = teachers
+        self.given_teachers = [t for t, s in zip(teachers, cell.teachers, strict=True) if not s.auxiliary]
+        self.teachers: Sequence[Teacher | Ensemble] = teachers
         self.device = world.device
         self.recipe = Recipe.model_validate(dict(cell.recipe))
         self.without = frozenset(cell.document["method"]["without"])
+        self.dropped: set[str] = set()
         self.random = RandomState(stream("method", cell.method, "default", cell.seed), self.device)
         self.generators: list[torch.Generator] = []
         self.student = world.new_model(cell.student, data, "student", cell.seed)
+        if cell.start is not None:
+            path = world.teacher_path(cell.start)
+            fill(self.student, load_weights(path), path)
         spec = world.registry.get("method", cell.method).spec
         coerced = {p.name: p.coerce(cell.parameters[p.name]) for p in spec.parameters}
-        with self.random.active():
+        with self._own_turn():
             self.method: Method = spec.factory(**coerced)
             self.reads = self.method.reads
+            if self.reads.teachers == "one" and len(teachers) > 1:
+                self.teachers = [world.ensemble(teachers)]
             if self.method.private_teacher:
-                self.teachers = teachers = copy.deepcopy(list(teachers))
-            context = build_context(self.student, teachers, cell, world, data, self._generator)
+                self.teachers = copy.deepcopy(list(self.teachers))
+            context = build_context(self.student, self.teachers, cell, world, data, self._generator)
             self.method.build(context)
             self.method.to(self.device)
-            self.predictor = self.method.predictor(self.student, [t.model for t in teachers])
+            self.predictor = self.method.predictor(self.student, [t.model for t in self.teachers])
         if self.recipe.channels_last:
             self.student.to(memory_format=torch.channels_last)
         self._trainable = {id(p) for p in self._parameters() if p.requires_grad}
@@ -73,7 +80,14 @@ class Trainee:
         self.best: tuple[float, int, dict[str, Any]] | None = None
         self.test_logits: dict[str, Tensor] = {}
         self._log: dict[str, list[Tensor]] = {}
+        self.lasting: dict[str, Optimizer] = {}
         self._enter_phase()
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        """What runs in here is the cell's: it draws from its own generators, and leaves torch's settings alone."""
+        with settings_kept(), self.random.active():
+            yield
 
     def _generator(self, name: str) -> torch.Generator:
         generator = torch.Generator().manual_seed(stream("method", self.cell.method, name, self.cell.seed))
@@ -127,11 +141,28 @@ class Trainee:
         trained = {id(p) for parameters in self.player_parameters.values() for p in parameters}
         for parameter in self._parameters():
             parameter.requires_grad_(id(parameter) in trained)
-        self.optimizers = {
-            name: make_optimizer(self.player_recipes[name], parameters)
-            for name, parameters in self.player_parameters.items()
-            if parameters
-        }
+        self.resting = self._resting(trained)
+        self.optimizers = {p.name: self._optimizer(p) for p in self.phase.players if self.player_parameters[p.name]}
+
+    def _resting(self, trained: set[int]) -> list[nn.Module]:
+        """The modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
+        changes (running statistics too).
+        """
+        owned = {m: {id(p) for p in m.parameters()} for part in (self.student, self.method) for m in part.modules()}
+        return [m for m, own in owned.items() if own & self._trainable and not own & trained]
+
+    def _optimizer(self, player: Player) -> Optimizer:
+        """A new one; for a lasting player the one that it left behind in an earlier phase."""
+        parameters = self.player_parameters[player.name]
+        if not player.lasting:
+            return make_optimizer(self.player_recipes[player.name], parameters)
+        if player.name not in self.lasting:
+            self.lasting[player.name] = make_optimizer(self.player_recipes[player.name], parameters)
+        optimizer = self.lasting[player.name]
+        if {id(p) for p in parameters} != {id(p) for group in optimizer.param_groups for p in group["params"]}:
+            what = f"the lasting player '{player.name}' has other parts in phase '{self.phase.name}' than before"
+            raise CellError("MethodError", what)
+        return optimizer
 
     def _resolve(self, player: Player, named: Iterable[str]) -> list[nn.Parameter]:
         others = [path for path in named if path not in player.parts and path.startswith("method.")]
@@ -161,15 +192,13 @@ class Trainee:
             lr = self.player_recipes[name].lr_at(self.epoch_in_phase, self.phase_epochs)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        if self.subset not in self.data.subsets:
-            have = ", ".join(sorted(self.data.subsets))
-            raise CellError(
-                "MethodError", f"scenario '{self.cell.scenario}' has no subset '{self.subset}' (it has {have})"
-            )
+        self._check_subset()
         context = self.epoch_context()
-        with self.random.active():
+        with self._own_turn():
             self.student.train()
             self.method.train()
+            for module in self.resting:
+                module.eval()
             self.method.before_epoch(context)
             chosen = self.method.select(context)
         self._log = {}
@@ -184,7 +213,7 @@ class Trainee:
             views=views,
             partners=self.reads.partners == "same_class",
             epoch=self.epoch,
-            selection=() if chosen is None else tuple(int(i) for i in chosen),
+            selection=checked_selection(chosen, len(context.targets)),
         )
 
     @property
@@ -194,6 +223,15 @@ class Trainee:
         """
         own: str = self.cell.document["subset"]
         return own if self.phase.subset == "train" else self.phase.subset
+
+    def _check_subset(self) -> None:
+        """What the scenario keeps from this cell cannot be asked for by any phase."""
+        own = self.cell.document["subset"]
+        kept = {"validation", "private"} | ({"teacher"} if own != "teacher" else set())
+        have = sorted(set(self.data.subsets) - (kept - {own}))
+        if self.subset not in have:
+            what = f"scenario '{self.cell.scenario}' gives this cell no subset '{self.subset}'"
+            raise CellError("MethodError", f"{what} (it has {', '.join(have)})")
 
     def epoch_context(self) -> EpochContext:
         rows = self.data.subsets[self.subset]
@@ -224,8 +262,9 @@ class Trainee:
             partners=samples.partners if self.reads.partners == "same_class" else None,
         )
         outputs = TeacherOutputs(self.teachers, teachers)
-        teacher: Any = {"none": lambda: None, "one": lambda: outputs[0], "many": lambda: outputs}[self.reads.teachers]()
-        with self.random.active():
+        reads = self.reads.teachers
+        teacher: Any = None if reads == "none" else outputs[0] if reads == "one" else outputs
+        with self._own_turn():
             if measure:
                 with MemoryMeter() as meter:
                     self._update(batch, teacher, info)
@@ -261,8 +300,9 @@ class Trainee:
             if not isinstance(term, Tensor) or term.ndim != 0:
                 what = f"a tensor of shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
                 raise CellError("MethodError", f"losses()['{name}'] must be a scalar tensor, got {what}")
-        missing = self.without - set(terms) - set(self.method.terms)
-        if missing:
+        self.dropped |= self.without & set(terms)
+        missing = self.without - self.dropped - set(self.method.terms)
+        if missing and self.phase_number == len(self.phases) - 1:  # no phase had it
             have = ", ".join(sorted(terms))
             raise CellError(
                 "MethodError",
@@ -272,9 +312,8 @@ class Trainee:
 
     def _standing_bytes(self) -> int:
         """Weights, buffers and optimiser state, which the cell holds between steps."""
-        states = [
-            v for o in self.optimizers.values() for s in o.state.values() for v in s.values() if isinstance(v, Tensor)
-        ]
+        optimizers = {id(o): o for o in (*self.optimizers.values(), *self.lasting.values())}.values()
+        states = [v for o in optimizers for s in o.state.values() for v in s.values() if isinstance(v, Tensor)]
         tensors = [*self._parameters(), *self.student.buffers(), *self.method.buffers(), *states]
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         return tensor_bytes({id(t): t for t in tensors}.values()) + tensor_bytes(gradients)
@@ -284,7 +323,7 @@ class Trainee:
         method's curves.
         """
         context = self.epoch_context()
-        with self.random.active():
+        with self._own_turn():
             self.method.after_epoch(context)
             curves = dict(self.method.curves())
         values = {name: self._mean(name, torch.stack(log)) for name, log in self._log.items()}
@@ -309,9 +348,9 @@ class Trainee:
     # -- state --------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def evaluated(self) -> Any:
+    def evaluated(self) -> Iterator[nn.Module]:
         """Everything of the cell in eval mode, under its own generators."""
-        with self.random.active():
+        with self._own_turn():
             self.student.eval()
             self.method.eval()
             self.predictor.eval()
@@ -343,7 +382,12 @@ class Trainee:
         "memory_bytes",
         "history",
         "best",
+        "dropped",
     )
+
+    def _own_teachers(self) -> Sequence[Teacher | Ensemble]:
+        """The copies of a method that changes its teachers."""
+        return self.teachers if self.method.private_teacher else ()
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs to give the same bits."""
@@ -351,6 +395,8 @@ class Trainee:
             "student": self.student.state_dict(),
             "method": self.method.state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "lasting": {name: o.state_dict() for name, o in self.lasting.items()},
+            "teachers": [t.model.state_dict() for t in self._own_teachers()],
             "random": self.random.state_dict(),
             "generators": [g.get_state() for g in self.generators],
             "counters": {name: getattr(self, name) for name in self._COUNTERS},
@@ -359,12 +405,17 @@ class Trainee:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state["counters"].items():
             setattr(self, name, value)
-        self._enter_phase()
+        for self.phase_number in range(state["counters"]["phase_number"] + 1):
+            self._enter_phase()  # each in turn, for the lasting optimisers that it makes
         self.student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
         if not self.finished:
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+            for name, optimizer in self.lasting.items():
+                optimizer.load_state_dict(state["lasting"][name])
+        for teacher, saved in zip(self._own_teachers(), state["teachers"], strict=True):
+            teacher.model.load_state_dict(saved)
         self.random.load_state_dict(state["random"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)

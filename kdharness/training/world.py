@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from kdharness.matrix.cell import Cell, TeacherSource, canonical
 from kdharness.matrix.seeds import stream
 from kdharness.registry.manager import Registry
 from kdharness.results.store import ResultsFolder
+from kdharness.training.costs import NetworkCosts, count_parameters
+from kdharness.training.guard import CellError
 from kdharness.training.images import DeviceImages
-from kdharness.training.random_state import RandomState
+from kdharness.training.random_state import RandomState, default_generators_kept
 from kdharness.training.subsets import Subsets, apply
+from kdharness.training.teachers import Ensemble, Teacher
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class World:
         self.teachers: dict[str, Any] = {}
         self._datasets: dict[str, ImageDataset] = {}
         self._data: dict[str, Data] = {}
+        self._costs: dict[str, NetworkCosts] = {}
+        self._ensembles: dict[tuple[int, ...], Ensemble] = {}
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
@@ -102,6 +107,15 @@ class World:
             self._datasets[key] = spec.load(request)
         return self._datasets[key]
 
+    def check_plugins(self, cell: Cell) -> None:
+        """A plugin that was edited after the plan was made would train new code under the old key: CellError."""
+        document = cell.document
+        parts = [("dataset", document["dataset"]), ("method", document["method"]), ("model", document["student"])]
+        for kind, part in [*parts, *(("model", teacher) for teacher in document["teachers"])]:
+            if self.registry.stamp(self.registry.get(kind, part["name"])) != part["plugin"]:
+                text = f"the plugin of {kind} '{part['name']}' changed after the plan was made; run the command again"
+                raise CellError("PluginChanged", text)
+
     def model_spec(self, name: str) -> ModelSpec:
         spec: ModelSpec = self.registry.get("model", name).spec
         return spec
@@ -109,9 +123,25 @@ class World:
     def new_model(self, name: str, data: Data, role: str, seed: int) -> StagedModel:
         """A network initialised from the stream of (model, role, seed), whatever method asks for it."""
         spec = self.model_spec(name)
-        with RandomState(stream("initialisation", name, role, seed), self.device).active():
+        # Methods ask for networks while their own generators are in place, which must go on as if they had not.
+        own = RandomState(stream("initialisation", name, role, seed), self.device)
+        with default_generators_kept(self.device), own.active():
             network = spec.factory(data.num_classes, data.input_shape)
         return StagedModel(network, spec, data.input_shape).to(self.device)
+
+    def ensemble(self, teachers: Sequence[Teacher]) -> Ensemble:
+        """The teachers as one; the same one for all cells that have them, so that a batch is averaged once."""
+        key = tuple(id(t) for t in teachers)
+        if key not in self._ensembles:
+            self._ensembles[key] = Ensemble(teachers)
+        return self._ensembles[key]
+
+    def network_costs(self, model: StagedModel) -> NetworkCosts:
+        """What a network of this architecture costs; measured once per worker."""
+        key = f"{model.spec.name} {model.input_shape} {count_parameters(model)}"
+        if key not in self._costs:
+            self._costs[key] = NetworkCosts.of(model, model.input_shape, self.device)
+        return self._costs[key]
 
     def teacher_path(self, source: TeacherSource) -> Path:
         return Path(source.path) if source.sha256 else self.folder.model_path(source.cell)

@@ -23,6 +23,10 @@ def top1(evaluation: Evaluation) -> Mapping[str, float]:
     return {"top1": topk_accuracy(evaluation.test.logits, evaluation.test.targets, 1)}
 
 
+def top3(evaluation: Evaluation) -> Mapping[str, float]:
+    return {"top3": topk_accuracy(evaluation.test.logits, evaluation.test.targets, 3)}
+
+
 def top5(evaluation: Evaluation) -> Mapping[str, float]:
     return {"top5": topk_accuracy(evaluation.test.logits, evaluation.test.targets, 5)}
 
@@ -30,4 +34,5 @@ def top5(evaluation: Evaluation) -> Mapping[str, float]:
 @hookimpl
 def kdharness_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec("top1", top1, summary="accuracy on the test split", unit="%")
+    yield MetricSpec("top3", top3, summary="label among the three largest logits", unit="%")
     yield MetricSpec("top5", top5, summary="label among the five largest logits", unit="%")

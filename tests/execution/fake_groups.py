@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdharness.execution.job import (
+from kdharness.api.jobs import (
     Beat,
     CellAborted,
     CellFinished,

@@ -146,6 +146,14 @@ def test_what_finished_unheard_is_counted(world: World) -> None:
     assert world.events.names() == ["cell_finished"]
 
 
+def test_what_an_interrupted_run_did_not_reach_stays_as_it_was(world: World) -> None:
+    before, begun = make_cell("kd", seed=1), make_cell("interrupts")
+    world.folder.write_record(Record(before, Status.OK))
+    outcome = world.run(make_plan(begun, before), rerun="all")
+    assert outcome.statuses == {begun.key: Status.INTERRUPTED, before.key: Status.OK}
+    assert world.events.names() == []
+
+
 def test_a_full_disk_stops_the_run_and_fails_no_cell(world: World) -> None:
     done, full, waiting = (make_cell(m, seed) for seed, m in enumerate(("kd", "fills_disk", "at")))
     with pytest.raises(UserError, match="No space left"):

@@ -130,7 +130,7 @@ def test_merge_warns_of_versions_and_counts_each_cell_once(tmp_path: Path) -> No
     assert len(merged.frame) == len(table(one)) + 1
     assert any("torch" in w and "2.9.0" in w and "2.10.0" in w for w in merged.warnings)
     assert any("fingerprints" in w for w in merged.warnings)
-    assert any("1 cells are in several folders" in w for w in merged.warnings)
+    assert any("cells in several folders: 1" in w for w in merged.warnings)
     assert all("\n" not in w for w in merged.warnings)
     assert merged.references == module.REFERENCES
 

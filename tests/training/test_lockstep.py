@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
+from kdharness.api.jobs import CellFinished, EpochFinished
 from kdharness.api.staged import StagedModel
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Status
-from kdharness.training.job import CellFinished, EpochFinished
 from kdharness.training.teachers import TeacherBatch
 
 METHODS = sorted(Registry.load().methods)
@@ -59,6 +59,12 @@ def kdharness_methods():
 '''
 
 
+def students_of(plan, *methods):
+    """Their cells in the benchmark's own scenario, which share one teacher."""
+    cells = [p.cell for p in plan.cells if p.cell.role == "student" and p.cell.scenario == "few100"]
+    return [cell for cell in cells if cell.method in methods]
+
+
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory):
     """Every method in one group of two epochs, trained once for this module."""
@@ -85,7 +91,7 @@ def test_a_method_gives_the_same_bits_alone_and_in_a_group(everything, make_lab,
 
 def test_order_and_seeds_beside_it_do_not_matter(everything, make_lab):
     group, plan, _ = everything
-    students = [p.cell for p in plan.cells if p.cell.method in ("kd", "at", "rkd", "vanilla") and p.cell.role == "student"]
+    students = students_of(plan, "kd", "at", "rkd", "vanilla")
     other = make_lab()
     for source in {key for cell in students for key in cell.requires}:
         shutil.copytree(group.folder.cell_path(source), other.folder.cell_path(source))
@@ -113,7 +119,7 @@ def test_a_failing_neighbour_leaves_alone_and_the_others_go_on(everything, make_
     file = tmp_path / "trouble.py"
     file.write_text(TROUBLE)
     other = make_lab(plugin_files=(file,))
-    well = [p.cell for p in plan.cells if p.cell.method in ("kd", "at") and p.cell.role == "student"]
+    well = students_of(plan, "kd", "at")
     shutil.copytree(group.folder.cell_path(well[0].requires[0]), other.folder.cell_path(well[0].requires[0]))
     bad = [p.cell for p in other.plan(methods=("trouble",), settings=(f"trouble.kind={kind}",)).cells]
     records = other.train([c for c in bad if c.role == "student"] + well)
@@ -142,7 +148,7 @@ def test_memory_that_runs_out_beside_others_is_tried_again_alone(lab, tmp_path, 
 
 def test_the_teacher_runs_once_per_batch_for_the_whole_group(everything, make_lab, monkeypatch):
     group, plan, _ = everything
-    students = [p.cell for p in plan.cells if p.cell.method in ("kd", "at", "sp", "dkd") and p.cell.role == "student"]
+    students = students_of(plan, "kd", "at", "sp", "dkd")
     other = make_lab()
     shutil.copytree(group.folder.cell_path(students[0].requires[0]), other.folder.cell_path(students[0].requires[0]))
     runs: list[int] = []
@@ -157,7 +163,7 @@ def test_the_teacher_runs_once_per_batch_for_the_whole_group(everything, make_la
 def test_a_resumed_cell_gives_the_same_bits(everything, make_lab, method):
     """Stopped after its first epoch, taken up from its checkpoint."""
     group, plan, _ = everything
-    cell = next(p.cell for p in plan.cells if p.cell.method == method)
+    cell = students_of(plan, method)[0]
     broken = make_lab("broken", checkpoint_seconds=0.0)
     shutil.copytree(group.folder.cell_path(cell.requires[0]), broken.folder.cell_path(cell.requires[0]))
 
@@ -180,7 +186,7 @@ def test_a_resumed_cell_gives_the_same_bits(everything, make_lab, method):
 
 def test_a_damaged_checkpoint_counts_as_none(everything, make_lab):
     group, plan, _ = everything
-    cell = next(p.cell for p in plan.cells if p.cell.method == "vanilla" and p.cell.role == "student")
+    cell = students_of(plan, "vanilla")[0]
     other = make_lab()
     path = other.folder.checkpoint_path(cell.key)
     path.parent.mkdir(parents=True)
@@ -206,7 +212,7 @@ def test_the_callers_generators_are_left_alone(lab):
 
 def test_what_a_finished_cell_leaves(everything):
     lab, plan, records = everything
-    cell = next(p.cell for p in plan.cells if p.cell.method == "kd")
+    cell = students_of(plan, "kd")[0]
     values = records[cell.key].values
     assert 0 < values["top1"] < 100
     assert values["student_parameters"] == sum(p.numel() for p in _network(lab, cell).parameters())
@@ -222,5 +228,3 @@ def test_what_a_finished_cell_leaves(everything):
 def _network(lab, cell) -> StagedModel:
     spec = lab.registry.get("model", cell.student).spec
     return spec.factory(10, (1, 8, 8))
-
-

@@ -1,14 +1,23 @@
-"""What passes between a run and its workers. All of it is plain data, and none of it needs torch."""
+"""What passes between a run, an executor and its workers. All of it is plain data, and none of it needs torch.
+
+An executor takes jobs and reports events. Where a job runs, the function named by TRAIN_GROUP is imported and called
+with the job,
+the WorkerSettings, a device name, a function that takes events, and one that takes heartbeats.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kdharness.matrix.cell import Cell
-from kdharness.results.record import Record
+if TYPE_CHECKING:
+    from kdharness.matrix.cell import Cell
+    from kdharness.results.record import Record
+
+# "module:function" of the TrainGroup that a worker calls for each job.
+TRAIN_GROUP = "kdharness.training.group:train_group"
 
 
 @dataclass(frozen=True)
@@ -130,3 +139,18 @@ class Beat(Protocol):
 
 Emit = Callable[[Event], None]
 TrainGroup = Callable[[Job, WorkerSettings, str, Emit, Beat], None]
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere. A plugin's factory is called with WorkerSettings."""
+
+    slots: int
+
+    def submit(self, job: Job) -> None:
+        """Starts the job in a free slot. JobFinished, JobLost or WorkerError frees it again."""
+
+    def events(self, timeout_seconds: float) -> Iterable[Event]:
+        """What happened since the last call; waits up to the timeout for the first."""
+
+    def stop(self) -> None:
+        """Ends all workers now. Cells they were at stay `interrupted` on disk, with their last checkpoint."""

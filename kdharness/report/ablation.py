@@ -1,0 +1,75 @@
+"""What each part of a method does: the whole of it against what it is without the part, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from kdharness.matrix.plan import Plan
+from kdharness.stats.paired import Verdict, paired
+from kdharness.stats.settings import SETTING, comparable
+from kdharness.stats.summary import summarise
+
+EFFECT_COLUMNS = (
+    *SETTING, "deviations", "method", "part", "planned", "n", "seeds", "top1_mean", "top1_sd", "effect", "ci_low",
+    "ci_high", "p", "p_holm", "t_p_holm", "effect_in_words", "seeds_needed", "reason",
+)  # fmt: skip
+
+WORDS = {Verdict.EQUAL: "makes no difference", Verdict.UNDECIDED: "undecided", Verdict.NONE: "not measured"}
+# Of a row without some loss term, and of any other: the row is better, the row is worse.
+OF_TERM = {Verdict.BETTER: "hurts", Verdict.WORSE: "helps"}
+OF_OTHER = {Verdict.BETTER: "whole is worse", Verdict.WORSE: "whole is better"}
+
+
+def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
+    """Of every method that some plan takes apart (its newest such plan counts), one row per part and setting.
+
+    effect: the whole method's top-1 less that of the row, in points, over the seeds that both have; so it says what the
+    part is worth. Holm corrects over the parts of a setting. The whole method's row has none. Largest first.
+    """
+    newest = {plan.ablated: plan for plan in plans if plan.ablated}
+    parts = [_effects(method, plan.parts, frame) for method, plan in newest.items()]
+    found = [part for part in parts if len(part)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(EFFECT_COLUMNS))
+
+
+def _effects(method: str, parts: Mapping[str, str], frame: pd.DataFrame) -> pd.DataFrame:
+    rows = frame[frame["cell"].isin(parts)].copy()
+    # Each part is a competitor of its own, whatever method and parameters make it.
+    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map(dict(parts)), "", ""
+    rows = comparable(rows)[0]
+    if rows.empty:
+        return pd.DataFrame(columns=list(EFFECT_COLUMNS))
+    key = [*SETTING, "method"]
+    means = summarise(rows).rename(columns={"mean": "top1_mean", "sd": "top1_sd"}).drop(columns=["ci_low", "ci_high"])
+    gains = paired(rows, method).drop(columns=["variant", "sd"])
+    merged = means.drop(columns=["n", "seeds"]).merge(gains, on=key, how="left")
+    swapped = {"effect": 0.0 - merged["gain"].round(9), "ci_low": -merged["ci_high"], "ci_high": -merged["ci_low"]}
+    merged = merged.assign(part=merged["method"], method=method, **swapped)
+    merged["n"] = merged["n"].fillna(0).astype(int)
+    merged["seeds"] = merged["seeds"].fillna("")
+    about = [_about(row, rows) for row in merged.to_dict("records")]
+    for name in ("effect_in_words", "deviations", "reason"):
+        merged[name] = [each[name] for each in about]
+    whole = merged["part"] == method
+    merged.loc[whole, ["n", "seeds"]] = means.loc[means["method"] == method, ["n", "seeds"]].to_numpy()
+    ordered = merged.assign(_whole=~whole).sort_values(
+        [*SETTING, "_whole", "effect", "part"], ascending=[*[True] * len(SETTING), True, False, True]
+    )
+    return ordered[list(EFFECT_COLUMNS)].reset_index(drop=True)
+
+
+def _about(row: Mapping[Hashable, Any], rows: pd.DataFrame) -> dict[str, str]:
+    """What is said of one part: the effect in words, how its runs deviate, why it was not measured."""
+    own = rows[(rows[list(SETTING)] == [row[name] for name in SETTING]).all(axis=1) & (rows["method"] == row["part"])]
+    specific = OF_TERM if str(row["part"]).startswith(f"{row['method']} without ") else OF_OTHER
+    words = "" if row["part"] == row["method"] else {**WORDS, **specific}[Verdict(row["verdict"] if row["n"] else "")]
+    failed = own[own["status"] != "ok"]
+    reasons = dict.fromkeys(failed["error_message"].where(failed["error_message"] != "", failed["status"]))
+    return {
+        "effect_in_words": words,
+        "deviations": "; ".join(dict.fromkeys(text for text in own["deviations"] if text)),
+        "reason": "; ".join(str(reason).replace("_", " ") for reason in reasons) if words == "not measured" else "",
+    }

@@ -1,0 +1,263 @@
+"""Shen, He, Xue, "MEAL: Multi-Model Ensemble via Adversarial Learning", AAAI 2019, arXiv 1812.02425; its extension to
+noisy data, arXiv 1908.08520.
+
+    L = alpha sum_j gamma_j sim(omega_j(s_j), omega_j(t_j)) + beta sum_j L_D^j
+
+s_j, t_j: outputs of stage j of the student and of one teacher, drawn anew for each batch; the last j are the logits.
+omega_j: alignment to vectors of length d_j; L_D^j: the loss of a discriminator that tells student from teacher
+(`_discriminators` has both). No term reads the labels. Only the student is kept.
+
+Where paper and published code differ, the parameters hold both, and the defaults are the code's, which made the
+published numbers:
+
+- adv_mode. The paper's min-max game is `alternate`: D takes a step down L_D, then the student one up L_D against the
+  new D. The code lets both go down the same loss in one step, which makes the student easier to tell apart
+  (`joint_same_sign`, the default); `grl` is its switch for gradient reversal, and `none` leaves D out.
+- similarity. Both published commands take `ce`, soft cross-entropy at temperature 1, on pooled features too. l1 and l2
+  are means over batch and coordinates; `l1_soft` and `l2_soft` compare softmax outputs.
+- teacher_batchnorm. The code leaves teachers in training mode, where BatchNorm uses each batch's statistics. The
+  default is `eval`, as for every teacher here, which lets methods share them; `train` puts the BatchNorm layers of
+  private copies into training mode.
+- intermediate. The code's ensembles match logits alone, for its networks differ in their number of stages; the paper
+  matches stages. Here stages are matched from the deep end, as many as every network has and as there are numbers for.
+- stage_weights: gamma, shallow to deep, the logits' last. pooled_sizes: d of the stages alone; published are 10000,
+  5000, 1000, 500, more than most maps have positions. Empty, the default: at each stage the fewest positions H W among
+  student and teachers.
+- discriminator_lr. 0.001 beside the student's 0.1; both follow the recipe's schedule and weight decay.
+- teacher_choice. One teacher at random per batch is MEAL; the means are MEAL V2's (`meal_v2`) and a control. For
+  `mean_probability` the similarity sees the logarithm of the mean probability, D the mean of the logits.
+  teachers_used: only so many of the pair's teachers, the first ones (0: all), to see what each further one brings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdharness.api import (
+    Batch,
+    BuildContext,
+    Method,
+    MethodSpec,
+    ModelShape,
+    Outputs,
+    Pair,
+    Phase,
+    Player,
+    Reads,
+    Requirement,
+    Step,
+    hookimpl,
+    log_mean_probability,
+    reverse_gradient,
+    run_frozen,
+)
+
+from ._discriminators import Alignment, discriminator_loss, make_discriminator
+
+
+def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """-sum_c softmax(teacher)_c log softmax(student)_c, the mean over the batch. Both [N, d]."""
+    return -(teacher.softmax(1) * student.log_softmax(1)).sum(1).mean()
+
+
+def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(softmax(teacher) || softmax(student)), the mean over the batch. Both [N, d]."""
+    return F.kl_div(student.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True)
+
+
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ce": soft_cross_entropy,
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+    "l1_soft": lambda student, teacher: F.l1_loss(student.softmax(1), teacher.softmax(1)),
+    "l2_soft": lambda student, teacher: F.mse_loss(student.softmax(1), teacher.softmax(1)),
+    "kl": divergence,
+}
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class MEAL(Method):
+    """Learn from one of several teachers per batch, at every stage, beside discriminators."""
+
+    name = "meal"
+    paper = "Shen, He, Xue, MEAL: Multi-Model Ensemble via Adversarial Learning, AAAI 2019"
+    ablations = {
+        "logits only": {"intermediate": False},
+        "alternate": {"adv_mode": "alternate"},
+        "reversed gradient": {"adv_mode": "grl"},
+        "mean probability": {"teacher_choice": "mean_probability"},
+        "l1": {"similarity": "l1"},
+    }
+    similarity: Literal["ce", "l1", "l2", "l1_soft", "l2_soft", "kl"] = "ce"
+    similarity_weight: float = 1.0
+    stage_weights: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1, 1.0)
+    intermediate: bool = True
+    pooling: Literal["average", "maximum"] = "average"
+    pooled_sizes: tuple[int, ...] = ()
+    adv_mode: Literal["none", "joint_same_sign", "grl", "alternate"] = "joint_same_sign"
+    adversarial_weight: float = 1.0
+    discriminator_shrink: int = 2
+    discriminator_output_relu: bool = True
+    discriminator_lr: float | None = 1e-3
+    teacher_choice: Literal["random", "mean_probability", "mean_logits"] = "random"
+    teachers_used: int = 0
+    teacher_batchnorm: Literal["eval", "train"] = "eval"
+    hard_label_weight: float = 0.0
+    warm_start: bool = False
+    lr: float | None = None
+    weight_decay: float | None = None
+
+    # -- planning -----------------------------------------------------------------------------------------------------
+
+    @property
+    def terms(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Those that the parameters switch on."""
+        adversarial = {} if self.adv_mode == "none" else {"adversarial": "player"}
+        return {"similarity": "distill", **adversarial, **({"ce": "task"} if self.hard_label_weight else {})}
+
+    @property
+    def reads(self) -> Reads:  # type: ignore[override]
+        return Reads(teachers="many", taps=("stages",) if self.intermediate else ())
+
+    @property
+    def private_teacher(self) -> bool:  # type: ignore[override]
+        return self.teacher_batchnorm == "train"
+
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        """The pair's teachers; for a warm start the plain student of the same seed too."""
+        teachers = list(super().requires(pair))
+        if self.warm_start:
+            student = Requirement(pair.student, subset="train", same_seed=True, role="student", warm_start=True)
+            teachers.append(student)
+        return teachers
+
+    def skip(self, context: BuildContext) -> str | None:
+        if not self.stage_weights:
+            return "stage_weights is empty; its last number is the weight of the logits"
+        if self.teachers_used > len(context.teachers):
+            return f"teachers_used is {self.teachers_used}, and the pair has {len(context.teachers)}"
+        return None
+
+    def _networks(self, context: BuildContext) -> tuple[ModelShape, ...]:
+        return (context.student, *context.teachers[: self.teachers_used or None])
+
+    def _matched(self, context: BuildContext) -> int:
+        """How many stages are matched, from the deep end."""
+        counts = [len(network.stages) for network in self._networks(context)]
+        counts += [len(self.stage_weights) - 1, *([len(self.pooled_sizes)] if self.pooled_sizes else [])]
+        return min(counts) if self.intermediate else 0
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    def build(self, context: BuildContext) -> None:
+        stages = self._matched(context)
+        self.draw = context.generator("teacher")
+        self.weights = self.stage_weights[-stages - 1 :]
+        alignments = [self._alignment(context, depth) for depth in range(-stages, 0)]
+        sizes = [*(alignment.size for alignment in alignments), context.num_classes]
+        shrink, relu = self.discriminator_shrink, self.discriminator_output_relu
+        players = [] if self.adv_mode == "none" else [make_discriminator(size, shrink, relu) for size in sizes]
+        self.alignments, self.discriminators = nn.ModuleList(alignments), nn.ModuleList(players)
+        self.d_losses: list[Tensor] = []
+        self.last_d_losses: dict[str, float] = {}
+        if self.teacher_batchnorm == "train":
+            for layer in (m for model in context.teacher_models for m in model.modules()):
+                if isinstance(layer, BATCH_NORMS):
+                    layer.train()
+
+    def _alignment(self, context: BuildContext, depth: int) -> Alignment:
+        """omega of the stage `depth` (-1: the deepest)."""
+        positions = {math.prod(network.stages[depth][1:]) for network in self._networks(context)}
+        size = self.pooled_sizes[depth] if self.pooled_sizes else min(positions)
+        return Alignment(size, positions, self.pooling == "maximum")
+
+    def phases(self) -> Sequence[Phase]:
+        recipe = {"lr": self.lr, "weight_decay": self.weight_decay}
+        players = [Player("main", parts=("student",))]
+        if self.adv_mode != "none":
+            changes = {} if self.discriminator_lr is None else {"lr": self.discriminator_lr}
+            players.append(Player("discriminators", parts=("method.discriminators",), optimizer=changes))
+        changed = {key: value for key, value in recipe.items() if value is not None}
+        return [Phase(players=tuple(players), recipe=changed)]
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Sequence[Outputs]) -> dict[str, Tensor]:
+        self.vectors = self._vectors(student)
+        targets, self.opponents = self._taught(teacher)
+        similarity = SIMILARITIES[self.similarity]
+        terms = zip(self.weights, self.vectors, targets, strict=True)
+        total = torch.stack([weight * similarity(ours, theirs) for weight, ours, theirs in terms]).sum()
+        found = {"similarity": self.similarity_weight * total}
+        if self.adv_mode != "none":
+            found["adversarial"] = self._play()
+        if self.hard_label_weight:
+            found["ce"] = self.hard_label_weight * F.cross_entropy(student.logits, batch.targets)
+        return found
+
+    def _vectors(self, outputs: Outputs) -> list[Tensor]:
+        """The aligned outputs [N, d_j] of one network, the logits last."""
+        stages = outputs.stages[-len(self.alignments) :] if self.alignments else []
+        return [*(align(stage) for align, stage in zip(self.alignments, stages, strict=True)), outputs.logits]
+
+    def _taught(self, teachers: Sequence[Outputs]) -> tuple[list[Tensor], list[Tensor]]:
+        """What the similarity and what the discriminators see of the teachers. One at random: only that one is run."""
+        count = self.teachers_used or len(teachers)
+        if self.teacher_choice == "random":
+            vectors = self._vectors(teachers[int(torch.randint(count, (), generator=self.draw))])
+            return vectors, vectors
+        chosen = teachers[:count]
+        every = [self._vectors(outputs) for outputs in chosen]
+        means = [torch.stack(vectors).mean(0) for vectors in zip(*every, strict=True)]
+        if self.teacher_choice == "mean_logits":
+            return means, means
+        return [*means[:-1], log_mean_probability([outputs.logits for outputs in chosen])], means
+
+    def _play(self) -> Tensor:
+        """The sum of L_D^j. The student gets its gradient as it is, reversed, or not at all, as adv_mode says."""
+        passing = {"joint_same_sign": lambda v: v, "grl": reverse_gradient, "alternate": Tensor.detach}[self.adv_mode]
+        losses = self._stage_losses([passing(vector) for vector in self.vectors])
+        self.d_losses.append(losses.detach())
+        return self.adversarial_weight * losses.sum()
+
+    def _stage_losses(self, students: Sequence[Tensor]) -> Tensor:
+        stages = zip(self.discriminators, students, self.opponents, strict=True)
+        return torch.stack([discriminator_loss(*stage) for stage in stages])
+
+    def update(self, step: Step) -> None:
+        """For `alternate` the discriminators' step, then the student's against them; one joint step for the others."""
+        if self.adv_mode != "alternate" or "adversarial" not in step.losses:
+            super().update(step)
+            return
+        step.zero_grad()
+        step.backward(step.total("player"))
+        step.apply("discriminators")
+        fooled = run_frozen(self.discriminators, lambda: self._stage_losses(self.vectors).sum())
+        step.backward(step.total("task", "distill") - self.adversarial_weight * fooled)
+        step.apply("main")
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def curves(self) -> Mapping[str, float]:
+        """Each discriminator's mean loss of the epoch: 0.693 is chance, 0.347 the floor with a ReLU on the output."""
+        if self.d_losses:
+            names = [*(f"stage{number + 1}" for number in range(len(self.alignments))), "logits"]
+            means = torch.stack(self.d_losses).mean(0).tolist()
+            self.last_d_losses = {f"d_loss_{name}": loss for name, loss in zip(names, means, strict=True)}
+            self.d_losses.clear()
+        return self.last_d_losses
+
+    def measurements(self) -> Mapping[str, float]:
+        return self.last_d_losses
+
+
+@hookimpl
+def kdharness_methods() -> Iterable[MethodSpec]:
+    yield MethodSpec.of(MEAL, revision=1)

@@ -1,0 +1,162 @@
+"""`kdharness ablate`: real runs on the digits, methods that declare nothing, and mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kdharness.cli.main import execute
+
+# What declares no terms; `hint` appears in its second phase only.
+UNDECLARED = '''
+import torch.nn.functional as F
+from kdharness.api import Method, MethodSpec, Phase, hookimpl
+
+class Quiet(Method):
+    """Soft targets, then a hint."""
+    name = "quiet"
+    broken: bool = False
+
+    def phases(self):
+        return [Phase("first", fraction=0.5), Phase("second", fraction=0.5)]
+
+    def losses(self, batch, student, teacher):
+        if self.broken:
+            raise ValueError("no such stage")
+        terms = {"ce": F.cross_entropy(student.logits, batch.targets)}
+        if batch.step.phase == "second":
+            terms["far"] = F.mse_loss(student.logits, teacher.logits)
+        return terms
+
+    def curves(self):
+        return {"distance": 1.0}
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Quiet)]
+'''
+SHORT = ["--epochs", "2", "--seeds", "0-1", "--executor", "inline", "--device", "cpu"]
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Path:
+    path = tmp_path / "quiet.py"
+    path.write_text(UNDECLARED, encoding="utf-8")
+    return path
+
+
+def ablate(out: Path, *arguments: str) -> int:
+    return execute(["ablate", *arguments, *SHORT, "--out", str(out)])
+
+
+def ran(out: Path, benchmark: str = "digits") -> set[str]:
+    """The student variants in results.csv."""
+    frame = pd.read_csv(out / benchmark / "results.csv", keep_default_na=False)
+    rows = frame[frame["role"] == "student"]
+    return {f"{m}[{v}]" if v else m for m, v in zip(rows["method"], rows["variant"], strict=True)}
+
+
+def test_kd_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert ablate(out, "kd") == 0
+    assert ran(out) == {"vanilla", "kd", "kd[without=ce]", "kd[without=kd]"}
+    text = capsys.readouterr().out
+    assert "what the parts of kd do · digits" in text
+    assert "deviates from the benchmark: recipe.epochs=2" in text
+    for part in ("kd without ce", "kd without kd", "vanilla"):
+        assert part in text
+    effects = pd.read_csv(out / "digits" / "ablation.csv").set_index("part")
+    results = pd.read_csv(out / "digits" / "results.csv", keep_default_na=False)
+    top1 = results[results["role"] == "student"].astype({"top1": float}).groupby(["method", "variant"])["top1"].mean()
+    assert effects.loc["kd without kd", "effect"] == pytest.approx(top1["kd", ""] - top1["kd", "without=kd"])
+    assert effects.loc["kd without kd", "n"] == 2
+    # Ordinary cells: an ordinary run keeps them, and its report has the parts too.
+    assert execute(["run", "--methods", "kd,vanilla", *SHORT, "--out", str(out)]) == 0
+    assert ran(out) == {"vanilla", "kd", "kd[without=ce]", "kd[without=kd]"}
+    captured = capsys.readouterr()
+    assert "what the parts of kd do" in captured.out
+    assert "] ok" not in captured.err  # nothing was trained again
+
+
+def test_dropping_the_only_term_is_skipped_with_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(tmp_path, "vanilla") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "vanilla without ce was not measured: without ce no loss term is left to train by" in text
+    frame = pd.read_csv(tmp_path / "digits" / "results.csv", keep_default_na=False)
+    assert set(frame[frame["variant"] == "without=ce"]["status"]) == {"skipped"}
+
+
+def test_terms_that_are_not_declared_are_found(tmp_path: Path, quiet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(tmp_path, "quiet", "--plugin", str(quiet), "--methods", "vanilla") == 0
+    assert ran(tmp_path) == {"vanilla", "quiet", "quiet[without=ce]", "quiet[without=far]"}
+    assert "quiet without far" in capsys.readouterr().out
+
+
+def test_a_term_that_no_phase_has_is_an_error(tmp_path: Path, quiet: Path) -> None:
+    arguments = ["run", "--methods", "quiet", "--plugin", str(quiet), "--set", "quiet.without=fat"]
+    assert execute([*arguments, *SHORT, "--out", str(tmp_path)]) == 1
+    frame = pd.read_csv(tmp_path / "digits" / "results.csv", keep_default_na=False)
+    (message,) = set(frame[frame["method"] == "quiet"]["error_message"])
+    assert message == "without names the term 'fat', which 'quiet' lacks (it has ce, far)"
+
+
+def test_when_they_cannot_be_found_ablations_and_references_run(
+    tmp_path: Path, quiet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate(tmp_path, "quiet", "--plugin", str(quiet), "--set", "quiet.broken=true") == 1
+    err = capsys.readouterr().err
+    assert "declares no loss terms, and a step to find them failed (ValueError: no such stage); none is dropped" in err
+    assert ran(tmp_path) == {"vanilla", "kd", "quiet[broken=True]"}
+
+
+def test_beside_it_run_the_methods_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(tmp_path, "kd", "--methods", "at,fitnet", "--skip", "fitnet", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert " at " in out
+    assert " fitnet " not in out
+    assert "kd[without=ce]" in out.replace("\n", "")
+    assert not (tmp_path / "digits").exists()
+
+
+def test_declared_ablations_run_under_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tmp_path / "declared.py"
+    declared = """    broken: bool = False
+    terms = {"ce": "task", "far": "distill"}
+    ablations = {"one_more": {"more": 1.0}}
+    more: float = 0.0
+"""
+    plugin.write_text(UNDECLARED.replace("    broken: bool = False\n", declared), encoding="utf-8")
+    assert ablate(tmp_path, "quiet", "--plugin", str(plugin), "--methods", "vanilla") == 0
+    assert "quiet[more=1]" in ran(tmp_path)
+    assert "quiet[one_more]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kx"], "error: unknown method 'kx' (ablate); did you mean 'kd'?"),
+        (["kd", "digit"], "error: unknown benchmark 'digit'"),
+        (["kd", "--methods", "vanila"], "error: unknown method 'vanila' (--methods); did you mean 'vanilla'?"),
+        (["kd", "--skip", "vanila"], "error: unknown method 'vanila' (--skip); did you mean 'vanilla'?"),
+        (["kd", "--rerun", "some"], "error: unknown value 'some' (--rerun)"),
+        (["kd", "--seeds", "x"], "error: --seeds: 'x' is neither a seed nor a range like 0-4"),
+        ([], "error: kdharness ablate: missing argument 'METHOD'"),
+    ],
+)
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert execute(["ablate", *arguments, "--out", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_it_takes_the_options_of_run(capsys: pytest.CaptureFixture[str]) -> None:
+    options = []
+    for verb in ("run", "ablate"):
+        assert execute([verb, "--help"]) == 0
+        text = capsys.readouterr().out
+        options.append({word for word in text.split() if word.startswith("--")})
+    assert options[0] == options[1]
+    assert "--set" in options[0]

@@ -1,0 +1,254 @@
+"""Claims: differences and answers computed by hand, and why some are not measured."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import pandas as pd
+import pytest
+
+from kdharness.matrix.claims import Claim
+from kdharness.report.ablation import EFFECT_COLUMNS
+from kdharness.report.claims import CLAIM_COLUMNS, in_words, judge
+from kdharness.report.leaderboard import write_tables
+from kdharness.report.markdown import as_markdown
+from kdharness.report.page import as_page
+from kdharness.report.terminal import as_text
+from kdharness.report.view import report_of
+from kdharness.results.record import MetricRow, Record
+from kdharness.results.table import METRICS_COLUMNS, table
+
+SCORES: dict[str, list[float | None]] = {
+    "vanilla": [88.0, 88.5, 87.9, 88.2, 88.4],
+    "kd": [91.0, 91.4, 90.9, 91.3, 91.2],  # over vanilla: 3.0, 2.9, 3.0, 3.1, 2.8
+    "near": [91.1, 91.4, 90.8, 91.3, 91.3],  # over kd: 0.1, 0, -0.1, 0, 0.1
+    "wild": [95.0, 90.0, 94.0, 89.0, 91.0],
+    "broken": [None] * 5,
+}
+
+
+def claim(better: str = "kd", than: str = "vanilla", **changes: Any) -> Claim:
+    """Settled as a plan would."""
+    usual = {"text": "A is better", "smaller": False, "equal_within": 0.2 if not changes.get("at_least") else 0.0}
+    return Claim(better=better, than=than, **{**usual, **changes})
+
+
+def answer(
+    about: Claim,
+    scores: Mapping[str, Sequence[float | None]] = SCORES,
+    metrics: Sequence[tuple[str, str, str, str, float]] = (),
+) -> dict[str, Any]:
+    judged = judge([about], fabricate.scores_table(scores), pd.DataFrame(metrics, columns=list(METRICS_COLUMNS)))
+    assert judged.columns.to_list() == list(CLAIM_COLUMNS)
+    assert len(judged) == 1
+    return judged.iloc[0].to_dict()
+
+
+def test_a_claim_that_holds() -> None:
+    found = answer(claim())
+    assert found["answer"] == "holds"
+    assert found["difference"] == pytest.approx(2.96)
+    sd = math.sqrt((0.04**2 + 0.06**2 + 0.04**2 + 0.14**2 + 0.16**2) / 4)
+    half = 2.7764451 * sd / math.sqrt(5)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((2.96 - half, 2.96 + half))
+    assert found["p"] == pytest.approx(2 / 32)
+    assert (found["n"], found["seeds"]) == (5, "0-4")
+    assert pd.isna(found["seeds_needed"])
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        (claim("vanilla", "kd"), "does not hold"),
+        (claim(at_least=2.5), "holds"),
+        (claim(at_least=3.0), "undecided"),
+        (claim(at_least=4.0), "does not hold"),
+        (claim("wild", "kd"), "undecided"),
+        (claim("near", "kd"), "does not hold"),  # the interval of the difference lies within 0.2 points
+        (claim("near", "kd", at_least=-0.2), "holds"),  # no worse by more than 0.2
+        (claim("near", "kd", equal_within=0.0), "undecided"),
+    ],
+)
+def test_answers(about: Claim, expected: str) -> None:
+    assert answer(about)["answer"] == expected
+
+
+def test_equal_says_so_and_undecided_says_how_many_more() -> None:
+    assert answer(claim("near", "kd"))["reason"] == "practically equal: the difference is within ± 0.2"
+    found = answer(claim("wild", "kd"))
+    assert found["seeds_needed"] > 1
+    assert in_words("undecided", found["seeds_needed"]) == f"undecided (about {found['seeds_needed']} more seeds)"
+    assert in_words("undecided", 1) == "undecided (about 1 more seed)"
+    assert in_words("undecided", pd.NA) == "undecided (over 1000 more seeds)"
+    assert in_words("holds", pd.NA) == "holds"
+
+
+def test_two_seeds_decide_nothing() -> None:
+    found = answer(claim(), {"vanilla": [88.0, 88.1], "kd": [95.0, 95.2]})
+    assert (found["answer"], found["n"], found["seeds_needed"]) == ("undecided", 2, 1)
+    assert math.isnan(found["ci_low"])
+
+
+def test_only_seeds_that_both_have_enter() -> None:
+    found = answer(claim(), {"vanilla": [88.0, 88.0, 88.0, None, 10.0], "kd": [90.0, 90.1, 90.2, 99.0]})
+    assert (found["seeds"], found["difference"]) == ("0-2", pytest.approx(2.1))
+
+
+def predictor_rows(
+    name: str, metric: str, values: Sequence[float], scores: Mapping[str, Sequence[float | None]]
+) -> Any:
+    frame = fabricate.scores_table(scores)
+    cells = frame[frame["method"] == name].sort_values("seed")["cell"]
+    return [(cell, "exit2", "test", metric, value) for cell, value in zip(cells, values, strict=True)]
+
+
+def test_a_claim_on_an_output() -> None:
+    rows = predictor_rows("kd", "top1", [89.0, 89.4, 89.0, 89.1, 89.5], SCORES)  # over vanilla: 1, .9, 1.1, .9, 1.1
+    found = answer(claim(predictor="exit2"), metrics=rows)
+    assert (found["answer"], found["difference"]) == ("holds", pytest.approx(1.0))
+    within = answer(claim("kd", "kd", than_predictor="exit2"), metrics=rows)
+    assert (within["answer"], within["difference"]) == ("holds", pytest.approx(1.96))
+
+
+def test_an_output_on_several_splits_counts_on_test() -> None:
+    rows = predictor_rows("kd", "top1", [89.0, 89.4, 89.0, 89.1, 89.5], SCORES)
+    other = [(cell, name, "train", metric, 0.0) for cell, name, _, metric, _ in rows]
+    assert answer(claim(predictor="exit2"), metrics=[*rows, *other])["difference"] == pytest.approx(1.0)
+
+
+def test_operations_are_counted_not_sampled() -> None:
+    scores = {"kd": [91.0], "vanilla": [88.0]}
+    rows = [*predictor_rows("kd", "macs", [100.0], scores), *predictor_rows("vanilla", "macs", [310.0], scores)]
+    about = claim(metric="macs", predictor="exit2", than_predictor="exit2", smaller=True, equal_within=0.0)
+    found = answer(about, scores, rows)
+    assert (found["answer"], found["difference"]) == ("holds", 210.0)
+
+
+def test_less_can_be_better() -> None:
+    frame = fabricate.scores_table(SCORES)
+    frame["nll"] = frame["top1"].map(lambda top1: 1 - top1 / 100)
+    empty = pd.DataFrame(columns=list(METRICS_COLUMNS))
+    (row,) = judge([claim(metric="nll", smaller=True, equal_within=0.0)], frame, empty).to_dict("records")
+    assert (row["answer"], row["difference"]) == ("holds", pytest.approx(0.0296))
+
+
+def test_another_metric_of_the_other() -> None:
+    found = answer(claim("kd", "kd", than_metric="teacher_top1"))  # teachers reach 97
+    assert (found["answer"], found["difference"]) == ("does not hold", pytest.approx(91.16 - 97))
+
+
+def test_an_x_column_by_its_short_name() -> None:
+    frame = fabricate.scores_table(SCORES).assign(x_recovery=lambda f: f["top1"] / 2)
+    (row,) = judge([claim(metric="recovery")], frame, pd.DataFrame(columns=list(METRICS_COLUMNS))).to_dict("records")
+    assert (row["answer"], row["difference"]) == ("holds", pytest.approx(1.48))
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        (claim("broken", "kd"), "broken: 5 failed"),
+        (claim("byot", "kd"), "byot was not planned"),
+        (claim("kd[temperature=2]", "kd"), "kd[temperature=2] was not planned"),
+        (claim(scenario="noise40"), "no setting of scenario noise40 has both"),
+        (claim(dataset="mnist", pair="a:b"), "no setting of dataset mnist, pair a:b has both"),
+        (claim(metric="sharpness"), "kd has no sharpness"),
+        (claim(predictor="exit7"), "kd has no top1 of its output 'exit7'"),
+    ],
+)
+def test_not_measured_says_why(about: Claim, reason: str) -> None:
+    found = answer(about)
+    assert (found["answer"], found["reason"], found["n"]) == ("not measured", reason, 0)
+    assert math.isnan(found["difference"])
+
+
+def test_no_seed_in_common() -> None:
+    found = answer(claim(), {"vanilla": [88.0, None], "kd": [None, 91.0]})
+    assert found["reason"] == "they have no seed in common"
+
+
+def test_one_answer_per_setting_and_a_filter_for_one() -> None:
+    records = [r for pair in ("conv32", "conv64") for r in fabricate.records_of(SCORES, teacher=pair)]
+    frame, empty = fabricate.table_of(records), pd.DataFrame(columns=list(METRICS_COLUMNS))
+    assert judge([claim()], frame, empty)["teacher"].to_list() == ["conv32", "conv64"]
+    assert judge([claim(pair="conv64:conv16")], frame, empty)["teacher"].to_list() == ["conv64"]
+
+
+def test_what_deviates_comes_last_and_says_so() -> None:
+    short = fabricate.records_of(SCORES, deviations="recipe.epochs=2", protocol="p0")
+    frame = fabricate.table_of([*short, *fabricate.records_of(SCORES)])
+    judged = judge([claim()], frame, pd.DataFrame(columns=list(METRICS_COLUMNS)))
+    assert judged["deviations"].to_list() == ["", "recipe.epochs=2"]
+
+
+# -- in reports -------------------------------------------------------------------------------------------------------
+
+CLAIMS = (
+    claim(text="Soft targets help", paper="Hinton 2014"),
+    claim("wild", "kd", text="Wildness helps"),
+    claim("byot", "kd", text="No teacher is needed"),
+)
+
+
+def records() -> list[Record]:
+    return [r for r in fabricate.records_of(SCORES) if r.cell.method != "broken"]
+
+
+def test_reports_answer_in_words(tmp_path: Path) -> None:
+    cells = [r.cell for r in records()]
+    folder = fabricate.write(tmp_path / "tiny", cells, records(), claims=CLAIMS)
+    report = report_of(folder)
+    for text in (as_text([report], 120), as_markdown([report]), as_page([report])):
+        text = text.replace("&#39;", "'")
+        assert "Do the papers' claims hold here?" in text
+        assert "holds" in text
+        assert "+2.96" in text
+        assert "undecided (about" in text.replace("\\", "")
+        assert "byot was not planned" in text
+    assert "Soft targets help (Hinton 2014)" in as_markdown([report]).replace("\\", "")
+
+
+def test_claims_csv_comes_and_goes(tmp_path: Path) -> None:
+    cells = [r.cell for r in records()]
+    folder = fabricate.write(tmp_path / "tiny", cells, records(), claims=CLAIMS)
+    write_tables(folder)
+    frame = pd.read_csv(folder.path / "claims.csv")
+    assert frame.columns.to_list() == list(CLAIM_COLUMNS)
+    assert frame["answer"].to_list() == ["holds", "undecided", "not measured"]
+    folder.write_plan(fabricate.plan(cells, created_at="2026-01-01T00:00:00+00:00"))
+    write_tables(folder)
+    assert not (folder.path / "claims.csv").exists()
+
+
+def test_a_plan_carries_its_claims(tmp_path: Path) -> None:
+    cells = [r.cell for r in records()]
+    folder = fabricate.write(tmp_path / "tiny", cells, [], claims=CLAIMS, ablated="kd", parts={cells[0].key: "kd"})
+    (plan,) = folder.plans()
+    assert plan.claims == CLAIMS
+    assert (plan.ablated, plan.parts) == ("kd", {cells[0].key: "kd"})
+
+
+def test_metrics_reach_claims_from_records(tmp_path: Path) -> None:
+    kept = [
+        replace(r, metrics=(MetricRow("exit2", "test", "top1", 90.0 + r.cell.seed / 10),))
+        for r in records()
+        if r.cell.method in ("kd", "vanilla")
+    ]
+    about = claim(predictor="exit2", text="Its second output is better")
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in kept], kept, claims=(about,))
+    assert table(folder)["cell"].nunique() == 10
+    row = report_of(folder).claims.iloc[0]
+    assert (row["answer"], row["difference"]) == ("holds", pytest.approx(90.2 - 88.2))
+
+
+def test_the_dictionary_names_every_column() -> None:
+    text = (Path(__file__).parents[2] / "results" / "README.md").read_text(encoding="utf-8")
+    for name, columns in (("claims.csv", CLAIM_COLUMNS), ("ablation.csv", EFFECT_COLUMNS)):
+        table = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        first = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+        assert re.findall(r"`(\w+)`", " ".join(first)) == list(columns)

@@ -1,0 +1,196 @@
+"""Who may import whom, and what stays unloaded until it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Highest first; what stands in one row does not import each other.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("execution", "testing"),
+    ("training", "report"),
+    ("results",),
+    ("matrix",),
+    ("registry",),
+    ("api", "errors", "stats"),
+)
+# What executors are given are cells and records: their types, which are not loaded.
+TYPES_ALONE = {("kdharness.api.jobs", "kdharness.matrix.cell"), ("kdharness.api.jobs", "kdharness.results.record")}
+RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}
+
+
+def modules(folder: str, package: str) -> dict[str, Path]:
+    """Every module of the package by dotted name."""
+    found = {}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        parts = [package, *path.relative_to(ROOT / folder).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+CORE = modules("kdharness", "kdharness")
+PLUGINS = modules("plugins", "kdharness_plugins")
+
+
+def imports(name: str, path: Path) -> Iterator[str]:
+    """The dotted names that a module imports anywhere in it, those under TYPE_CHECKING and in functions too."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base]).rstrip(".")
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield whole if whole in CORE or whole in PLUGINS else base
+
+
+def layer(name: str) -> str:
+    """'matrix' of kdharness.matrix.cell; '' of the package itself, which holds the version alone."""
+    return name.split(".")[1] if "." in name else ""
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_nothing_of_the_core_imports_upwards(name):
+    own = layer(name)
+    assert own == "" or own in RANK, f"say in LAYERS where kdharness/{own} stands"
+    for target in imports(name, CORE[name]):
+        assert not target.startswith("kdharness_plugins"), f"{name} imports {target}: the core knows no plugin"
+        if target.split(".")[0] != "kdharness" or layer(target) in ("", own) or (name, target) in TYPES_ALONE:
+            continue
+        assert own, f"kdharness/__init__.py imports {target}"
+        assert RANK[layer(target)] < RANK[own], f"{name} imports {target}, which stands above it or beside it"
+
+
+def test_no_module_of_the_core_imports_itself_over_others():
+    """No cycle among modules, counting what is imported when they load."""
+    graph = {name: set(_at_load(name, path)) for name, path in CORE.items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above[above.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name] - {name}):
+                visit(target, (*above, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def _at_load(name: str, path: Path) -> Iterator[str]:
+    """Modules of the core that are imported when this one is, typing aside."""
+    tree = ast.parse(path.read_text())
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        ):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("kdharness"):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (w if w in CORE else node.module for w in whole)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in CORE)
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_plugins_import_the_api_alone(name):
+    package = name if PLUGINS[name].name == "__init__.py" else name.rpartition(".")[0]
+    for target in imports(name, PLUGINS[name]):
+        if target.split(".")[0] == "kdharness":
+            assert target == "kdharness.api", f"{name} imports {target}; plugins import kdharness.api"
+        if target.startswith("kdharness_plugins"):
+            assert target.startswith(package), f"{name} imports {target} of another kind of plugin"
+
+
+def test_the_api_imports_nothing_else_of_the_core():
+    for name, path in CORE.items():
+        if layer(name) == "api":
+            wrong = [t for t in imports(name, path) if t.startswith("kdharness") and layer(t) != "api"]
+            assert not [t for t in wrong if (name, t) not in TYPES_ALONE], f"{name} imports {wrong}"
+            assert not [t for t in _at_load(name, path) if layer(t) != "api"]
+
+
+# -- what is loaded ----------------------------------------------------------------------------------------------------
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+def loaded_by(code: str, *watched: str) -> set[str]:
+    """Which of the packages a fresh process has loaded after the code."""
+    result = run(f"{code}\nimport sys\nprint('LOADED', *({set(watched)!r} & set(sys.modules)))")
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.splitlines()[-1].split()[1:])
+
+
+COMMAND = """
+import sys
+from kdharness.cli.main import execute
+code = execute({arguments!r})
+assert code in (0, 2), code
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import kdharness",
+        "import kdharness.api",
+        "from kdharness.api import hookimpl, MethodSpec, ModelSpec, DatasetSpec, MetricSpec, ExecutorSpec, Reads",
+        "import kdharness.api.hooks, kdharness.api.specs, kdharness.api.events",
+        "import kdharness.registry.manager",
+        "from kdharness.results.store import ResultsFolder",
+        "import kdharness.errors, kdharness.matrix.benchmark, kdharness.matrix.plan",
+        *(
+            COMMAND.format(arguments=arguments)
+            for arguments in (
+                ["--help"],
+                ["--version"],
+                ["run", "--help"],
+                ["list", "benchmarks"],
+                ["list", "plugins"],
+                ["list", "plugins", "--json"],
+                ["status", "/nowhere"],
+                ["report", "/nowhere"],
+                ["leaderboard", "/nowhere"],
+            )
+        ),
+    ],
+)
+def test_what_needs_no_torch_loads_none(code):
+    assert not loaded_by(code, "torch", "torchvision", "sklearn")
+
+
+def test_reading_results_loads_no_torch(lab):
+    """With results there is more to read."""
+    lab.folder.write_plan(plan := lab.plan(methods=("vanilla",), scenarios=("few100",), epochs=1))
+    lab.train_plan(plan)
+    for command in ("status", "report", "leaderboard"):
+        code = COMMAND.format(arguments=[command, str(lab.path)])
+        assert not loaded_by(code, "torch", "torchvision", "sklearn"), command
+
+
+@pytest.mark.parametrize("kind", ["methods", "models", "datasets", "metrics"])
+def test_listing_plugins_loads_neither_torchvision_nor_sklearn(kind):
+    assert not loaded_by(f"import kdharness_plugins.{kind}", "torchvision", "sklearn")
+    assert not loaded_by(COMMAND.format(arguments=["list", kind]), "torchvision", "sklearn")
+
+
+def test_planning_the_default_benchmark_loads_neither_torchvision_nor_sklearn():
+    code = COMMAND.format(arguments=["run", "--dry-run", "--out", "/nowhere"])
+    assert not loaded_by(code, "torchvision", "sklearn")
