@@ -56,7 +56,7 @@ class ExitsView:
 
 def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[ExitsView, ...]:
     """Of every competitor with two or more outputs whose top-1 and macs are both known, what follows its benchmark
-    first.
+    first. Variants only where the plain method is absent: an ablation would fill pages, and metrics.csv has them all.
     """
     usual = metrics[(metrics["split"] == "test") & metrics["metric"].isin(NUMBERS)]
     wide = usual.pivot_table(index=["cell", "predictor"], columns="metric", values="value")
@@ -69,7 +69,10 @@ def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[ExitsView, ...
     for names, setting in rows.groupby(list(SETTING)):
         place = {name: str(value) for name, value in zip(SETTING, names, strict=True)}
         plain = _plain(setting)
+        plain_methods = set(setting.loc[setting["variant"] == "", "method"])
         for (method, variant), cells in setting.groupby(list(COMPETITOR)):
+            if variant and method in plain_methods:
+                continue
             outputs = cells.merge(wide, on="cell")
             if outputs["predictor"].nunique() > 1:
                 views.append(_view(place, f"{method}[{variant}]" if variant else str(method), outputs, plain))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kdharness.report.columns import Grid, overall_grid, setting_grid
 from kdharness.report.document import Section, further, heading, nothing, part_sections, stale_line
+from kdharness.report.extras import CLAIMS_TITLE
 from kdharness.report.view import OVERALL_WORDS, OverallView, Problem, Report, SettingView, report_of
 from kdharness.results.store import ResultsFolder
 
@@ -98,9 +99,22 @@ def section_part(section: Section, width: int) -> RenderableType:
     if section.banner:
         parts.append(Text(section.banner, style="bold yellow"))
     if section.grid.rows:
-        parts.append(grid_table(section.grid, width))
+        parts += claim_lines(section.grid) if section.title == CLAIMS_TITLE else [grid_table(section.grid, width)]
     parts += [Text(line, style="dim") for line in section.below]
     return Group(*parts)
+
+
+def claim_lines(grid: Grid) -> list[RenderableType]:
+    """Each claim as a sentence with its numbers under it: in columns, sentences would be a word wide."""
+    headers = [column.header for column in grid.columns]
+    lines: list[RenderableType] = []
+    for row in grid.rows:
+        cells = dict(zip(headers, row, strict=True))
+        answer, claim = cells.pop("answer"), cells.pop("claim")
+        lines.append(Text.assemble((answer, _style(answer) or "bold"), ": ", claim))
+        numbers = [cells.pop("compared"), *(f"{name} {value}" for name, value in cells.items() if value)]
+        lines.append(Padding(Text(", ".join(numbers), style="dim"), (0, 0, 0, 4)))
+    return lines
 
 
 def grid_table(grid: Grid, width: int) -> Table:

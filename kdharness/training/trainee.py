@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from kdharness.api.method import EpochContext, Method
-from kdharness.api.phases import Batch, Phase, Player, Step, StepInfo
+from kdharness.api.phases import Batch, Phase, Step, StepInfo
 from kdharness.api.specs import Tap
 from kdharness.api.staged import Outputs
 from kdharness.matrix.cell import Cell
@@ -24,6 +23,7 @@ from kdharness.training.context import build_context
 from kdharness.training.costs import MemoryMeter, tensor_bytes
 from kdharness.training.evaluate import predict
 from kdharness.training.guard import CellError, settings_kept
+from kdharness.training.players import Players
 from kdharness.training.random_state import RandomState
 from kdharness.training.teachers import Ensemble, Teacher, TeacherBatch, TeacherOutputs, fill, load_weights
 from kdharness.training.world import Data, World
@@ -49,22 +49,11 @@ class Trainee:
         if cell.start is not None:
             path = world.teacher_path(cell.start)
             fill(self.student, load_weights(path), path)
-        spec = world.registry.get("method", cell.method).spec
-        coerced = {p.name: p.coerce(cell.parameters[p.name]) for p in spec.parameters}
         with self._own_turn():
-            self.method: Method = spec.factory(**coerced)
-            self.reads = self.method.reads
-            if self.reads.teachers == "one" and len(teachers) > 1:
-                self.teachers = [world.ensemble(teachers)]
-            if self.method.private_teacher:
-                self.teachers = copy.deepcopy(list(self.teachers))
-            context = build_context(self.student, self.teachers, cell, world, data, self._generator)
-            self.method.build(context)
-            self.method.to(self.device)
-            self.predictor = self.method.predictor(self.student, [t.model for t in self.teachers])
+            self._build(teachers)
         if self.recipe.channels_last:
             self.student.to(memory_format=torch.channels_last)
-        self._trainable = {id(p) for p in self._parameters() if p.requires_grad}
+        self.players = Players(self.student, self.method, self.recipe)
         self.phases: list[Phase] = list(self.method.phases())
         self.lengths = [
             p.epochs if p.epochs is not None else max(1, round(p.fraction * self.recipe.epochs)) for p in self.phases
@@ -80,8 +69,22 @@ class Trainee:
         self.best: tuple[float, int, dict[str, Any]] | None = None
         self.test_logits: dict[str, Tensor] = {}
         self._log: dict[str, list[Tensor]] = {}
-        self.lasting: dict[str, Optimizer] = {}
         self._enter_phase()
+
+    def _build(self, teachers: Sequence[Teacher]) -> None:
+        """Makes the method, and all that it makes."""
+        cell, world = self.cell, self.world
+        spec = world.registry.get("method", cell.method).spec
+        self.method: Method = spec.factory(**{p.name: p.coerce(cell.parameters[p.name]) for p in spec.parameters})
+        self.reads = self.method.reads
+        if self.reads.teachers == "one" and len(teachers) > 1:
+            self.teachers = [world.ensemble(teachers)]
+        if self.method.private_teacher:
+            self.teachers = copy.deepcopy(list(self.teachers))
+        context = build_context(self.student, self.teachers, cell, world, self.data, self._generator)
+        self.method.build(context)
+        self.method.to(self.device)
+        self.predictor = self.method.predictor(self.student, [t.model for t in self.teachers])
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
@@ -93,10 +96,6 @@ class Trainee:
         generator = torch.Generator().manual_seed(stream("method", self.cell.method, name, self.cell.seed))
         self.generators.append(generator)
         return generator
-
-    def _parameters(self) -> list[nn.Parameter]:
-        found = [*self.student.parameters(), *self.method.parameters()]
-        return list({id(p): p for p in found}.values())
 
     # -- phases -------------------------------------------------------------------------------------------------------
 
@@ -131,73 +130,20 @@ class Trainee:
         return self.phase.batch_size or self.recipe.batch_size
 
     def _enter_phase(self) -> None:
-        """Makes the phase's optimisers and freezes what it does not train."""
-        if self.finished:
-            return
-        base = self.recipe.replaced(self.phase.recipe)
-        self.player_recipes = {p.name: base.replaced(p.optimizer) for p in self.phase.players}
-        named = [path for player in self.phase.players for path in player.parts]
-        self.player_parameters = {p.name: self._resolve(p, named) for p in self.phase.players}
-        trained = {id(p) for parameters in self.player_parameters.values() for p in parameters}
-        for parameter in self._parameters():
-            parameter.requires_grad_(id(parameter) in trained)
-        self.resting = self._resting(trained)
-        self.optimizers = {p.name: self._optimizer(p) for p in self.phase.players if self.player_parameters[p.name]}
-
-    def _resting(self, trained: set[int]) -> list[nn.Module]:
-        """The modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
-        changes (running statistics too).
-        """
-        owned = {m: {id(p) for p in m.parameters()} for part in (self.student, self.method) for m in part.modules()}
-        return [m for m, own in owned.items() if own & self._trainable and not own & trained]
-
-    def _optimizer(self, player: Player) -> Optimizer:
-        """A new one; for a lasting player the one that it left behind in an earlier phase."""
-        parameters = self.player_parameters[player.name]
-        if not player.lasting:
-            return make_optimizer(self.player_recipes[player.name], parameters)
-        if player.name not in self.lasting:
-            self.lasting[player.name] = make_optimizer(self.player_recipes[player.name], parameters)
-        optimizer = self.lasting[player.name]
-        if {id(p) for p in parameters} != {id(p) for group in optimizer.param_groups for p in group["params"]}:
-            what = f"the lasting player '{player.name}' has other parts in phase '{self.phase.name}' than before"
-            raise CellError("MethodError", what)
-        return optimizer
-
-    def _resolve(self, player: Player, named: Iterable[str]) -> list[nn.Parameter]:
-        others = [path for path in named if path not in player.parts and path.startswith("method.")]
-        taken = {id(p) for path in others for p in self._at(path)}
-        found = [p for path in player.parts for p in self._at(path) if path != "method" or id(p) not in taken]
-        return [p for p in {id(p): p for p in found}.values() if id(p) in self._trainable]
-
-    def _at(self, path: str) -> list[nn.Parameter]:
-        root, _, rest = path.partition(".")
-        owner: nn.Module | None = {"student": self.student.network, "method": self.method}.get(root)
-        try:
-            part = owner.get_submodule(rest) if owner is not None else None
-        except AttributeError:
-            value = getattr(owner, rest, None)
-            if isinstance(value, nn.Parameter):
-                return [value]
-            part = None
-        if part is None:
-            raise CellError("MethodError", f"phase '{self.phase.name}' names the part '{path}', which does not exist")
-        return list(part.parameters())
+        if not self.finished:
+            self.players.enter(self.phase)
 
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
     def request(self) -> PassRequest:
         """Begins an epoch: learning rates, hooks, and what batches it wants."""
-        for name, optimizer in self.optimizers.items():
-            lr = self.player_recipes[name].lr_at(self.epoch_in_phase, self.phase_epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+        self.players.set_rates(self.epoch_in_phase, self.phase_epochs)
         self._check_subset()
         context = self.epoch_context()
         with self._own_turn():
             self.student.train()
             self.method.train()
-            for module in self.resting:
+            for module in self.players.resting:
                 module.eval()
             self.method.before_epoch(context)
             chosen = self.method.select(context)
@@ -277,7 +223,14 @@ class Trainee:
         student, losses = self._losses(batch, teacher)
         tags = {name: self.method.terms.get(name, "task" if name == "ce" else "distill") for name in losses}
         self.method.update(
-            Step(losses, tags, self.optimizers, self.player_parameters, lambda: self._losses(batch, teacher)[1], info)
+            Step(
+                losses=losses,
+                tags=tags,
+                optimizers=self.players.optimizers,
+                parameters=self.players.parameters,
+                recompute=lambda: self._losses(batch, teacher)[1],
+                info=info,
+            )
         )
         with torch.no_grad():
             self.method.after_step(batch, student, teacher)
@@ -312,10 +265,9 @@ class Trainee:
 
     def _standing_bytes(self) -> int:
         """Weights, buffers and optimiser state, which the cell holds between steps."""
-        optimizers = {id(o): o for o in (*self.optimizers.values(), *self.lasting.values())}.values()
-        states = [v for o in optimizers for s in o.state.values() for v in s.values() if isinstance(v, Tensor)]
-        tensors = [*self._parameters(), *self.student.buffers(), *self.method.buffers(), *states]
-        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        parameters = self.players.all_parameters()
+        tensors = [*parameters, *self.student.buffers(), *self.method.buffers(), *self.players.held()]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         return tensor_bytes({id(t): t for t in tensors}.values()) + tensor_bytes(gradients)
 
     def end_epoch(self) -> Mapping[str, float]:
@@ -361,11 +313,8 @@ class Trainee:
     def keep_best(self, accuracy: float) -> None:
         """Remembers the present weights when their validation accuracy (percent) is the best so far."""
         if self.best is None or accuracy > self.best[0]:
-            self.best = (
-                accuracy,
-                self.epoch,
-                _copy({"student": self.student.state_dict(), "method": self.method.state_dict()}),
-            )
+            weights = {"student": self.student.state_dict(), "method": self.method.state_dict()}
+            self.best = (accuracy, self.epoch, copy.deepcopy(weights))
 
     def restore_best(self) -> None:
         if self.best is not None:
@@ -394,8 +343,7 @@ class Trainee:
         return {
             "student": self.student.state_dict(),
             "method": self.method.state_dict(),
-            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
-            "lasting": {name: o.state_dict() for name, o in self.lasting.items()},
+            "players": self.players.state_dict(),
             "teachers": [t.model.state_dict() for t in self._own_teachers()],
             "random": self.random.state_dict(),
             "generators": [g.get_state() for g in self.generators],
@@ -409,37 +357,9 @@ class Trainee:
             self._enter_phase()  # each in turn, for the lasting optimisers that it makes
         self.student.load_state_dict(state["student"])
         self.method.load_state_dict(state["method"])
-        if not self.finished:
-            for name, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            for name, optimizer in self.lasting.items():
-                optimizer.load_state_dict(state["lasting"][name])
+        self.players.load_state_dict(state["players"])
         for teacher, saved in zip(self._own_teachers(), state["teachers"], strict=True):
             teacher.model.load_state_dict(saved)
         self.random.load_state_dict(state["random"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
-
-
-def _copy(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        k: v.detach().clone() if isinstance(v, Tensor) else _copy(v) if isinstance(v, Mapping) else v
-        for k, v in state.items()
-    }
-
-
-def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> Optimizer:
-    """The recipe's optimiser over `parameters`; fused where the device has it."""
-    fused = parameters[0].device.type == "cuda"
-    if recipe.optimizer == "sgd":
-        momentum, nesterov = recipe.momentum, recipe.nesterov
-        return torch.optim.SGD(
-            parameters,
-            lr=recipe.lr,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=fused,
-        )
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)

@@ -129,4 +129,4 @@ def test_every_column_is_in_the_dictionary() -> None:
     for name in columns():
         assert f"`{name}`" in board, name
     described = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    assert tuple(described) == COLUMNS
+    assert tuple(name for name in described if not name.startswith("x_")) == COLUMNS
