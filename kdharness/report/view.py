@@ -17,7 +17,7 @@ from kdharness.results.progress import summary_line
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import metrics_table, table
 from kdharness.stats.overall import overall
-from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable
+from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable, deviating
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
 SELECTIONS = {"last": "last epoch", "val": "best on validation", "validation": "best on validation"}
@@ -200,7 +200,7 @@ def settings_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Setting
     views = []
     protocols = frame.groupby(["benchmark", "dataset", "scenario", "deviations"])["protocol"].nunique().to_dict()
     for deviations in sorted(set(frame["deviations"])):
-        board = standings(frame[frame["deviations"] == deviations], references)
+        board = standings(deviating(frame, deviations) if deviations else frame[frame["deviations"] == ""], references)
         for key, rows in board[board["n"] > 0].groupby(list(SETTING)):
             names = {name: str(value) for name, value in zip(SETTING, key, strict=True)}
             useful = tuple(r for r in references if rows[f"gain_over_{r}"].notna().any())

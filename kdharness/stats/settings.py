@@ -25,6 +25,17 @@ def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return _in_every_pair(single), left_out
 
 
+def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:
+    """The rows with these deviations, and what else they may be compared with: a run that departs by its pair or its
+    teacher alone shares its protocol with the benchmark, and so the student that has no teacher.
+    """
+    own = frame["deviations"] == deviations
+    paired = frame[own & (frame["teacher"] != "")]
+    known = pd.MultiIndex.from_frame(paired[[*BLOCK, "student"]].drop_duplicates())
+    here = pd.MultiIndex.from_frame(frame[[*BLOCK, "student"]]).isin(known)
+    return frame[own | (here & (frame["role"] == "student") & (frame["teacher"] == ""))]
+
+
 def _one_per_seed(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Of several cells for one place (merged folders, another revision of a method) the latest that went well."""
     place = [*SETTING, *COMPETITOR, "seed"]
