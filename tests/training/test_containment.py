@@ -117,7 +117,7 @@ PLACES = (
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    from conftest import Lab
+    from lab import Lab
 
     lab = Lab(tmp_path_factory.mktemp("undisturbed") / "lab")
     (cell,) = (p.cell for p in lab.plan(methods=("vanilla",), scenarios=("few100",)).cells)
