@@ -144,10 +144,13 @@ class Axes:
         return KnownDataset(info, parameters, document, deviations)
 
     def _needed_scenario(self, method: str) -> str | None:
+        """The scenario that a method needs: the benchmark's own of that kind, else the one that the method names."""
         needed: str | None = self.registry.get("method", method, "--methods").spec.factory.needs_scenario
         try:
             if needed is not None:
-                self.scenario(needed, "needs_scenario")
+                kind = self.scenario(needed, "needs_scenario").kind
+                own = (*self.benchmark.scenarios, *self.benchmark.scenario)
+                needed = next((name for name in own if self.scenario(name, self.place).kind == kind), needed)
         except UserError as error:
             self.warnings.append(f"method '{method}' does not get the scenario that it needs: {error}")
             return None
