@@ -196,7 +196,7 @@ def ranking_of(merged: Merged) -> Report:
 
 
 def settings_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[SettingView, ...]:
-    """Rankings of what follows its benchmark first, then of what deviates."""
+    """Rankings of what follows its benchmark first, then of what deviates; each time the longest first."""
     views = []
     protocols = frame.groupby(["benchmark", "dataset", "scenario", "deviations"])["protocol"].nunique().to_dict()
     for deviations in sorted(set(frame["deviations"])):
@@ -206,7 +206,7 @@ def settings_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Setting
             useful = tuple(r for r in references if rows[f"gain_over_{r}"].notna().any())
             count = protocols[names["benchmark"], names["dataset"], names["scenario"], deviations]
             views.append(SettingView(names, deviations, rows.reset_index(drop=True), useful, count))
-    return tuple(views)
+    return tuple(sorted(views, key=lambda view: (view.deviations, -len(view.board))))
 
 
 def overalls_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[OverallView, ...]:
