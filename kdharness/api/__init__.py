@@ -56,7 +56,7 @@ from kdharness.api.specs import (
 if TYPE_CHECKING:
     from kdharness.api.data import Augmentation, DataRequest, DatasetInfo, DatasetMissing, ImageDataset, Split
     from kdharness.api.evaluation import Evaluation, Predictions
-    from kdharness.api.functional import log_mean_probability, matched_stages, reverse_gradient, run_frozen
+    from kdharness.api.functional import eval_mode, log_mean_probability, matched_stages, reverse_gradient, run_frozen
     from kdharness.api.method import BuildContext, EpochContext, Method, ModelShape, Pair, Requirement
     from kdharness.api.phases import Batch, Phase, Player, Step, StepInfo
     from kdharness.api.staged import Outputs, StagedModel
@@ -73,6 +73,7 @@ _LAZY = {
     "log_mean_probability": "functional",
     "matched_stages": "functional",
     "reverse_gradient": "functional",
+    "eval_mode": "functional",
     "run_frozen": "functional",
     "BuildContext": "method",
     "EpochContext": "method",
@@ -131,6 +132,7 @@ __all__ = [
     "StepInfo",
     "WorkerError",
     "WorkerSettings",
+    "eval_mode",
     "hookimpl",
     "log_mean_probability",
     "matched_stages",

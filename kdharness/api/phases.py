@@ -79,7 +79,8 @@ class Step:
     """One training step of one cell, as `Method.update` sees it.
 
     losses: the terms by name, dropped ones left out; tags: "task", "distill" or "player" of each.
-    optimizers, parameters: by player name.
+    optimizers, parameters: by player name. recompute: runs the student anew and gives the terms with its present
+    weights, for alternate updates whose second player must see what the first one changed.
     """
 
     def __init__(

@@ -7,11 +7,12 @@ normalisation uses its running statistics (which the ordinary passes over public
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+
+from kdharness.api import eval_mode
 
 Gradients = dict[str, Tensor]
 
@@ -41,20 +42,9 @@ class SampleLoss(nn.Module):
 
         parameters = {name: p.detach() for name, p in self.trained.items()}
         each = vmap(grad(call), in_dims=(None, 0, 0))
-        with _in_eval_mode(self):
+        with eval_mode(self):
             for part in zip(images.split(chunk), targets.split(chunk), strict=True):
                 yield each(parameters, *part)
-
-
-@contextmanager
-def _in_eval_mode(module: nn.Module) -> Iterator[None]:
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def norms_of(gradients: Gradients) -> Tensor:
