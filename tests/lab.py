@@ -22,6 +22,7 @@ from kdharness.training.group import train_group
 class Lab:
     """Trains cells in this process, into a folder of its own.
 
+    metrics: names; None for all but those on request.
     events: all that was emitted; beats: the cells that were stepping, in order.
     """
 
@@ -29,6 +30,7 @@ class Lab:
     plugin_files: tuple[Path, ...] = ()
     checkpoint_seconds: float = 1e9
     timeout_seconds: float | None = None
+    metrics: tuple[str, ...] | None = None
     events: list[Event] = field(default_factory=list)
     beats: list[int | None] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
@@ -44,12 +46,13 @@ class Lab:
 
     def train(self, cells: Sequence[Cell], alone: bool = False) -> dict[str, Record]:
         """Runs the cells as one group; their final records by key."""
+        usual = tuple(name for name, metric in self.registry.metrics.items() if not metric.spec.on_request)
         settings = WorkerSettings(
             folder=self.path,
             data_root=self.path,
             devices=("cpu",),
             plugin_files=self.plugin_files,
-            metrics=tuple(self.registry.metrics),
+            metrics=usual if self.metrics is None else self.metrics,
             timeout_seconds=self.timeout_seconds,
             checkpoint_seconds=self.checkpoint_seconds,
             keep_weights=frozenset(cell.key for cell in cells),

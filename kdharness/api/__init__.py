@@ -55,7 +55,7 @@ from kdharness.api.specs import (
 
 if TYPE_CHECKING:
     from kdharness.api.data import Augmentation, DataRequest, DatasetInfo, DatasetMissing, ImageDataset, Split
-    from kdharness.api.evaluation import Evaluation, Predictions
+    from kdharness.api.evaluation import Evaluation, Inspection, Observer, Predictions
     from kdharness.api.functional import eval_mode, log_mean_probability, matched_stages, reverse_gradient, run_frozen
     from kdharness.api.method import BuildContext, EpochContext, Method, ModelShape, Pair, Requirement
     from kdharness.api.phases import Batch, Phase, Player, Step, StepInfo
@@ -69,6 +69,8 @@ _LAZY = {
     "ImageDataset": "data",
     "Split": "data",
     "Evaluation": "evaluation",
+    "Inspection": "evaluation",
+    "Observer": "evaluation",
     "Predictions": "evaluation",
     "log_mean_probability": "functional",
     "matched_stages": "functional",
@@ -110,6 +112,7 @@ __all__ = [
     "Executor",
     "ExecutorSpec",
     "ImageDataset",
+    "Inspection",
     "Job",
     "JobFinished",
     "JobLost",
@@ -118,6 +121,7 @@ __all__ = [
     "MetricSpec",
     "ModelShape",
     "ModelSpec",
+    "Observer",
     "Outputs",
     "Pair",
     "Parameter",

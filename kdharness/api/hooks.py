@@ -14,13 +14,29 @@ API_VERSION = 1
 hookimpl = pluggy.HookimplMarker("kdharness")
 
 
+class ModuleFailed(Exception):
+    """A module of a package of plugins did not load, or its hook raised, which is the cause."""
+
+
 def module_specs(package: str, hook: str) -> Iterator[Any]:
     """The records that each module of `package` returns from its own `hook`, modules in name order.
 
-    With it a package needs one hook in its `__init__`, and a new plugin is a new file.
+    With it a package needs one hook in its `__init__`, and a new plugin is a new file. A module that fails does not
+    keep the others from being asked; what failed is raised in the end, as an ExceptionGroup of ModuleFailed.
     """
+    failed = []
     folder = importlib.import_module(package).__path__
     for found in sorted(pkgutil.iter_modules(folder), key=lambda m: m.name):
-        function = getattr(importlib.import_module(f"{package}.{found.name}"), hook, None)
-        if function is not None:
-            yield from function()
+        try:
+            function = getattr(importlib.import_module(f"{package}.{found.name}"), hook, None)
+            records = [] if function is None else list(function())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a file may raise anything, sys.exit too; see above
+            failure = ModuleFailed(f"{found.name}.py: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            failed.append(failure)
+        else:
+            yield from records
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} modules of {package} failed", failed)

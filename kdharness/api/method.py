@@ -95,7 +95,7 @@ class BuildContext:
 
     def peer(self, role: str, model: str | None = None) -> StagedModel:
         """A new network, by default of the student's architecture, initialised from the stream of `role` (DML's
-        second student).
+        second student). Another model must be one of the teachers' or named by `Method.networks`.
         """
         return self.new_model(model or self.student.name, role)
 
@@ -155,6 +155,12 @@ class Method(nn.Module):
         if self.reads.teachers == "none":
             return []
         return [Requirement(model=name) for name in pair.teachers]
+
+    def networks(self, pair: Pair) -> Sequence[str]:
+        """Models, besides the student's and the teachers', that `build` makes new networks of (`context.peer`); they
+        enter the cell's key.
+        """
+        return ()
 
     def skip(self, context: BuildContext) -> str | None:
         """Why this method cannot serve these models, or None. Called on the meta device, before `build`."""

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kdharness.api.data import DataRequest, DatasetInfo, ImageDataset
-    from kdharness.api.evaluation import Evaluation
+    from kdharness.api.evaluation import Evaluation, Inspection, Observer
     from kdharness.api.jobs import Executor, WorkerSettings
     from kdharness.api.method import Method
+    from kdharness.api.staged import StagedModel
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
@@ -188,16 +189,25 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A metric over per-sample outputs. `compute` is called once per named predictor and returns named numbers.
+    """A metric: exactly one of three functions, by what it looks at.
 
-    splits: which splits it reads; it is left out where a scenario has no such split.
-    needs_teacher: left out for cells without a teacher; it then finds the teacher's logits on every split it reads.
+    compute: per-sample outputs. Called once per named predictor of a finished cell; returns numbers by name.
+    inspect: the networks. Called once per finished cell with an Inspection; returns numbers by predictor and name.
+    observe: the training. Called with the student when training starts; returns an Observer, whose numbers of each
+        epoch become curves, and whose means over the epochs are the cell's.
+    Numbers are called as the metric is, or begin with its name and an underscore: claims know their direction and
+    unit by that, and for observers it is a must.
+
+    splits: which splits `compute` or `inspect` reads; it is left out where a scenario has no such split.
+    needs_teacher: left out for cells without a teacher; `compute` then finds the teacher's logits on every split it
+        reads.
     hidden: names of what a scenario hides from training ("corrupted"); it is left out where there is no such thing.
+    on_request: too slow for every run: "all" does not mean it, a benchmark that wants it names it.
     higher_is_better, unit: of the numbers it returns.
     """
 
     name: str
-    compute: Callable[[Evaluation], Mapping[str, float]]
+    compute: Callable[[Evaluation], Mapping[str, float]] | None = None
     summary: str = ""
     higher_is_better: bool = True
     unit: str = ""
@@ -205,9 +215,23 @@ class MetricSpec:
     needs_teacher: bool = False
     paper: str = ""
     hidden: tuple[str, ...] = ()
+    inspect: Callable[[Inspection], Mapping[str, Mapping[str, float]]] | None = None
+    observe: Callable[[StagedModel], Observer] | None = None
+    on_request: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name, "metric")
+        if sum(given is not None for given in (self.compute, self.inspect, self.observe)) != 1:
+            raise ValueError(f"metric '{self.name}' must have one of compute, inspect and observe")
+
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The one that it has."""
+        return self.compute or self.inspect or self.observe
+
+    def owns(self, number: str) -> bool:
+        """Whether a number of this name can be this metric's."""
+        return number == self.name or number.startswith(f"{self.name}_")
 
 
 @dataclass(frozen=True)

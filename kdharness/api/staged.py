@@ -159,6 +159,38 @@ class StagedModel(nn.Module):
             for handle in handles:
                 handle.remove()
 
+    def sections(self) -> list[list[nn.Parameter]]:
+        """The network's parameters by where a forward pass first uses them: up to the output of each stage, and, last,
+        beyond the deepest stage. Found by one pass over a blank image in eval mode.
+        """
+        found: list[list[nn.Parameter]] = [[] for _ in range(self.num_stages + 1)]
+        seen: set[int] = set()
+        reached = 0
+
+        def enter(module: nn.Module, args: Any) -> None:
+            for parameter in module.parameters(recurse=False):
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    found[reached].append(parameter)
+
+        def leaving(stage: int) -> Callable[..., None]:
+            def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+                nonlocal reached
+                reached = max(reached, stage + 1)
+
+            return hook
+
+        handles = [m.register_forward_pre_hook(enter) for m in self.network.modules()]
+        handles += [stage.register_forward_hook(leaving(k)) for k, stage in enumerate(self.stages)]
+        try:
+            first = next(self.network.parameters())
+            with torch.no_grad(), eval_mode(self.network):
+                self.network(first.new_zeros((1, *self.input_shape)))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
     def trunk(self, stage: int, images: Tensor) -> Tensor:
         """The output [N, C, H, W] of stage number `stage`, computing nothing beyond it (an early exit's trunk)."""
 

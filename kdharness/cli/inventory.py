@@ -44,6 +44,7 @@ _SPEC_FIELDS = (
     "splits",
     "needs_teacher",
     "hidden",
+    "on_request",
     "options",
     "revision",
 )

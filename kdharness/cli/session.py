@@ -15,7 +15,7 @@ from kdharness.api.jobs import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, slots, warn, words
 from kdharness.errors import UserError, unknown
 from kdharness.execution.progress import make_progress
-from kdharness.execution.resume import Rerun, resume
+from kdharness.execution.resume import Rerun, resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.matrix.benchmark import Benchmark, load, parse_seeds
 from kdharness.matrix.expand import expand
@@ -170,6 +170,8 @@ def dry(request: RunRequest) -> int:
         f"{len(request.plan.cells)} cells: {len(waiting)} to run, {kept} done, {skipped} skipped", highlight=False
     )
     _warn_of_plugins_and_plan(request)
+    if line := unmeasured(request.plan, known, resumption):
+        warn(line)
     return 0
 
 

@@ -92,7 +92,7 @@ class LiveProgress:
         self._live.start()
 
     def ended(self, cell: Cell, status: Status, record: Record | None = None, reason: str = "") -> None:
-        if status is not Status.OK:
+        if status is not Status.OK or (record is not None and record.error_message):
             line = Text(cell_line(cell, status, record, reason))
             line.stylize(STYLES.get(status, "red"), 0, len(status.value))
             self._console.print(line)
@@ -116,6 +116,7 @@ def cell_line(cell: Cell, status: Status, record: Record | None = None, reason: 
         top1, seconds = record.values.get("top1"), record.values.get("train_seconds")
         parts += [f"top-1 {top1:.1f} %"] if top1 is not None else []
         parts += [f"{seconds:.1f} s"] if seconds is not None else []
+        parts.append(record.error_message)
     elif record is not None:
         message = record.error_message.strip().partition("\n")[0]
         parts.append(": ".join(text for text in (record.error_type, message) if text))

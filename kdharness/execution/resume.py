@@ -63,6 +63,21 @@ def resume(
     return Resumption(tuple(reversed(to_run)), kept, unavailable)
 
 
+def unmeasured(plan: Plan, records: Mapping[str, Record], resumption: Resumption) -> str:
+    """One line on finished cells that are kept though they lack metrics that the plan asks for; '' when none does.
+
+    Metrics are no part of a cell's key, and most need the trained networks, which are not kept.
+    """
+    ok = [records[key] for key, status in resumption.kept.items() if status is Status.OK and key in records]
+    lacking = {r.cell.key: [m for m in plan.metrics if m not in r.measured] for r in ok if r.measured}
+    cells = sum(bool(names) for names in lacking.values())
+    names = [name for name in plan.metrics if any(name in found for found in lacking.values())]
+    if not cells:
+        return ""
+    whose = "1 finished cell lacks" if cells == 1 else f"{cells} finished cells lack"
+    return f"{whose} what this benchmark asks for now ({', '.join(names)}); --rerun all trains again and measures it"
+
+
 def _runs(status: Status, rerun: Rerun | None) -> bool:
     if rerun is Rerun.ALL or status in (Status.NOT_RUN, Status.INTERRUPTED):
         return True

@@ -22,7 +22,7 @@ from kdharness.api.jobs import (
 )
 from kdharness.errors import UserError
 from kdharness.execution.progress import Progress
-from kdharness.execution.resume import Rerun, resume
+from kdharness.execution.resume import Rerun, resume, unmeasured
 from kdharness.execution.schedule import MAX_GROUP, Scheduler, Verdict
 from kdharness.execution.tally import Tally
 from kdharness.matrix.plan import Plan, PlannedCell
@@ -106,6 +106,7 @@ class _Run:
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
         resumption = resume(plan, self.before, lambda key: folder.model_path(key).exists(), rerun)
+        self.unmeasured = unmeasured(plan, self.before, resumption)
         self.statuses = dict(resumption.kept)
         self.cells = {cell.key: cell for cell in resumption.to_run}
         self.not_run: dict[str, str] = {}
@@ -119,6 +120,8 @@ class _Run:
     def loop(self) -> None:
         """Until nothing runs and nothing can start."""
         self.progress.start(self.tally)
+        if self.unmeasured:
+            self.progress.note(self.unmeasured)
         self._give_up_blocked()
         while True:
             self._fill_slots()

@@ -237,9 +237,10 @@ class Axes:
             raise unknown("method, dataset or 'recipe'", owner, {*chosen, "recipe"}, where)
 
     def _metrics(self) -> tuple[str, ...]:
-        if "all" in self.benchmark.metrics:
-            return tuple(self.registry.metrics)
-        return self._names("metric", None, self.benchmark.metrics)
+        """Those named; "all" stands for all but those that are measured on request only."""
+        usual = [name for name, metric in self.registry.metrics.items() if not metric.spec.on_request]
+        given = self.benchmark.metrics
+        return self._names("metric", None, tuple(n for name in given for n in (usual if name == "all" else [name])))
 
     def _claims(self) -> tuple[Claim, ...]:
         """The benchmark's claims with all that follows from the registry. UserError for names that are not in it."""

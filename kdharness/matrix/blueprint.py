@@ -69,9 +69,16 @@ def _measured_shape(model: StagedModel) -> ModelShape:
 
 
 def reason_to_skip(
-    method: Method, student: StagedModel, teachers: Sequence[StagedModel], blueprint: Blueprint
+    method: Method,
+    student: StagedModel,
+    teachers: Sequence[StagedModel],
+    blueprint: Blueprint,
+    others: Sequence[StagedModel] = (),
 ) -> str | None:
-    """Why the method cannot serve these models, or None; found on the meta device, without data."""
+    """Why the method cannot serve these models, or None; found on the meta device, without data.
+
+    others: of the models that the method makes further networks of.
+    """
     reads = method.reads
     if reads.teachers != "none" and not teachers:
         return "needs a teacher, and the pair has none"
@@ -79,7 +86,7 @@ def reason_to_skip(
         lacking = model.lacks(reads.taps)
         if lacking:
             return f"reads {lacking}, which model '{model.spec.name}' does not declare"
-    by_name = {m.spec.name: m.spec for m in (student, *teachers)}
+    by_name = {m.spec.name: m.spec for m in (student, *teachers, *others)}
     if reads.teachers == "one" and len(teachers) > 1:
         if reads.taps:
             return f"reads {reads.taps[0]} of one teacher, and an ensemble of {len(teachers)} has none"

@@ -107,6 +107,11 @@ class Cell:
         return (*self.teachers, *([self.start] if self.start else []))
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """Models of the further networks that the method makes."""
+        return tuple(network["name"] for network in self.document.get("networks", ()))
+
+    @property
     def recipe(self) -> Mapping[str, Any]:
         recipe: Mapping[str, Any] = self.document["recipe"]
         return recipe

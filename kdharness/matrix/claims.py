@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kdharness.api.specs import MetricSpec
 from kdharness.registry.manager import Registry
 
 # Columns and numbers of cells that are no metric of a plugin and of which less is better.
@@ -61,7 +62,7 @@ class Claim(BaseModel):
         """The same with `smaller` and `equal_within` stated, and its methods called as tables call them (names)."""
         from kdharness.stats.paired import EQUAL_POINTS  # here, for plans are read without scipy
 
-        spec = registry.metrics[self.metric].spec if self.metric in registry.metrics else None
+        spec = _spec_of(self.metric, registry)
         higher = spec.higher_is_better if spec else self.metric not in COSTS
         points = spec.unit == "%" if spec else self.metric in ACCURACIES
         band = EQUAL_POINTS if points and self.at_least == 0 else 0.0
@@ -72,3 +73,11 @@ class Claim(BaseModel):
             "than": names.get(self.than, self.than),
         }
         return self.model_copy(update=changes)
+
+
+def _spec_of(number: str, registry: Registry) -> MetricSpec | None:
+    """The metric that a number is of: the one with its name, or with the longest that it begins with."""
+    if number in (*COSTS, *ACCURACIES):
+        return None
+    owners = [metric.spec for metric in registry.metrics.values() if metric.spec.owns(number)]
+    return max(owners, key=lambda spec: len(spec.name), default=None)

@@ -53,10 +53,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a cell's teachers come from, and what its student starts from; fault: why they cannot be had."""
+    """Where a cell's teachers come from, what its student starts from, and the models of further networks that the
+    method makes; fault: why they cannot be had.
+    """
 
     teachers: tuple[TeacherSource, ...] = ()
     start: TeacherSource | None = None
+    networks: tuple[str, ...] = ()
     fault: str = ""
 
 
@@ -159,18 +162,25 @@ class Expansion:
 
     def _sources(self, setting: Setting, training: Training, method: Method) -> Sources:
         """What the method requires, planned if need be."""
-        requirements = training.requirements
-        if requirements is None:
-            try:
-                requirements = tuple(method.requires(Pair(training.teachers, training.student)))
-            except Exception as error:  # noqa: BLE001 - as above
-                return Sources(fault=_raised(training.method, "failed in requires()", error))
+        pair, asked = Pair(training.teachers, training.student), "requires()"
+        try:
+            requirements = tuple(method.requires(pair)) if training.requirements is None else training.requirements
+            asked = "networks()"
+            networks = tuple(method.networks(pair))
+        except Exception as error:  # noqa: BLE001 - as above
+            return Sources(fault=_raised(training.method, f"failed in {asked}", error))
         try:
             found = [(r, self._source(setting, r, training.seed)) for r in requirements]
+            for name in networks:
+                self.registry.get("model", name)
         except UserError as error:
-            return Sources(fault=f"method '{training.method}' requires what there is not: {error}")
+            fault = f"method '{training.method}' requires what there is not: {error}"
+            if training.method in self.axes.settings:  # what a user asked for, rather than what a plugin does
+                raise UserError(fault) from None
+            return Sources(fault=fault)
         teachers = tuple(source for requirement, source in found if not requirement.warm_start)
-        return Sources(teachers, next((source for requirement, source in found if requirement.warm_start), None))
+        start = next((source for requirement, source in found if requirement.warm_start), None)
+        return Sources(teachers, start, networks)
 
     def _source(self, setting: Setting, requirement: Requirement, seed: int) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""
@@ -245,6 +255,7 @@ class Expansion:
         }
         teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
+        networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
         recipe = self.axes.recipes.of_model(training.student, teaches=training.role != STUDENT)
         return {
             "schema": SCHEMA,
@@ -258,6 +269,7 @@ class Expansion:
             "student": self._network(training.student),
             "teachers": teachers,
             **start,
+            **networks,
             "evaluation": {"split": "test", **self.benchmark.evaluation.model_dump()},
             "seed": training.seed,
         }

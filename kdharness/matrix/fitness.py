@@ -20,7 +20,7 @@ class Fitness:
 
     def reason(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
         """Why the cell cannot be trained, or None."""
-        models = [cell.student, *(t.model for t in cell.teachers)]
+        models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
         key = canonical(
             {"method": cell.method, "parameters": dict(cell.parameters), "models": models, "data": info.identity}
         )
@@ -33,13 +33,14 @@ class Fitness:
         sizes = {"train": info.train_size, "teacher": info.train_size}
         blueprint = Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
         models: list[StagedModel] = []
-        for name in (cell.student, *(t.model for t in cell.teachers)):
+        for name in (cell.student, *(t.model for t in cell.teachers), *cell.networks):
             model = self._model(name, blueprint)
             if isinstance(model, str):
                 return model
             models.append(model)
+        teachers, others = models[1 : len(cell.teachers) + 1], models[len(cell.teachers) + 1 :]
         try:
-            return reason_to_skip(method, models[0], models[1:], blueprint)
+            return reason_to_skip(method, models[0], teachers, blueprint, others)
         except Exception:  # noqa: BLE001 - a plugin may raise anything; the cell is planned, and fails with a traceback
             return None
 

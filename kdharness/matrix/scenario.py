@@ -31,6 +31,14 @@ class Few(_Scenario):
     seed: int = 0
 
 
+class Small(_Scenario):
+    """The training set is small: teachers and student see the same `images` labelled images, those of `few`."""
+
+    kind: Literal["small"]
+    images: int = Field(ge=1)
+    seed: int = 0
+
+
 class Noise(_Scenario):
     """A share of the training labels is wrong: another class uniformly (symmetric), or the next one (asymmetric)."""
 
@@ -48,11 +56,12 @@ class Split(_Scenario):
     seed: int = 0
 
 
-Scenario = Clean | Few | Noise | Split
+Scenario = Clean | Few | Small | Noise | Split
 # The keys of a definition, by its kind.
 SCENARIO_FIELDS = {
     "clean": tuple(Clean.model_fields),
     "few": tuple(Few.model_fields),
+    "small": tuple(Small.model_fields),
     "noise": tuple(Noise.model_fields),
     "split": tuple(Split.model_fields),
 }
@@ -60,15 +69,19 @@ SCENARIO_FIELDS = {
 _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"clean\Z"), lambda: Clean()),
     (re.compile(r"few(\d+)\Z"), lambda n: Few(kind="few", images=int(n))),
+    (re.compile(r"small(\d+)\Z"), lambda n: Small(kind="small", images=int(n))),
     (re.compile(r"noise(\d\d?)\Z"), lambda n: Noise(kind="noise", ratio=int(n) / 100)),
     (re.compile(r"asym(\d\d?)\Z"), lambda n: Noise(kind="noise", ratio=int(n) / 100, type="asymmetric")),
     (re.compile(r"split(\d\d)\Z"), lambda n: Split(kind="split", public=int(n) / 100)),
 )
 
 
+GENERAL = ("clean", "few100", "small100", "noise40", "asym40", "split80")
+
+
 def resolve(name: str, defined: Mapping[str, Scenario], where: str) -> Scenario:
-    """The scenario called `name`: one that the benchmark defines, or a general one (clean, few100, noise40, asym40,
-    split80).
+    """The scenario called `name`: one that the benchmark defines, or a general one (clean, few100, small100, noise40,
+    asym40, split80).
     """
     if name in defined:
         return defined[name]
@@ -77,4 +90,4 @@ def resolve(name: str, defined: Mapping[str, Scenario], where: str) -> Scenario:
         if match and all(int(group) > 0 for group in match.groups()):
             scenario: Scenario = make(*match.groups())
             return scenario
-    raise unknown("scenario", name, {*defined, "clean", "few100", "noise40", "asym40", "split80"}, where)
+    raise unknown("scenario", name, {*defined, *GENERAL}, where)

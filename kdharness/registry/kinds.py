@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,22 +42,23 @@ KINDS = {
         Kind("method", MethodSpec, "factory"),
         Kind("model", ModelSpec, "factory"),
         Kind("dataset", DatasetSpec, "load"),
-        Kind("metric", MetricSpec, "compute"),
+        Kind("metric", MetricSpec, "function"),
         Kind("executor", ExecutorSpec, "factory"),
     )
 }
 
 
-def checked_specs(kind: Kind, returned: Any) -> list[Any]:
-    """The records in what a hook returned. TypeError or ValueError, in one line, when they are something else."""
+def checked_specs(kind: Kind, returned: Any) -> Iterator[Any]:
+    """The records in what a hook returned, each checked. TypeError or ValueError, in one line, in place of one that is
+    something else; what a generator raises comes after the records that it gave before.
+    """
     if isinstance(returned, kind.spec):
         raise TypeError(f"must return a list of {kind.spec.__name__}, not a single one")
     if not isinstance(returned, Iterable) or isinstance(returned, str | bytes | dict):
         raise TypeError(f"must return a list of {kind.spec.__name__}, got {_type_name(returned)}")
-    specs = list(returned)
-    for position, spec in enumerate(specs):
+    for position, spec in enumerate(returned):
         _check(kind, spec, position)
-    return specs
+        yield spec
 
 
 def _check(kind: Kind, spec: Any, position: int) -> None:

@@ -192,11 +192,12 @@ class Registry:
     def _collect(self, kind: Kind) -> dict[str, Registered[Any]]:
         claims: dict[str, list[Registered[Any]]] = {}
         for implementation in self._implementations(kind.hook):
+            records: list[Registered[Any]] = []
             with quiet_stdout():
-                records = attempt(partial(_records, kind, implementation))
-            if isinstance(records, Failure):
-                self._fail(implementation, records)
-                continue
+                failure = attempt(partial(_gather, kind, implementation, records))
+            if failure is not None:
+                for each in failure.each:
+                    self._fail(implementation, each)
             for record in records:
                 claimants = claims.setdefault(record.spec.name, [])
                 if not any(_same(kind, record, other) for other in claimants):
@@ -241,10 +242,11 @@ class Registry:
         return lines
 
 
-def _records(kind: Kind, implementation: _Implementation) -> list[Registered[Any]]:
-    specs = checked_specs(kind, implementation.function())
+def _gather(kind: Kind, implementation: _Implementation, records: list[Registered[Any]]) -> None:
+    """Appends what the hook returns to `records`, up to where it raises."""
     source = implementation.plugin.source
-    return [Registered(spec, replace(source, file=_defining_file(kind, spec, implementation))) for spec in specs]
+    for spec in checked_specs(kind, implementation.function()):
+        records.append(Registered(spec, replace(source, file=_defining_file(kind, spec, implementation))))
 
 
 def _defining_file(kind: Kind, spec: Any, implementation: _Implementation) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -76,6 +76,14 @@ class Failure:
         name = type(exception).__name__
         text = "".join(traceback.format_exception(exception))
         return cls(f"{name}: {message}" if message else name, text, exception)
+
+    @property
+    def each(self) -> tuple[Failure, ...]:
+        """One for every module that failed, where a package's hook asked several; else itself."""
+        if not isinstance(self.exception, BaseExceptionGroup):
+            return (self,)
+        parts = (Failure.of(exception) for exception in self.exception.exceptions)
+        return tuple(replace(part, error=part.error.removeprefix("ModuleFailed: ")) for part in parts)
 
 
 def attempt(call: Callable[[], T]) -> T | Failure:

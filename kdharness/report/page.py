@@ -8,14 +8,16 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kdharness.report import plots
 from kdharness.report.document import endings, further, nothing, sections
 from kdharness.report.exits import ExitsView
 from kdharness.report.view import Report, SettingView, name_of
 
-WIDTH, ROW_HEIGHT, LEFT, RIGHT = 640, 22, 210, 70
+PLOT_WIDTH, ROW_HEIGHT, RIGHT = 360, 22, 70
+# Names stand left of a plot, each letter about so wide; a longer one ends in an ellipsis, and is whole in its tooltip.
+LETTER_WIDTH, MOST_LETTERS = 6.6, 60
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -28,13 +30,14 @@ TEMPLATE = """<!doctype html>
   --good: #1c7c54; --bad: #b3403a; --warn: #8a5a00; --warn-paper: #fff6e0; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ef; --dim: #98a2b3; --line: #343c49; --paper: #161a21;
   --accent: #79b4de; --good: #5fc99b; --bad: #ef8a83; --warn: #f0c36a; --warn-paper: #33290f; } }
-body { margin: 2.5rem auto; max-width: 62rem; padding: 0 1.25rem; background: var(--paper); color: var(--ink);
+body { margin: 2.5rem auto; max-width: 72rem; padding: 0 1.25rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; white-space: pre; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--dim); } th.words, td.words { text-align: left; }
+td.words { white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
 tr.first td { font-weight: 600; } tr.group td { font-style: italic; color: var(--dim); text-align: left; }
 .better, .holds, .helps { color: var(--good); } .worse, .does-not-hold, .hurts { color: var(--bad); }
 .undecided { color: var(--dim); }
@@ -62,7 +65,7 @@ ul { padding-left: 1.2rem; }
 {% for row in section.grid.rows %}{% if loop.index0 in section.labels %}
 <tr class="group"><td colspan="{{ row | length }}">{{ section.labels[loop.index0] }}</td></tr>{% endif %}
 <tr{% if row[0] == "1" %} class="first"{% endif %}>
-{%- for cell in row %}<td{{ section.grid.columns[loop.index0] | kind(cell) }}>{{ cell }}</td>{% endfor -%}
+{%- for cell in row %}<td{{ section.grid.columns[loop.index0] | kind(cell) }}>{{ cell | breakable }}</td>{% endfor -%}
 </tr>
 {%- endfor %}
 </tbody></table></div>
@@ -71,7 +74,8 @@ ul { padding-left: 1.2rem; }
 <line x1="{{ plot.zero }}" x2="{{ plot.zero }}" y1="4" y2="{{ plot.height - 22 }}" stroke="var(--line)"/>
 <text class="axis" x="{{ plot.left }}" y="{{ plot.height - 6 }}">{{ plot.label }}</text>
 {% for mark in plot.marks %}
-<text x="{{ plot.left - 14 }}" y="{{ mark.y + 4 }}" text-anchor="end">{{ mark.name }}</text>
+<text x="{{ plot.left - 14 }}" y="{{ mark.y + 4 }}" text-anchor="end">{{ mark.name | shortened }}
+<title>{{ mark.name }}</title></text>
 {% if mark.low is not none %}
 <line x1="{{ mark.low }}" x2="{{ mark.high }}" y1="{{ mark.y }}" y2="{{ mark.y }}" class="interval"/>
 {% endif %}
@@ -112,14 +116,16 @@ class Plot:
     marks: tuple[Mark, ...]
     zero: float
     height: int
-    width: int = WIDTH
-    left: int = LEFT
+    width: int
+    left: int
 
 
 def as_page(reports: Iterable[Report]) -> str:
     reports = list(reports)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["kind"] = _kind
+    environment.filters["breakable"] = _breakable
+    environment.filters["shortened"] = _shortened
     title = "kdharness: " + ", ".join(report.name or "results" for report in reports)
     return environment.from_string(TEMPLATE).render(title=title, reports=[_report(report) for report in reports]) + "\n"
 
@@ -132,14 +138,16 @@ def plot_of(view: SettingView) -> Plot | None:
     rows = [row for row in view.board.to_dict("records") if not pd.isna(row[name])]
     spread = [row[n] for row in rows for n in (name, f"{name}_ci_low", f"{name}_ci_high") if not pd.isna(row[n])]
     low, high = min(0.0, *spread), max(0.0, *spread)
-    scale = (WIDTH - LEFT - RIGHT) / ((high - low) or 1.0)
+    names = [name_of({str(k): v for k, v in row.items()}) for row in rows]
+    left = 24 + round(LETTER_WIDTH * max((len(_shortened(name)) for name in names), default=0))
+    scale = PLOT_WIDTH / ((high - low) or 1.0)
 
     def at(points: float) -> float | None:
-        return None if pd.isna(points) else float(round(LEFT + (points - low) * scale, 1))
+        return None if pd.isna(points) else float(round(left + (points - low) * scale, 1))
 
     marks = tuple(
         Mark(
-            name=name_of({str(k): v for k, v in row.items()}),
+            name=names[i],
             text=f"{row[name]:+.2f}",
             y=ROW_HEIGHT * (i + 0.5),
             x=at(row[name]) or 0.0,
@@ -149,7 +157,16 @@ def plot_of(view: SettingView) -> Plot | None:
         for i, row in enumerate(rows)
     )
     label = f"points over {view.references[0]}, 95 % interval"
-    return Plot(label, marks, at(0.0) or 0.0, ROW_HEIGHT * len(rows) + 24)
+    return Plot(label, marks, at(0.0) or 0.0, ROW_HEIGHT * len(rows) + 24, left + PLOT_WIDTH + RIGHT, left)
+
+
+def _breakable(text: str) -> Markup:
+    """A variant's name may be broken after each of its parameters."""
+    return Markup(str(escape(text)).replace(",", ",<wbr>"))
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…"
 
 
 def _report(report: Report) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.report.columns import Grid, overall_grid, setting_grid
+from kdharness.report.columns import Column, Grid, overall_grid, setting_grid
 from kdharness.report.document import Section, further, heading, nothing, part_sections, stale_line
 from kdharness.report.extras import CLAIMS_TITLE
 from kdharness.report.view import OVERALL_WORDS, OverallView, Problem, Report, SettingView, report_of
@@ -117,22 +117,36 @@ def claim_lines(grid: Grid) -> list[RenderableType]:
     return lines
 
 
-def grid_table(grid: Grid, width: int) -> Table:
+def grid_table(grid: Grid, width: int) -> RenderableType:
+    """Aligned columns; the labels of groups stand on lines of their own, as long as they like."""
     fitted = grid.fit(width, GAP)
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
-    for column in fitted.columns:
+    starts = [start for start, _ in fitted.groups]
+    if not starts:
+        return _table(fitted.columns, fitted.rows, [None] * len(fitted.columns))
+    names = sum(column.name for column in fitted.columns)
+    others = sum(column.width for column in fitted.columns if not column.name) + GAP * (len(fitted.columns) - 1)
+    room = max(1, (width - others) // max(1, names))
+    widths = [min(column.width, room) if column.name else column.width for column in fitted.columns]
+    parts: list[RenderableType] = [_table(fitted.columns, fitted.rows[: starts[0]], widths)]
+    for (start, label), end in zip(fitted.groups, [*starts[1:], len(fitted.rows)], strict=True):
+        parts.append(Text(label, style="italic"))
+        parts.append(_table(fitted.columns, fitted.rows[start:end], widths, header=False))
+    return Group(*parts)
+
+
+def _table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int | None], header: bool = True
+) -> Table:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", show_header=header)
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
             column.header,
             justify="left" if column.name or column.words else "right",
             no_wrap=not column.name,
             overflow="fold",
+            width=width,
         )
-    labels = dict(fitted.groups)
-    for i, row in enumerate(fitted.rows):
-        if i in labels:
-            empty = [""] * (len(row) - 1)
-            at = next(k for k, column in enumerate(fitted.columns) if column.name)
-            table.add_row(*empty[:at], Text(labels[i], style="italic"), *empty[at:])
+    for row in rows:
         table.add_row(*(Text(cell, style=_style(cell)) for cell in row), style="bold" if row[0] == "1" else "")
     return table
 

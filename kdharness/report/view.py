@@ -28,13 +28,17 @@ OVERALL_WORDS = "± half a 95 % interval over seeds; a pair counts where all pla
 
 @dataclass(frozen=True)
 class SettingView:
-    """One ranking. board: rows of `standings` with at least one value, all of the same setting and deviations."""
+    """One ranking. board: rows of `standings` with at least one value, all of the same setting and deviations.
+
+    members: name and top-1 of each teacher, where there are several.
+    """
 
     names: Mapping[str, str]
     deviations: str
     board: pd.DataFrame
     references: tuple[str, ...]
     protocols: int = 1
+    members: tuple[tuple[str, float], ...] = ()
 
     @property
     def pair(self) -> str:
@@ -86,7 +90,13 @@ class SettingView:
     @property
     def remarks(self) -> list[str]:
         """What a reader must know to read the numbers right, one line each."""
-        return [*self._unequal_seeds(), *self._fewer_in_gains(), *self._undecided()]
+        return [*self._teachers(), *self._unequal_seeds(), *self._fewer_in_gains(), *self._undecided()]
+
+    def _teachers(self) -> list[str]:
+        if not self.members:
+            return []
+        each = ", ".join(f"{name} {top1:.2f}" for name, top1 in self.members)
+        return [f"each teacher: {each}; the heading's is their mean probability's"]
 
     def _unequal_seeds(self) -> list[str]:
         common = self.board["seeds"].mode().iloc[0]
@@ -205,8 +215,22 @@ def settings_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Setting
             names = {name: str(value) for name, value in zip(SETTING, key, strict=True)}
             useful = tuple(r for r in references if rows[f"gain_over_{r}"].notna().any())
             count = protocols[names["benchmark"], names["dataset"], names["scenario"], deviations]
-            views.append(SettingView(names, deviations, rows.reset_index(drop=True), useful, count))
+            members = _members(frame, names)
+            views.append(SettingView(names, deviations, rows.reset_index(drop=True), useful, count, members))
     return tuple(sorted(views, key=lambda view: (view.deviations, -len(view.board))))
+
+
+def _members(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
+    """Name and top-1 of each of a setting's teachers, where they are several and were trained here."""
+    models = names["teacher"].split("+")
+    if len(models) == 1:
+        return ()
+    columns = [name for name in (*BLOCK, "teacher", "student") if name in frame]
+    here = pd.concat([frame[name] == names[name] for name in columns], axis=1).all(axis=1)
+    keys = {key for cells in frame.loc[here, "teacher_cell"] for key in str(cells).split("+")}
+    rows = frame[frame["cell"].isin(keys) & frame["top1"].notna()]
+    found = dict(zip(rows["student"], rows["top1"].astype(float), strict=True))
+    return tuple((name, found[name]) for name in models if name in found)
 
 
 def overalls_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[OverallView, ...]:
@@ -252,9 +276,13 @@ def counts_of(frame: pd.DataFrame) -> dict[str, int]:
 
 
 def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:
-    """Cells that are not ok, those with the same status and reason together, what failed first."""
-    order = ("failed", "oom", "timeout", "not_run", "interrupted", "running", "skipped")
-    rows = frame[frame["status"] != "ok"]
+    """Cells that are not ok, and those that are but lack a metric that raised; those with the same status and reason
+    together, what failed first.
+    """
+    order = ("failed", "oom", "timeout", "not_run", "interrupted", "running", "incomplete", "skipped")
+    lacking = (frame["status"] == "ok") & (frame["error_message"] != "")
+    rows = frame.assign(status=frame["status"].mask(lacking, "incomplete"))
+    rows = rows[rows["status"] != "ok"]
     several = rows[["teacher", "student"]].drop_duplicates().shape[0] > 1
     problems = []
     for (status, kind, message), group in rows.groupby(["status", "error_type", "error_message"]):

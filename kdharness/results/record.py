@@ -55,7 +55,8 @@ class MetricRow:
 class Record:
     """A cell's outcome. values: by column name of results.csv, x_ columns included; what was not measured is absent.
 
-    started_at, finished_at: ISO 8601 in UTC with seconds, '' when it never happened. traceback: '' unless it failed.
+    started_at, finished_at: ISO 8601 in UTC with seconds, '' when it never happened. traceback: '' unless it failed,
+    or a metric did. measured: the metrics that were asked for and did not fail, () where that is not known.
     """
 
     cell: Cell
@@ -68,6 +69,7 @@ class Record:
     started_at: str = ""
     finished_at: str = ""
     attempts: int = 1
+    measured: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
@@ -85,6 +87,7 @@ class Record:
             rest["cell"] = Cell.from_json(rest["cell"])
             rest["status"] = Status(rest["status"])
             rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
+            rest["measured"] = tuple(rest.get("measured", ()))
             return cls(**rest)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a record: {error}") from None

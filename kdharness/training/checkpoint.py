@@ -17,7 +17,7 @@ from torch import Tensor
 from kdharness.training.guard import CellError
 
 # Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
-CHECKPOINT_SCHEMA = 1
+CHECKPOINT_SCHEMA = 2
 
 
 def save_atomically(path: Path, write: Any) -> None:

@@ -11,6 +11,7 @@ from kdharness.api.method import BuildContext
 from kdharness.api.staged import StagedModel
 from kdharness.matrix.blueprint import shape_of
 from kdharness.matrix.cell import Cell
+from kdharness.training.guard import CellError
 
 if TYPE_CHECKING:
     from kdharness.training.teachers import Ensemble, Teacher
@@ -27,6 +28,14 @@ def build_context(
 ) -> BuildContext:
     """The context of a cell that is about to train."""
     subset = data.subsets[cell.document["subset"]]
+    known = (cell.student, *(t.model for t in cell.teachers), *cell.networks)
+
+    def new_model(name: str, role: str) -> StagedModel:
+        if name not in known:
+            what = f"it makes a network of '{name}', which its networks() does not name"
+            raise CellError("MethodError", f"{what} (known: {', '.join(dict.fromkeys(known))})")
+        return world.new_model(name, data, role, cell.seed)
+
     return BuildContext(
         num_classes=data.num_classes,
         input_shape=data.input_shape,
@@ -40,5 +49,5 @@ def build_context(
         batch_size=int(cell.recipe["batch_size"]),
         device=world.device,
         make_generator=make_generator,
-        new_model=lambda name, role: world.new_model(name, data, role, cell.seed),
+        new_model=new_model,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,10 +31,20 @@ def named(outputs: Any) -> dict[str, Tensor]:
     return {"logits": outputs.float()}
 
 
+def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
+    """The precision in which the recipe evaluates networks."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16", cache_enabled=False)
+
+
+def batches(images: DeviceImages, rows: Tensor, recipe: Recipe) -> Iterator[Tensor]:
+    """Images [n, C, H, W] of `rows` as predictors see them."""
+    return (images.view(part, None, recipe.channels_last) for part in parts(rows))
+
+
 def predict(model: nn.Module, images: DeviceImages, rows: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """Logits float32 [n, classes] by predictor name for `rows` of a split, in eval mode; the mode is put back."""
     with eval_mode(model):
-        chunks = [_forward(model, images.view(part, None, recipe.channels_last), recipe) for part in _parts(rows)]
+        chunks = [_forward(model, batch, recipe) for batch in batches(images, rows, recipe)]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -43,7 +53,7 @@ def predict_together(
 ) -> list[dict[str, Tensor] | Exception]:
     """`predict` for each trainee's predictor, each batch of images made once. What one raises stands in its place."""
     chunks: list[list[dict[str, Tensor]] | Exception] = [[] for _ in trainees]
-    for part in _parts(rows):
+    for part in parts(rows):
         prepared: dict[bool, Tensor] = {}
         for k, trainee in enumerate(trainees):
             layout = trainee.recipe.channels_last
@@ -59,13 +69,13 @@ def predict_together(
     return [c if isinstance(c, Exception) else {name: torch.cat([p[name] for p in c]) for name in c[0]} for c in chunks]
 
 
-def _parts(rows: Tensor) -> list[Tensor]:
+def parts(rows: Tensor) -> list[Tensor]:
+    """What holds a number per row, in pieces of the size of a batch."""
     return list(rows.split(batch_size_of(rows.device)))
 
 
 def _forward(model: nn.Module, images: Tensor, recipe: Recipe) -> dict[str, Tensor]:
-    bf16 = recipe.precision == "bf16"
-    with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+    with torch.no_grad(), autocast(images.device, recipe):
         outputs = named(model(images))
     for name, logits in outputs.items():
         if logits.ndim != 2 or len(logits) != len(images):

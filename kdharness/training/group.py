@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class Group:
         with Contained(lambda error: self._fail(cell, error)) as failed:
             self.world.check_plugins(cell)
             teachers = teachers_of(cell, self.world, data, self.settings.teacher_top1_floor)
-            member = Trainee(cell, number, self.world, data, teachers)
+            member = Trainee(cell, number, self.world, data, teachers, self.settings.metrics)
             state = self.checkpoints[cell.key].load()
             if state is not None:
                 member.load_state_dict(state)
@@ -176,7 +176,7 @@ class Group:
         """Writes a finished cell's files, and its record last."""
         cell = member.cell
         with self._contained(member) as failed:
-            values, rows = final_numbers(member, member.test_logits, self.settings.metrics)
+            values, rows, failures = final_numbers(member, member.test_logits, self.settings.metrics)
         if failed:
             return
         values["group_size"] = len(self.job.cells)
@@ -187,7 +187,15 @@ class Group:
         self.world.folder.history_path(cell.key).unlink(missing_ok=True)  # of an earlier attempt
         self.world.folder.write_history(cell.key, member.history)
         self.members.remove(member)
-        record = self._write(cell, Status.OK, values=values, metrics=tuple(rows), finished_at=now())
+        record = self._write(
+            cell,
+            Status.OK,
+            values=values,
+            metrics=tuple(rows),
+            measured=tuple(name for name in self.settings.metrics if name not in failures),
+            finished_at=now(),
+            **_told(failures),
+        )
         self.checkpoints[cell.key].remove()
         self.emit(CellFinished(self.job.number, record))
 
@@ -226,3 +234,12 @@ class Group:
         record = Record(cell=cell, status=status, started_at=self.started[cell.key], attempts=attempts, **rest)  # type: ignore[arg-type]
         self.world.folder.write_record(record)
         return record
+
+
+def _told(failures: Mapping[str, Exception]) -> dict[str, str]:
+    """What a finished cell's record says of metrics that raised."""
+    if not failures:
+        return {}
+    messages = [f"metric '{name}' was not measured: {one_line(error)}" for name, error in failures.items()]
+    traces = ["".join(traceback.format_exception(error)) for error in failures.values()]
+    return {"error_type": "MetricError", "error_message": "; ".join(messages), "traceback": "\n".join(traces)}

@@ -12,15 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import kdharness
-from kdharness.api.evaluation import Evaluation, Predictions
-from kdharness.api.functional import log_mean_probability
-from kdharness.api.specs import MetricSpec
 from kdharness.results.record import COLUMNS, MetricRow
 from kdharness.training.checkpoint import save_atomically
 from kdharness.training.costs import count_macs, count_parameters, count_parameters_used, latency_seconds
-from kdharness.training.evaluate import predict_together
 from kdharness.training.guard import CellError
-from kdharness.training.loading import logits_on
+from kdharness.training.metrics import Measurement, teacher_logits
 from kdharness.training.trainee import Trainee
 
 
@@ -36,13 +32,17 @@ def top1(logits: Tensor, targets: Tensor) -> float:
 
 def final_numbers(
     trainee: Trainee, logits: dict[str, Tensor], metrics: Sequence[str]
-) -> tuple[dict[str, Any], list[MetricRow]]:
-    """The values for results.csv and the rows for metrics.csv. logits: the test split's, by predictor."""
+) -> tuple[dict[str, Any], list[MetricRow], dict[str, Exception]]:
+    """The values for results.csv, the rows for metrics.csv, and what metrics raised, by their names.
+
+    logits: the test split's, by predictor.
+    """
     for name, outputs in logits.items():
         if not bool(torch.isfinite(outputs).all()):
             raise CellError("NonFiniteOutput", f"the logits of predictor '{name}' on the test split are not finite")
-    computed = _metric_rows(trainee, logits, metrics)
-    main = next(iter(logits))
+    measurement = Measurement(trainee, logits)
+    computed = measurement.rows(metrics)
+    main = measurement.main
     parts = trainee.method.deployables(trainee.student, [t.model for t in trainee.teachers])
     rows = [*computed, *_deployable_rows(trainee, parts)]
     values = {(r.metric if r.metric in COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
@@ -52,58 +52,11 @@ def final_numbers(
     values.update(_ratios(trainee, values, parts.get(main)))
     for name, value in trainee.method.measurements().items():
         values[f"x_{trainee.cell.method}_{name}"] = float(value)
-    return values, rows
-
-
-def _metric_rows(trainee: Trainee, logits: dict[str, Tensor], metrics: Sequence[str]) -> list[MetricRow]:
-    rows = []
-    splits: dict[str, dict[str, Tensor]] = {"test": logits}
-    for name in metrics:
-        spec: MetricSpec = trainee.world.registry.get("metric", name).spec
-        if spec.needs_teacher and not trainee.teachers:
-            continue
-        if any(s != "test" and s not in trainee.data.subsets for s in spec.splits):
-            continue
-        if any(h not in trainee.data.plain.hidden for h in spec.hidden):
-            continue
-        for split in spec.splits:
-            if split not in splits:
-                splits[split] = _predictions(trainee, split)
-        for predictor in logits:
-            seen = {
-                split: _as_predictions(trainee, split, splits[split][predictor], spec.needs_teacher)
-                for split in spec.splits
-            }
-            computed = spec.compute(Evaluation(predictor, seen))
-            rows += [MetricRow(predictor, spec.splits[0], str(n), float(v)) for n, v in computed.items()]
-    return rows
-
-
-def _predictions(trainee: Trainee, split: str) -> dict[str, Tensor]:
-    result = predict_together([trainee], trainee.data.train, trainee.data.subsets[split])[0]
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _as_predictions(trainee: Trainee, split: str, logits: Tensor, taught: bool) -> Predictions:
-    data = trainee.data
-    teacher = _teacher_logits(trainee, split) if taught else None
-    if split == "test":
-        return Predictions(logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), teacher)
-    rows = data.subsets[split].cpu()
-    hidden = {name: torch.from_numpy(values)[rows] for name, values in data.plain.hidden.items()}
-    return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, teacher, hidden)
-
-
-def _teacher_logits(trainee: Trainee, split: str) -> Tensor | None:
-    """The teacher's logits on a split; of several teachers, the logarithm of their mean probability."""
-    logits = [logits_on(t, split, trainee.data, trainee.recipe) for t in trainee.given_teachers]
-    return log_mean_probability(logits) if len(logits) > 1 else next(iter(logits), None)
+    return values, rows, measurement.failures
 
 
 def _teacher_numbers(trainee: Trainee) -> dict[str, Any]:
-    logits = _teacher_logits(trainee, "test")
+    logits = teacher_logits(trainee, "test")
     if logits is None:
         return {}
     digests = "+".join(t.digest[:16] for t in trainee.given_teachers)

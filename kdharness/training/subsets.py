@@ -87,6 +87,12 @@ def _few(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices
     return Subsets({"train": chosen, "teacher": among}, targets, {})
 
 
+def _small(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
+    """Teachers and student see the same few labelled images."""
+    few = _few(scenario, targets, among, num_classes)
+    return Subsets({**few.indices, "teacher": few.indices["train"]}, targets, {})
+
+
 def _noise(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
     """A share of the labels is wrong, for teacher and student alike.
 
@@ -112,4 +118,4 @@ def _split(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indic
     )
 
 
-_KINDS = {"clean": _clean, "few": _few, "noise": _noise, "split": _split}
+_KINDS = {"clean": _clean, "few": _few, "small": _small, "noise": _noise, "split": _split}

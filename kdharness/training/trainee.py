@@ -23,6 +23,8 @@ from kdharness.training.context import build_context
 from kdharness.training.costs import MemoryMeter, tensor_bytes
 from kdharness.training.evaluate import predict
 from kdharness.training.guard import CellError, settings_kept
+from kdharness.training.losses import LossTerms
+from kdharness.training.observers import Observers
 from kdharness.training.players import Players
 from kdharness.training.random_state import RandomState
 from kdharness.training.teachers import Ensemble, Teacher, TeacherBatch, TeacherOutputs, fill, load_weights
@@ -32,7 +34,15 @@ from kdharness.training.world import Data, World
 class Trainee:
     """A cell in training. Its group calls `request`, `step` for each batch and `end_epoch`, until `finished`."""
 
-    def __init__(self, cell: Cell, number: int, world: World, data: Data, teachers: Sequence[Teacher]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        number: int,
+        world: World,
+        data: Data,
+        teachers: Sequence[Teacher],
+        metrics: Sequence[str] = (),
+    ) -> None:
         self.cell = cell
         self.number = number
         self.world = world
@@ -41,8 +51,6 @@ class Trainee:
         self.teachers: Sequence[Teacher | Ensemble] = teachers
         self.device = world.device
         self.recipe = Recipe.model_validate(dict(cell.recipe))
-        self.without = frozenset(cell.document["method"]["without"])
-        self.dropped: set[str] = set()
         self.random = RandomState(stream("method", cell.method, "default", cell.seed), self.device)
         self.generators: list[torch.Generator] = []
         self.student = world.new_model(cell.student, data, "student", cell.seed)
@@ -54,6 +62,7 @@ class Trainee:
         if self.recipe.channels_last:
             self.student.to(memory_format=torch.channels_last)
         self.players = Players(self.student, self.method, self.recipe)
+        self.observers = Observers(world.registry, metrics, self.student)
         self.phases: list[Phase] = list(self.method.phases())
         self.lengths = [
             p.epochs if p.epochs is not None else max(1, round(p.fraction * self.recipe.epochs)) for p in self.phases
@@ -68,7 +77,8 @@ class Trainee:
         self.history: list[tuple[int, str, str, str, float]] = []
         self.best: tuple[float, int, dict[str, Any]] | None = None
         self.test_logits: dict[str, Tensor] = {}
-        self._log: dict[str, list[Tensor]] = {}
+        without = frozenset(cell.document["method"]["without"])
+        self.terms = LossTerms(cell.method, self.method.terms, without)
         self._enter_phase()
 
     def _build(self, teachers: Sequence[Teacher]) -> None:
@@ -132,6 +142,7 @@ class Trainee:
     def _enter_phase(self) -> None:
         if not self.finished:
             self.players.enter(self.phase)
+            self.observers.follow(self.players.optimizers.values())
 
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
@@ -147,7 +158,7 @@ class Trainee:
                 module.eval()
             self.method.before_epoch(context)
             chosen = self.method.select(context)
-        self._log = {}
+        self.terms.begin_epoch()
         views = tuple(self.world.augmentation(v, self.recipe.augmentation, self.data) for v in self.reads.views)
         return PassRequest(
             data=self.data.key,
@@ -234,8 +245,7 @@ class Trainee:
         )
         with torch.no_grad():
             self.method.after_step(batch, student, teacher)
-        for name, loss in losses.items():
-            self._log.setdefault(name, []).append(loss.detach().float())
+        self.terms.remember(losses)
 
     def _losses(self, batch: Batch, teacher: Any) -> tuple[Outputs, dict[str, Tensor]]:
         taps: Sequence[Tap] = self.reads.taps
@@ -244,24 +254,7 @@ class Trainee:
             views = tuple(self.student.run(view, taps) for view in batch.views)
         views[0].views = views
         terms = self.method.losses(batch, views[0], teacher)
-        return views[0], self._checked(terms)
-
-    def _checked(self, terms: Any) -> dict[str, Tensor]:
-        if not isinstance(terms, Mapping):
-            raise CellError("MethodError", f"losses() must return a dict of named terms, got {type(terms).__name__}")
-        for name, term in terms.items():
-            if not isinstance(term, Tensor) or term.ndim != 0:
-                what = f"a tensor of shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
-                raise CellError("MethodError", f"losses()['{name}'] must be a scalar tensor, got {what}")
-        self.dropped |= self.without & set(terms)
-        missing = self.without - self.dropped - set(self.method.terms)
-        if missing and self.phase_number == len(self.phases) - 1:  # no phase had it
-            have = ", ".join(sorted(terms))
-            raise CellError(
-                "MethodError",
-                f"without names the term '{min(missing)}', which '{self.cell.method}' lacks (it has {have})",
-            )
-        return {name: term for name, term in terms.items() if name not in self.without}
+        return views[0], self.terms.checked(terms, last_phase=self.phase_number == len(self.phases) - 1)
 
     def _standing_bytes(self) -> int:
         """Weights, buffers and optimiser state, which the cell holds between steps."""
@@ -278,24 +271,16 @@ class Trainee:
         with self._own_turn():
             self.method.after_epoch(context)
             curves = dict(self.method.curves())
-        values = {name: self._mean(name, torch.stack(log)) for name, log in self._log.items()}
+        values = self.terms.means(self.epoch + 1)
         self.epoch += 1
         self.epoch_in_phase += 1
-        for name, value in {**values, **curves}.items():
+        for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
             self.history.append((self.epoch, "train", "", name, float(value)))
         if self.epoch_in_phase == self.phase_epochs:
             self.phase_number += 1
             self.epoch_in_phase = 0
             self._enter_phase()
         return {**values, **curves}
-
-    def _mean(self, name: str, log: Tensor) -> float:
-        finite = torch.isfinite(log)
-        if not bool(finite.all()):
-            first = int((~finite).nonzero()[0])
-            where = f"in epoch {self.epoch + 1}, step {first + 1}"
-            raise CellError("NonFiniteLoss", f"the loss term '{name}' became {float(log[first])} {where}")
-        return float(log.mean())
 
     # -- state --------------------------------------------------------------------------------------------------------
 
@@ -331,7 +316,6 @@ class Trainee:
         "memory_bytes",
         "history",
         "best",
-        "dropped",
     )
 
     def _own_teachers(self) -> Sequence[Teacher | Ensemble]:
@@ -347,12 +331,16 @@ class Trainee:
             "teachers": [t.model.state_dict() for t in self._own_teachers()],
             "random": self.random.state_dict(),
             "generators": [g.get_state() for g in self.generators],
+            "observed": self.observers.epochs,
+            "dropped": self.terms.dropped,
             "counters": {name: getattr(self, name) for name in self._COUNTERS},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, value in state["counters"].items():
             setattr(self, name, value)
+        self.observers.epochs.update(state["observed"])
+        self.terms.dropped |= state["dropped"]
         for self.phase_number in range(state["counters"]["phase_number"] + 1):
             self._enter_phase()  # each in turn, for the lasting optimisers that it makes
         self.student.load_state_dict(state["student"])

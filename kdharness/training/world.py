@@ -111,7 +111,8 @@ class World:
         """A plugin that was edited after the plan was made would train new code under the old key: CellError."""
         document = cell.document
         parts = [("dataset", document["dataset"]), ("method", document["method"]), ("model", document["student"])]
-        for kind, part in [*parts, *(("model", teacher) for teacher in document["teachers"])]:
+        others = [*document["teachers"], *document.get("networks", ())]
+        for kind, part in [*parts, *(("model", other) for other in others)]:
             if self.registry.stamp(self.registry.get(kind, part["name"])) != part["plugin"]:
                 text = f"the plugin of {kind} '{part['name']}' changed after the plan was made; run the command again"
                 raise CellError("PluginChanged", text)

@@ -20,7 +20,8 @@ published numbers:
   private copies into training mode.
 - intermediate. The code's ensembles match logits alone, for its networks differ in their number of stages; the paper
   matches stages. Here stages are matched from the deep end, as many as every network has and as there are numbers for.
-- stage_weights: gamma, shallow to deep, the logits' last. pooled_sizes: d of the stages alone; published are 10000,
+- stage_weights: gamma, shallow to deep, the logits' last; 0 leaves a stage out, its discriminator too. (The code's
+  VGG has the logits in the place of its fifth stage.) pooled_sizes: d of the stages alone; published are 10000,
   5000, 1000, 500, more than most maps have positions. Empty, the default: at each stage the fewest positions H W among
   student and teachers.
 - discriminator_lr. 0.001 beside the student's 0.1; both follow the recipe's schedule and weight decay.
@@ -157,10 +158,11 @@ class MEAL(Method):
     # -- building -----------------------------------------------------------------------------------------------------
 
     def build(self, context: BuildContext) -> None:
-        stages = self._matched(context)
         self.draw = context.generator("teacher")
-        self.weights = self.stage_weights[-stages - 1 :]
-        alignments = [self._alignment(context, depth) for depth in range(-stages, 0)]
+        # Counted from the deep end: -1 is the deepest stage, whose weight stands before the logits'.
+        self.depths = [d for d in range(-self._matched(context), 0) if self.stage_weights[d - 1] != 0]
+        self.weights = [self.stage_weights[depth - 1] for depth in (*self.depths, 0)]
+        alignments = [self._alignment(context, depth) for depth in self.depths]
         sizes = [*(alignment.size for alignment in alignments), context.num_classes]
         shrink, relu = self.discriminator_shrink, self.discriminator_output_relu
         players = [] if self.adv_mode == "none" else [make_discriminator(size, shrink, relu) for size in sizes]
@@ -204,8 +206,8 @@ class MEAL(Method):
 
     def _vectors(self, outputs: Outputs) -> list[Tensor]:
         """The aligned outputs [N, d_j] of one network, the logits last."""
-        stages = outputs.stages[-len(self.alignments) :] if self.alignments else []
-        return [*(align(stage) for align, stage in zip(self.alignments, stages, strict=True)), outputs.logits]
+        stages = zip(self.alignments, self.depths, strict=True)
+        return [*(align(outputs.stages[depth]) for align, depth in stages), outputs.logits]
 
     def _taught(self, teachers: Sequence[Outputs]) -> tuple[list[Tensor], list[Tensor]]:
         """What the similarity and what the discriminators see of the teachers. One at random: only that one is run."""

@@ -4,9 +4,13 @@ Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Rec
 stages of 3x3 convolutions. The CIFAR form comes from RepDistiller (Tian, Krishnan, Isola, "Contrastive Representation
 Distillation", ICLR 2020): batch normalisation after each convolution, 2x2 max-pooling after the first three stages
 only (after the fourth too for images of 64x64 and more), global average pooling and one linear layer in place of the
-three large ones, and the eight-layer vgg8. Convolutions keep their biases, as there.
+three large ones, and the eight-layer vgg8. Convolutions keep their biases, as there. A stage's feature is what its last
+ReLU returns, before pooling. Images must be at least 8x8.
 
-A stage's feature is what its last ReLU returns, before pooling. Images must be at least 8x8.
+MEAL (Shen, He, Xue, AAAI 2019) trains another CIFAR form, which is common too: max-pooling after all five stages, as in
+the paper, down to one pixel of a 32x32 image. Those are the "five_pools" members. They have the same parameters, but
+their stages are the poolings, as MEAL taps them; pre-activations are what comes before the ReLU before the pooling, at
+twice the stage's height and width. Images must be at least 32x32.
 """
 
 from __future__ import annotations
@@ -21,29 +25,41 @@ from kdharness.api import ModelSpec, hookimpl
 
 WIDTHS = (64, 128, 256, 512, 512)
 
-# Name: convolutions in each stage.
-MEMBERS: dict[str, tuple[int, ...]] = {
-    "vgg8": (1, 1, 1, 1, 1),
-    "vgg11": (1, 1, 2, 2, 2),
-    "vgg13": (2, 2, 2, 2, 2),
-    "vgg16": (2, 2, 3, 3, 3),
-    "vgg19": (2, 2, 4, 4, 4),
+# Name: convolutions in each stage, and whether maps are pooled after all five stages.
+MEMBERS: dict[str, tuple[tuple[int, ...], bool]] = {
+    "vgg8": ((1, 1, 1, 1, 1), False),
+    "vgg11": ((1, 1, 2, 2, 2), False),
+    "vgg13": ((2, 2, 2, 2, 2), False),
+    "vgg16": ((2, 2, 3, 3, 3), False),
+    "vgg19": ((2, 2, 4, 4, 4), False),
+    "vgg16_five_pools": ((2, 2, 3, 3, 3), True),
+    "vgg19_five_pools": ((2, 2, 4, 4, 4), True),
 }
 
 
 class VGG(nn.Module):
-    """convolutions: how many in each of the five stages."""
+    """convolutions: how many in each of the five stages; five_pools: whether each of them is followed by pooling."""
 
-    def __init__(self, num_classes: int, input_shape: tuple[int, int, int], convolutions: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        input_shape: tuple[int, int, int],
+        convolutions: tuple[int, ...],
+        five_pools: bool = False,
+    ) -> None:
         super().__init__()
         channels, height, width = input_shape
-        if min(height, width) < 8:
-            raise ValueError(f"VGG halves images three times and needs at least 8x8, not {height}x{width}")
+        halvings, least = ("five", 32) if five_pools else ("three", 8)
+        if min(height, width) < least:
+            raise ValueError(
+                f"VGG halves images {halvings} times and needs at least {least}x{least}, not {height}x{width}"
+            )
         inputs = (channels, *WIDTHS[:-1])
         stages = [make_stage(*sizes) for sizes in zip(inputs, WIDTHS, convolutions, strict=True)]
         self.stage1, self.stage2, self.stage3, self.stage4, self.stage5 = stages
-        self.pool = nn.MaxPool2d(2)
-        self.pool4 = nn.MaxPool2d(2) if min(height, width) >= 64 else nn.Identity()
+        self.pool1, self.pool2, self.pool3 = nn.MaxPool2d(2), nn.MaxPool2d(2), nn.MaxPool2d(2)
+        self.pool4 = nn.MaxPool2d(2) if five_pools or min(height, width) >= 64 else nn.Identity()
+        self.pool5 = nn.MaxPool2d(2) if five_pools else nn.Identity()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[-1], num_classes)
         for module in self.modules():
@@ -55,11 +71,12 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """images [N, C, H, W] to logits [N, classes]."""
-        x = self.pool(self.stage1(x))
-        x = self.pool(self.stage2(x))
-        x = self.pool(self.stage3(x))
+        x = self.pool1(self.stage1(x))
+        x = self.pool2(self.stage2(x))
+        x = self.pool3(self.stage3(x))
         x = self.pool4(self.stage4(x))
-        logits: Tensor = self.fc(self.avgpool(self.stage5(x)).flatten(1))
+        x = self.pool5(self.stage5(x))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
         return logits
 
 
@@ -75,13 +92,14 @@ def make_stage(in_channels: int, channels: int, convolutions: int) -> nn.Sequent
 
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
-    for name, convolutions in MEMBERS.items():
+    for name, (convolutions, five_pools) in MEMBERS.items():
         ends = tuple(enumerate(convolutions, start=1))
+        pooling = "pooled after each of five stages" if five_pools else "pooled three times"
         yield ModelSpec(
             name=name,
-            factory=partial(VGG, convolutions=convolutions),
-            summary=f"VGG with batch normalisation, {sum(convolutions)} convolutions and one linear layer",
-            stages=tuple(f"stage{stage}" for stage, _ in ends),
+            factory=partial(VGG, convolutions=convolutions, five_pools=five_pools),
+            summary=f"VGG with batch normalisation, {sum(convolutions)} convolutions and a linear layer, {pooling}",
+            stages=tuple(f"{'pool' if five_pools else 'stage'}{stage}" for stage, _ in ends),
             pre_activations=tuple(f"stage{stage}.act{last}" for stage, last in ends),
             norms=tuple(f"stage{stage}.norm{last}" for stage, last in ends),
             classifier="fc",

@@ -4,6 +4,10 @@ Zagoruyko, Komodakis, "Wide Residual Networks", BMVC 2016: a 3x3 stem, three sta
 16k, 32k, 64k channels at resolutions 1, 1/2, 1/4, batch normalisation and ReLU before each convolution, global average
 pooling, one linear layer. wrn_d_k has depth d and width k. Dropout is 0, as in RepDistiller and mdistiller.
 
+BYOT (Zhang et al., ICCV 2019) names WideResNet20-8, 44-8 and 28-12, of which 28 alone is 6n + 4. Others count depth as
+6n + 2, without the projections of two shortcuts: 20-8 and 44-8 are then wrn_22_8 (n = 3) and wrn_46_8 (n = 7) here.
+That they are meant is likely and not established, as the authors published no code of them.
+
 A stage's feature is the sum that its last block returns. The normalisation and the activation of that sum belong to
 the next stage's first block (after the last stage: to the network), and so do the declared norms and pre-activations.
 """
@@ -21,9 +25,15 @@ from kdharness.api import ModelSpec, hookimpl
 MEMBERS: dict[str, tuple[int, int]] = {
     "wrn_16_1": (16, 1),
     "wrn_16_2": (16, 2),
+    "wrn_16_4": (16, 4),
+    "wrn_22_8": (22, 8),
+    "wrn_28_4": (28, 4),
     "wrn_28_10": (28, 10),
+    "wrn_28_12": (28, 12),
     "wrn_40_1": (40, 1),
     "wrn_40_2": (40, 2),
+    "wrn_40_4": (40, 4),
+    "wrn_46_8": (46, 8),
 }
 
 

@@ -137,3 +137,10 @@ def test_these_listings_load_no_torch(kind):
         f"assert execute(['list', {kind!r}]) == 0; assert not {{'torch', 'pandas'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_metrics_on_request_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {row["name"] for row in rows(capsys, "metrics") if row["on_request"]}
+    assert asked == {"class_separation", "gradient_norm", "weight_noise"}
+    assert execute(["list", "metrics"]) == 0
+    assert capsys.readouterr().out.count("on request: not part of 'all'") == 3

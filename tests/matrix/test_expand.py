@@ -68,9 +68,20 @@ def test_digits(registry):
     for method in registry.methods:
         assert students(plan, method), f"{method} has no cell"
     assert not [(p.cell.label, p.skip) for p in own if p.skip]
-    assert plan.metrics == tuple(registry.metrics)
+    assert plan.metrics == tuple(name for name, metric in registry.metrics.items() if not metric.spec.on_request)
     assert plan.warnings == ()
     assert {c.deviations for c in students(plan)} == {""}
+
+
+def test_metrics_on_request_are_named(registry):
+    usual = plan_of(registry).metrics
+    assert {"weight_noise", "class_separation", "gradient_norm"}.isdisjoint(usual)
+    asked = load("digits").model_copy(update={"metrics": ("all", "weight_noise", "top1")})
+    assert plan_of(registry, asked).metrics == (*usual, "weight_noise")
+    asked = load("digits").model_copy(update={"metrics": ("weight_noise",)})
+    assert plan_of(registry, asked).metrics == ("weight_noise",)
+    with pytest.raises(UserError, match=r"unknown metric 'wait_noise' \(benchmark 'digits'\)"):
+        plan_of(registry, load("digits").model_copy(update={"metrics": ("all", "wait_noise")}))
 
 
 def test_what_is_required_comes_first(registry):

@@ -234,6 +234,7 @@ def test_other_cells_beside_it_do_not_matter(registry):
         {"name": "another"},
         {"summary": "words", "note": "more"},
         {"metrics": ("top1", "nll")},
+        {"metrics": ("all", "weight_noise", "class_separation", "gradient_norm")},
         {"references": ("kd",)},
         {"run": ("kd",)},
         {"seeds": (0, 7)},

@@ -137,10 +137,15 @@ def test_a_plan_carries_claims_with_all_that_follows(registry: Registry) -> None
         {**CLAIM, "metric": "nll"},
         {**CLAIM, "metric": "latency_seconds", "predictor": "exit1"},
         {**CLAIM, "metric": "sharpness", "smaller": True, "equal_within": 3},
+        {**CLAIM, "metric": "class_separation_stage1"},
+        {**CLAIM, "metric": "weight_noise_top1_20"},
+        {**CLAIM, "metric": "top1_last10"},
+        {**CLAIM, "metric": "student_macs"},
     ]
     found = plan(registry, {"claims": claims})
     assert [(c.smaller, c.equal_within) for c in found.claims] == [
         (False, 0.2), (False, 0.0), (True, 0.0), (True, 0.0), (True, 3.0),
+        (True, 0.0), (False, 0.2), (False, 0.2), (True, 0.0),
     ]  # fmt: skip
     assert Plan.from_json(json.loads(json.dumps(found.to_json()))) == found
 

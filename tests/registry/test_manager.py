@@ -106,6 +106,38 @@ def test_a_hook_that_returns_junk(install, returned, error):
     assert error in broken.error
 
 
+def test_a_module_that_fails_takes_nothing_from_its_package(install):
+    install("crowd", "", entry_points=("crowd = crowd_methods",))
+    package = install.folder / "crowd_methods"
+    package.mkdir()
+    hook = "from kdharness.api import hookimpl, module_specs\n@hookimpl\ndef kdharness_methods():\n"
+    (package / "__init__.py").write_text(f"{hook}    return module_specs(__name__, 'kdharness_methods')\n")
+    (package / "a_good_one.py").write_text(method_source("good_one"))
+    (package / "broken.py").write_text("def half(:\n")
+    (package / "leaves.py").write_text("raise SystemExit(4)\n")
+    (package / "raises.py").write_text("def kdharness_methods():\n    yield None\n    raise OSError('no more')\n")
+    (package / "z_good_one.py").write_text(method_source("last_one"))
+    registry = Registry.load()
+    assert {"good_one", "last_one", "kd"} <= set(registry.methods)
+    assert [broken.error for broken in registry.broken] == [
+        "broken.py: SyntaxError: invalid syntax (broken.py, line 1)",
+        "leaves.py: SystemExit: 4",
+        "raises.py: OSError: no more",
+    ]
+    assert "SyntaxError" in registry.broken[0].traceback
+    with pytest.raises(UserError, match=r"unknown method 'broken'.*\n.*broken\.py: SyntaxError"):
+        registry.get("method", "broken")
+
+
+def test_what_a_hook_gave_before_it_raised_counts(install):
+    returned = "return [MethodSpec.of(Early, revision=None)]"
+    source = method_source("early").replace(returned, "yield MethodSpec.of(Early)")
+    install("stumbles", f"{source}    raise OSError('later')\n")
+    registry = Registry.load()
+    assert "early" in registry.methods
+    assert [broken.error for broken in registry.broken] == ["OSError: later"]
+
+
 def test_a_hook_that_raises_breaks_itself_alone(install):
     source = (
         "from kdharness.api import MetricSpec, hookimpl\n"

@@ -45,3 +45,24 @@ def test_a_regime_that_has_its_references_gets_no_others(tmp_path: Path) -> None
     assert [row[:2] for row in setting_grid(report_of(folder).settings[0]).rows] == [
         ("1", "meal"), ("2", "kd"), ("3", "vanilla"),
     ]  # fmt: skip
+
+
+def test_each_of_several_teachers_is_told(tmp_path: Path) -> None:
+    scores = {"vanilla": [70.0] * 3, "kd": [75.0] * 3}
+    teachers = [
+        fabricate.record(fabricate.teacher_cell("conv64"), 97.5),
+        fabricate.record(fabricate.teacher_cell("conv32"), 96.25),
+        fabricate.record(fabricate.teacher_cell("conv8"), 50.0),  # of no student here
+    ]
+    records = [*teachers, *fabricate.records_of(scores, teacher="conv32+conv64")]
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    report = report_of(folder)
+    line = "each teacher: conv32 96.25, conv64 97.50; the heading's is their mean probability's"
+    assert report.settings[0].remarks[0] == line
+    assert line in as_text([report], 100)
+
+
+def test_one_teacher_needs_no_list(tmp_path: Path) -> None:
+    records = [fabricate.record(fabricate.teacher_cell("conv32"), 97.5), *fabricate.records_of({"kd": [75.0] * 3})]
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    assert not any("each teacher" in line for line in report_of(folder).settings[0].remarks)

@@ -82,6 +82,14 @@ def test_clean_gives_everything_to_both():
     assert not subsets.hidden
 
 
+def test_small_is_few_for_teachers_too():
+    few = apply({"kind": "few", "images": 40, "seed": 3}, EVEN, 10, 0.1)
+    small = apply({"kind": "small", "images": 40, "seed": 3}, EVEN, 10, 0.1)
+    assert small.indices["train"].tolist() == few.indices["train"].tolist() == small.indices["teacher"].tolist()
+    assert small.indices["validation"].tolist() == few.indices["validation"].tolist()
+    assert set(few.indices["teacher"]) > set(small.indices["teacher"])
+
+
 def test_few_is_for_the_student_alone():
     subsets = apply({"kind": "few", "images": 40, "seed": 0}, EVEN, 10, 0.0)
     assert per_class(subsets.indices["train"], EVEN) == [4] * 10
@@ -132,6 +140,7 @@ def test_split_is_disjoint_and_covers():
     [
         {"kind": "clean"},
         {"kind": "few", "images": 20, "seed": 0},
+        {"kind": "small", "images": 20, "seed": 0},
         {"kind": "noise", "ratio": 0.5, "type": "symmetric", "seed": 0},
         {"kind": "split", "public": 0.5, "seed": 0},
     ],
@@ -171,7 +180,7 @@ def test_its_seed_decides_and_nothing_else(scenario):
 def test_the_test_split_is_what_it_was(lab):
     """Whatever the scenario, test labels are the dataset's own."""
     world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
-    for scenario in ("clean", "noise40", "asym40", "few100", "split80"):
+    for scenario in ("clean", "noise40", "asym40", "few100", "small100", "split80"):
         cell = lab.plan(methods=("vanilla",), scenarios=(scenario,)).cells[0].cell
         data = world.data(cell)
         assert (data.test_targets.numpy() == data.dataset.splits["test"].targets).all()

@@ -102,11 +102,23 @@ def test_average_pooling_commutes_with_the_mean_over_channels() -> None:
 def test_stages_are_matched_from_the_deep_end_at_the_fewest_positions() -> None:
     method = built([TEACHER, SHALLOW])
     assert [a.size for a in method.alignments] == [16, 4]
-    assert method.weights == (0.05, 0.1, 1.0)
+    assert method.weights == [0.05, 0.1, 1.0]
     assert [a.size for a in built(pooled_sizes=(50, 40, 30, 20)).alignments] == [40, 30, 20]
     assert [a.size for a in built(pooled_sizes=(30, 20)).alignments] == [30, 20]
     assert [a.size for a in built(stage_weights=(0.1, 1.0)).alignments] == [4]
     assert [a.size for a in built([TEACHER, SHALLOW], teachers_used=1).alignments] == [64, 16, 4]
+
+
+def test_a_stage_of_weight_zero_is_left_out_with_its_discriminator() -> None:
+    method = built(stage_weights=(0.5, 0.7, 0.0, 1.0))
+    assert [a.size for a in method.alignments] == [64, 16]
+    assert method.weights == [0.5, 0.7, 1.0]
+    assert len(method.discriminators) == 3
+    light = built(stage_weights=(0.5, 0.7, 1e-12, 1.0))
+    assert len(light.discriminators) == 4
+    student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
+    left_out, counted = (m.losses(batch_of(TARGETS), student, [teacher])["similarity"] for m in (method, light))
+    torch.testing.assert_close(left_out, counted)
 
 
 # -- discriminators ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kdharness.api import Evaluation, Predictions
 
-SPECS = {spec.name: spec for spec in kdharness_metrics() if spec.splits == ("test",)}
+SPECS = {spec.name: spec for spec in kdharness_metrics() if spec.compute and spec.splits == ("test",)}
 
 
 def evaluation(logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Evaluation:
