@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
+import operator
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,7 +51,7 @@ class Parameter:
 
     def coerce(self, value: Any) -> Any:
         """`value` as this parameter's type ("4", 4 and 4.0 are one float). ValueError when it cannot be."""
-        if isinstance(value, str) and typing.get_origin(self.type) in (tuple, list):
+        if isinstance(value, str) and typing.get_origin(_bare(self.type)) in (tuple, list):
             value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         try:
             return self._adapter.validate_python(value)
@@ -61,9 +64,24 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        if isinstance(self.type, type) and not typing.get_args(self.type):
-            return self.type.__name__
-        return str(self.type).replace("typing.", "")
+        """As listings and messages show it, without the limits of an Annotated type."""
+        bare = _bare(self.type)
+        return (
+            bare.__name__ if isinstance(bare, type) and not typing.get_args(bare) else str(bare).replace("typing.", "")
+        )
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what Annotated adds to it, or to its parts."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return _bare(typing.get_args(kind)[0])
+    arguments = typing.get_args(kind)
+    if not arguments or typing.get_origin(kind) is typing.Literal:
+        return kind
+    parts = tuple(_bare(part) for part in arguments)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, parts)
+    return typing.get_origin(kind)[parts]
 
 
 def _as_json(value: Any) -> Any:
@@ -84,7 +102,7 @@ def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
     for base in reversed(owner.__mro__):
         if base is stop or not issubclass(base, stop):
             continue
-        hints = typing.get_type_hints(base)
+        hints = typing.get_type_hints(base, include_extras=True)
         for name in inspect.get_annotations(base):
             hint = hints[name]
             if name.startswith("_") or hint is ClassVar or typing.get_origin(hint) is ClassVar:

@@ -27,13 +27,17 @@ def ablate(
 
     from kdharness.cli.session import asked, carry_out
     from kdharness.matrix.ablation import ablation_choices, declared_terms
+    from kdharness.matrix.axes import Axes
+    from kdharness.matrix.selection import MethodChoice
     from kdharness.report.terminal import show_parts
     from kdharness.report.view import report_of
 
     request = asked(benchmark, options)
     factory = request.registry.get("method", method, "ablate").spec.factory
-    terms = tuple(declared_terms(factory)) or _found(request, method)
-    choices = ablation_choices(factory, terms, _beside(request, options))
+    beside = _beside(request, options)
+    plain = replace(request, selection=replace(request.selection, choices=tuple(map(MethodChoice, (method, *beside)))))
+    terms = declared_terms(Axes(plain.benchmark, plain.selection, plain.registry), method) or _found(plain, method)
+    choices = ablation_choices(factory, terms, beside)
     selection = replace(request.selection, choices=choices)
     raise typer.Exit(carry_out(request, selection, lambda folder: show_parts(report_of(folder), method, Console())))
 
@@ -55,11 +59,9 @@ def _beside(request: Asked, options: opt.RunOptions) -> tuple[str, ...]:
 def _found(request: Asked, method: str) -> tuple[str, ...]:
     """The loss terms of a method that declares none, by a step of its first cell; a warning where that fails."""
     from kdharness.matrix.expand import expand
-    from kdharness.matrix.selection import MethodChoice
     from kdharness.training.terms import find_terms
 
-    alone = replace(request.selection, choices=(MethodChoice(method),))
-    cells = [p.cell for p in expand(request.benchmark, alone, request.registry).cells if not p.skip]
+    cells = [p.cell for p in expand(request.benchmark, request.selection, request.registry).cells if not p.skip]
     cell = next((c for c in cells if c.role == "student" and c.method == method), None)
     if cell is None:
         return ()

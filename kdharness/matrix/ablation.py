@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kdharness.api.method import Method
+from kdharness.matrix.axes import Axes
 from kdharness.matrix.selection import MethodChoice
+from kdharness.matrix.variants import coerced, made
 
 
-def declared_terms(method: type[Method]) -> Mapping[str, str]:
-    """The tags by term that a method declares, also where they follow from its parameters; {} for none."""
-    return method.terms if isinstance(method.terms, Mapping) else method().terms
+def declared_terms(axes: Axes, method: str) -> tuple[str, ...]:
+    """The loss terms that a method declares with the parameters that run, for whatever pair; () for none.
+
+    Terms that it is without anyway are not among them.
+    """
+    spec = axes.registry.get("method", method).spec
+    found: dict[str, None] = {}
+    for pair in axes.pairs:
+        given, without = axes.asked_of(MethodChoice(method), pair)
+        parameters = coerced(f"method '{method}'", spec.parameters, given)
+        try:
+            terms = made(spec, parameters).terms
+        except Exception:  # noqa: BLE001 - a plugin may raise anything; the plan skips its cells and says why
+            continue
+        found.update(dict.fromkeys(term for term in terms if term not in without))
+    return tuple(found)
 
 
 def ablation_choices(method: type[Method], terms: Sequence[str], beside: Sequence[str]) -> tuple[MethodChoice, ...]:

@@ -15,7 +15,7 @@ from kdharness.matrix.benchmark import Benchmark, PairNames
 from kdharness.matrix.claims import Claim
 from kdharness.matrix.scenario import Scenario, resolve
 from kdharness.matrix.selection import MethodChoice, Recipes, Selection, parse_settings
-from kdharness.matrix.variants import check_without, coerced, competitor, shown
+from kdharness.matrix.variants import check_without, coerced, competitor, shown, words
 from kdharness.registry.manager import Registry
 
 
@@ -63,6 +63,7 @@ class Axes:
         self.seeds = benchmark.seeds if selection.seeds is None else selection.seeds
         self.needs = {choice.name: self._needed_scenario(choice.name) for choice in self.choices}
         self.scenarios = self._scenarios()
+        self._check_beside()
         self.metrics = self._metrics()
         self.claims = self._claims()
         self._check_tables()
@@ -110,6 +111,18 @@ class Axes:
             check_without(spec, variant.without, where)
             found.append(MethodChoice(variant.method, variant.parameters, variant.without))
         return found
+
+    @property
+    def ablated(self) -> str:
+        """The method whose parts are compared, '' for none."""
+        return next((choice.name for choice in self.choices if choice.part == choice.name), "")
+
+    def asked_of(self, choice: MethodChoice, pair: PairNames) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """What is said of a choice's parameters for a pair, and the loss terms that it leaves out."""
+        # What tells a variant from the plain method outweighs --set, or the two would be one.
+        given = {**self.parameters_of(choice.name, pair), **self.settings.get(choice.name, {}), **choice.parameters}
+        without = {*choice.without, *words(given.pop("without", ()))}
+        return given, tuple(sorted(without))
 
     def parameters_of(self, method: str, pair: PairNames) -> dict[str, Any]:
         """What the benchmark says of a method's parameters for a pair."""
@@ -176,13 +189,21 @@ class Axes:
 
     def runs_in(self, method: str, scenario: str) -> bool:
         """Whether a method has cells in a scenario: in one like that which it needs; in one that another method
-        brought with it only to be compared there.
+        brought with it only to be compared there. In an ablation, where the method that is taken apart has some.
         """
         needed = self.needs[method]
-        if needed is not None:
-            return self.scenario(scenario).kind == self.scenario(needed).kind
+        if needed is not None and self.scenario(scenario).kind != self.scenario(needed).kind:
+            return False
+        if self.ablated:
+            return method == self.ablated or self.runs_in(self.ablated, scenario)
         asked = self.selection.scenarios or self.benchmark.scenarios
-        return scenario in asked or method in self.benchmark.references
+        return needed is not None or scenario in asked or method in self.benchmark.references
+
+    def _check_beside(self) -> None:
+        """Warns of what an ablation is to be compared with and cannot be."""
+        for name in dict.fromkeys(choice.name for choice in self.choices if self.ablated):
+            if name != self.ablated and not any(self.runs_in(name, scenario) for scenario in self.scenarios):
+                self.warnings.append(f"method '{name}' is left out: it has no scenario in common with '{self.ablated}'")
 
     # -- networks -----------------------------------------------------------------------------------------------------
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from kdharness.api.method import Method, Pair, Requirement
 from kdharness.api.specs import MethodSpec
-from kdharness.errors import UserError
+from kdharness.errors import UserError, unknown
 from kdharness.matrix.axes import Axes, KnownDataset
 from kdharness.matrix.benchmark import Benchmark, PairNames
 from kdharness.matrix.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource, digest
 from kdharness.matrix.fitness import Fitness
 from kdharness.matrix.plan import Plan, PlannedCell
 from kdharness.matrix.scenario import Scenario
-from kdharness.matrix.selection import MethodChoice, Selection
-from kdharness.matrix.variants import check_without, coerced, nothing_left, variant_text, words
+from kdharness.matrix.selection import MethodChoice, Selection, parts_joined
+from kdharness.matrix.variants import coerced, lacking, made, untrainable, variant_text
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Registered
 
@@ -71,7 +71,7 @@ def expand(benchmark: Benchmark, selection: Selection, registry: Registry, comma
 
 
 class Expansion:
-    """The cells made so far, by key, and the part of an ablation that each is."""
+    """The cells made so far, by key, and the parts of an ablation that each is."""
 
     def __init__(self, benchmark: Benchmark, selection: Selection, registry: Registry) -> None:
         self.benchmark = benchmark
@@ -80,7 +80,7 @@ class Expansion:
         self.axes = Axes(benchmark, selection, registry)
         self.fitness = Fitness(registry)
         self.cells: dict[str, PlannedCell] = {}
-        self.parts: dict[str, str] = {}
+        self.parts: dict[str, list[str]] = {}
 
     def plan(self, command: Sequence[str]) -> Plan:
         axes = self.axes
@@ -102,8 +102,8 @@ class Expansion:
             command=tuple(command),
             created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             claims=axes.claims,
-            ablated=next((c.name for c in axes.choices if c.part == c.name), ""),
-            parts=self.parts,
+            ablated=axes.ablated,
+            parts={key: parts_joined(names) for key, names in self.parts.items()},
         )
 
     def _settings(self) -> list[Setting]:
@@ -121,10 +121,7 @@ class Expansion:
         spec = self._method(choice.name).spec
         owner, place = f"method '{choice.name}'", self.axes.place
         defaults = self.axes.parameters_of(choice.name, setting.pair)
-        # What tells a variant from the plain method outweighs --set, or the two would be one.
-        given = {**defaults, **self.axes.settings.get(choice.name, {}), **choice.parameters}
-        without = tuple(sorted({*choice.without, *words(given.pop("without", ()))}))
-        check_without(spec, without)
+        given, without = self.axes.asked_of(choice, setting.pair)
         training = Training(
             method=choice.name,
             base=coerced(owner, spec.parameters, {k: v for k, v in defaults.items() if k != "without"}, place),
@@ -134,13 +131,32 @@ class Expansion:
             seed=seed,
             without=without,
         )
-        cell = self._add(setting, training)
-        if choice.part:
-            self.parts.setdefault(cell.key, choice.part)
-
-    def _add(self, setting: Setting, training: Training) -> Cell:
-        """Plans a cell, after the cells that it requires, and returns it."""
         method, fault = self._instance(training)
+        terms = method.terms if method is not None else {}
+        for term in lacking(terms, without):
+            if choice.part and term in choice.without:
+                return  # with this pair's parameters, the method has no such part
+            self._check_term(term, choice, training, terms)
+        cell = self._add(setting, training, method, fault)
+        names = self.parts.setdefault(cell.key, []) if choice.part else []
+        if choice.part not in names:
+            names.append(choice.part)
+
+    def _check_term(self, term: str, choice: MethodChoice, training: Training, terms: Mapping[str, str]) -> None:
+        """UserError for a term to leave out that is not among `terms`, unless it is only --set that takes it away."""
+        spec, asked = self._method(choice.name).spec, self.axes.settings.get(choice.name, {})
+        where = f"{self.axes.place}, variants" if term in choice.without else self.axes.place
+        if term not in choice.without and "without" in asked:
+            where = f"--set {choice.name}.without"
+        else:
+            own = coerced(f"method '{choice.name}'", spec.parameters, {**training.base, **choice.parameters})
+            method, _ = self._instance(replace(training, parameters=own))
+            terms = method.terms if method is not None else {}
+        if lacking(terms, [term]):
+            raise unknown(f"loss term of method '{choice.name}'", term, terms, where)
+
+    def _add(self, setting: Setting, training: Training, method: Method | None, fault: str) -> Cell:
+        """Plans a cell, after the cells that it requires, and returns it. fault: why the method cannot be made."""
         sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
         cell = self._cell(setting, training, sources, method.regime if method is not None else "")
         if cell.key not in self.cells:
@@ -156,7 +172,9 @@ class Expansion:
         """The method with its parameters; or None, and what it raised."""
         spec = self._method(training.method).spec
         try:
-            return spec.factory(**{p.name: p.coerce(training.parameters[p.name]) for p in spec.parameters}), ""
+            method = made(spec, training.parameters)
+            _ = [set(method.terms), method.regime, method.reads]  # which may be properties, and raise
+            return method, ""
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it must not stop the others' plan
             return None, _raised(training.method, "cannot be made", error)
 
@@ -202,7 +220,9 @@ class Expansion:
             subset=requirement.subset,
             requirements=requirement.teachers or None,
         )
-        return TeacherSource(model, cell=self._add(setting, training).key, auxiliary=requirement.auxiliary)
+        return TeacherSource(
+            model, cell=self._add(setting, training, *self._instance(training)).key, auxiliary=requirement.auxiliary
+        )
 
     def _reason(self, cell: Cell, method: Method | None) -> str | None:
         """Why the cell will not run: its models do not fit the data or the method, or what it requires will not run."""
@@ -211,7 +231,7 @@ class Expansion:
                 return f"{self.cells[key].cell.label} will not run: {self.cells[key].skip}"
         if method is None:
             return None
-        left_out = nothing_left(method.terms, cell.document["method"]["without"])
+        left_out = untrainable(cell.method, method.terms, cell.document["method"]["without"])
         return left_out or self.fitness.reason(cell, method, self.axes.datasets[cell.dataset].info)
 
     # -- identity -----------------------------------------------------------------------------------------------------
@@ -315,9 +335,11 @@ def _raised(method: str, what: str, error: Exception) -> str:
 
 
 def _regime(own: str, scenario: Scenario, teachers: int) -> str:
-    """The method's own, or what scenario and pair make of it. The scenario comes first: it holds for every method."""
+    """The method's own, or what scenario and pair make of it: of private data only those know that ask a teacher."""
     if own:
         return own
     if scenario.kind == "noise":
         return "noisy_labels"
+    if scenario.kind == "split" and teachers:
+        return "private_data"
     return "several_teachers" if teachers > 1 else ""

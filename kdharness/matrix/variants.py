@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.api.specs import MethodSpec, Parameter
 from kdharness.errors import UserError, unknown
+
+if TYPE_CHECKING:  # it loads torch
+    from kdharness.api.method import Method
 
 
 class Variant(BaseModel):
@@ -45,16 +48,29 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(str(part) for part in value) if isinstance(value, list | tuple) else ()
 
 
-def check_without(spec: MethodSpec, without: Sequence[str], where: str = "without") -> None:
-    """UserError for a term that the method does not have, where it declares them."""
+def made(spec: MethodSpec, parameters: Mapping[str, Any]) -> Method:
+    """The method with all its parameters, as `coerced` gives them. It may raise anything."""
+    return spec.factory(**{p.name: p.coerce(parameters[p.name]) for p in spec.parameters})
+
+
+def lacking(terms: Mapping[str, str], without: Sequence[str]) -> list[str]:
+    """Those of `without` that are not among a method's declared terms; none where it declares nothing."""
+    return [term for term in without if terms and term not in terms]
+
+
+def check_without(spec: MethodSpec, without: Sequence[str], where: str) -> None:
+    """UserError for a term that the method does not have, where it declares them whatever its parameters."""
     terms = spec.factory.terms
-    for term in without:
-        if isinstance(terms, Mapping) and terms and term not in terms:
-            raise unknown(f"loss term of method '{spec.name}'", term, terms, where)
+    for term in lacking(terms if isinstance(terms, Mapping) else {}, without):
+        raise unknown(f"loss term of method '{spec.name}'", term, terms, where)
 
 
-def nothing_left(terms: Mapping[str, str], without: Sequence[str]) -> str | None:
-    """Why a method cannot be trained without these of its declared terms: no other is left. None where it can."""
+def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -> str | None:
+    """Why a method cannot be trained without these of its declared terms: it lacks one, or no other is left. None
+    where it can.
+    """
+    for term in lacking(terms, without):
+        return f"without names the term '{term}', which '{method}' lacks (it has {', '.join(terms)})"
     if not without or not terms or set(terms) - set(without):
         return None
     return f"without {' and '.join(without)} no loss term is left to train by"

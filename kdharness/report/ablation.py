@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.matrix.plan import Plan
+from kdharness.matrix.selection import parts_of
 from kdharness.stats.paired import Verdict, paired
 from kdharness.stats.settings import SETTING, comparable
 from kdharness.stats.summary import summarise
@@ -27,7 +28,8 @@ def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
     """Of every method that some plan takes apart (its newest such plan counts), one row per part and setting.
 
     effect: the whole method's top-1 less that of the row, in points, over the seeds that both have; so it says what the
-    part is worth. Holm corrects over the parts of a setting. The whole method's row has none. Largest first.
+    part is worth. Holm corrects over the parts of a setting. The whole method's row has none, nor has what is the same
+    as the whole. Settings without the whole are left out. Largest first.
     """
     newest = {plan.ablated: plan for plan in plans if plan.ablated}
     parts = [_effects(method, plan.parts, frame) for method, plan in newest.items()]
@@ -38,8 +40,10 @@ def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
 def _effects(method: str, parts: Mapping[str, str], frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[frame["cell"].isin(parts)].copy()
     # Each part is a competitor of its own, whatever method and parameters make it.
-    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map(dict(parts)), "", ""
+    names = {key: parts_of(text) for key, text in parts.items()}
+    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map({k: v[0] for k, v in names.items()}), "", ""
     rows = comparable(rows)[0]
+    rows = rows.merge(rows.loc[rows["method"] == method, list(SETTING)].drop_duplicates(), on=list(SETTING))
     if rows.empty:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     key = [*SETTING, "method"]
@@ -55,10 +59,23 @@ def _effects(method: str, parts: Mapping[str, str], frame: pd.DataFrame) -> pd.D
         merged[name] = [each[name] for each in about]
     whole = merged["part"] == method
     merged.loc[whole, ["n", "seeds"]] = means.loc[means["method"] == method, ["n", "seeds"]].to_numpy()
-    ordered = merged.assign(_whole=~whole).sort_values(
+    merged = pd.concat([merged, _same(merged, rows, names, method)], ignore_index=True)
+    ordered = merged.assign(_whole=merged["part"] != method).sort_values(
         [*SETTING, "_whole", "effect", "part"], ascending=[*[True] * len(SETTING), True, False, True]
     )
     return ordered[list(EFFECT_COLUMNS)].reset_index(drop=True)
+
+
+def _same(merged: pd.DataFrame, rows: pd.DataFrame, names: Mapping[str, list[str]], method: str) -> pd.DataFrame:
+    """A row for each further part that a cell stands for: with these parameters, it is the same as another part."""
+    at = [*SETTING, "part"]
+    others = rows["cell"].map({key: each[1:] for key, each in names.items()})
+    further = rows.rename(columns={"method": "part"})[at].assign(same=others)
+    further = further.explode("same").dropna(subset="same").drop_duplicates()
+    copies = merged.merge(further, on=at)
+    copies["effect_in_words"] = ("same as " + copies["part"]).where(copies["part"] != method, "the same as the whole")
+    copies["reason"] = ""
+    return copies.assign(part=copies["same"])[merged.columns]
 
 
 def _about(row: Mapping[Hashable, Any], rows: pd.DataFrame) -> dict[str, str]:

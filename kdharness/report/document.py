@@ -14,10 +14,12 @@ from kdharness.report.extras import (
     CLAIMS_TITLE,
     CLAIMS_WORDS,
     EFFECTS_WORDS,
+    PRIVACY_WORDS,
     by_setting,
     claims_grid,
     effects_grid,
     exits_grid,
+    privacy_grid,
 )
 from kdharness.report.view import OVERALL_WORDS, Problem, Report, SettingView
 
@@ -43,9 +45,11 @@ def sections(report: Report) -> Iterator[Section]:
 
 
 def further(report: Report) -> Iterator[Section]:
-    """What the outputs of methods cost, what the parts of a method do, and whether claims hold."""
+    """What the outputs of methods cost, what private data leaks, what parts of methods do, whether claims hold."""
     for view in report.exits:
         yield Section(view.title, exits_grid(view), _banner(view.deviations), view.below)
+    for exposed in report.privacy:
+        yield Section(exposed.title, privacy_grid(exposed), _banner(exposed.deviations), (PRIVACY_WORDS,))
     yield from part_sections(report.effects)
     if len(report.claims):
         unmeasured = tuple(unmeasured_lines(report.claims))

@@ -11,6 +11,7 @@ import pandas as pd
 from kdharness.report.claims import in_words
 from kdharness.report.columns import COST, MEMORY, Column, Grid, with_error
 from kdharness.report.exits import ExitsView
+from kdharness.report.privacy import Exposure, PrivacyView
 from kdharness.stats.settings import SETTING
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
@@ -22,6 +23,13 @@ CLAIMS_WORDS = (
 EFFECTS_WORDS = (
     "whole - this: top-1 of the whole method less that of the row, paired by seed, ± half a 95 % interval "
     f"(none below {LEAST_FOR_INTERVAL} seeds); words by Student's test with Holm's correction"
+)
+
+
+PRIVACY_WORDS = (
+    "epsilon: privacy budget spent on the private images, at the delta beside it; none: nothing is claimed; infinite: "
+    "the mechanism protects nothing, whatever its noise. Leak: by how much better than chance a threshold on the loss "
+    "tells private images from test images, in points, ± standard deviation over seeds"
 )
 
 
@@ -75,6 +83,30 @@ def exits_grid(view: ExitsView) -> Grid:
     if any(not math.isnan(each.parameters) for each in exits):
         found.append(Column("parameters", tuple(count_text(each.parameters) for each in exits), dropped=MEMORY))
     return Grid(tuple(found))
+
+
+def privacy_grid(view: PrivacyView) -> Grid:
+    rows = view.rows
+    leaks = [(e.student_leak, e.teacher_leak) for e in rows]
+    return Grid(
+        (
+            Column("method", tuple(e.name for e in rows), name=True),
+            Column("top-1 ±sd", with_error([e.top1.mean for e in rows], [e.top1.sd for e in rows])),
+            Column("epsilon", tuple(_epsilon(e) for e in rows)),
+            Column(
+                "delta", tuple("" if math.isnan(e.delta) or math.isnan(e.epsilon) else f"{e.delta:.0e}" for e in rows)
+            ),
+            Column("releases", tuple("" if math.isnan(e.releases) else f"{e.releases:.0f}" for e in rows), dropped=1),
+            Column("leak", with_error([s.mean for s, _ in leaks], [s.sd for s, _ in leaks], "+")),
+            Column("teacher's", with_error([t.mean for _, t in leaks], [t.sd for _, t in leaks], "+"), dropped=2),
+        )
+    )
+
+
+def _epsilon(exposure: Exposure) -> str:
+    if exposure.infinite:
+        return "infinite"
+    return "none" if math.isnan(exposure.epsilon) else f"{exposure.epsilon:.4g}"
 
 
 def p_text(p: float) -> str:

@@ -13,6 +13,7 @@ from kdharness.report.ablation import EFFECT_COLUMNS, effects_of
 from kdharness.report.claims import CLAIM_COLUMNS, judge
 from kdharness.report.exits import ExitsView, exits_of
 from kdharness.report.leaderboard import ABLATION_CSV, CLAIMS_CSV, Merged, references_of, standings
+from kdharness.report.privacy import PrivacyView, privacy_of
 from kdharness.results.progress import summary_line
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import metrics_table, table
@@ -31,6 +32,7 @@ class SettingView:
     """One ranking. board: rows of `standings` with at least one value, all of the same setting and deviations.
 
     members: name and top-1 of each teacher, where there are several.
+    alike: names of competitors whose students gave the same numbers to the last digit, for every seed.
     """
 
     names: Mapping[str, str]
@@ -39,6 +41,7 @@ class SettingView:
     references: tuple[str, ...]
     protocols: int = 1
     members: tuple[tuple[str, float], ...] = ()
+    alike: tuple[tuple[str, ...], ...] = ()
 
     @property
     def pair(self) -> str:
@@ -90,13 +93,16 @@ class SettingView:
     @property
     def remarks(self) -> list[str]:
         """What a reader must know to read the numbers right, one line each."""
-        return [*self._teachers(), *self._unequal_seeds(), *self._fewer_in_gains(), *self._undecided()]
+        return [*self._teachers(), *self._same(), *self._unequal_seeds(), *self._fewer_in_gains(), *self._undecided()]
 
     def _teachers(self) -> list[str]:
         if not self.members:
             return []
         each = ", ".join(f"{name} {top1:.2f}" for name, top1 in self.members)
         return [f"each teacher: {each}; the heading's is their mean probability's"]
+
+    def _same(self) -> list[str]:
+        return [f"the same students, to the last digit of every seed: {', '.join(names)}" for names in self.alike]
 
     def _unequal_seeds(self) -> list[str]:
         common = self.board["seeds"].mode().iloc[0]
@@ -150,7 +156,8 @@ class Problem:
 class Report:
     """All that is to be said of one benchmark folder (or of several, merged).
 
-    claims: of `judge`; effects: of `effects_of`; exits: of `exits_of`.
+    claims: of `judge`; effects: of `effects_of`; exits: of `exits_of`; privacy: of
+    `privacy_of`.
     """
 
     name: str
@@ -165,6 +172,7 @@ class Report:
     claims: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CLAIM_COLUMNS)))
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EFFECT_COLUMNS)))
     exits: tuple[ExitsView, ...] = ()
+    privacy: tuple[PrivacyView, ...] = ()
 
 
 def report_of(folder: ResultsFolder) -> Report:
@@ -190,6 +198,7 @@ def report_of(folder: ResultsFolder) -> Report:
         claims=judge(plans[-1].claims if plans else (), frame, metrics),
         effects=effects_of(plans, frame),
         exits=exits_of(frame, metrics),
+        privacy=privacy_of(frame),
     )
 
 
@@ -215,8 +224,9 @@ def settings_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Setting
             names = {name: str(value) for name, value in zip(SETTING, key, strict=True)}
             useful = tuple(r for r in references if rows[f"gain_over_{r}"].notna().any())
             count = protocols[names["benchmark"], names["dataset"], names["scenario"], deviations]
-            members = _members(frame, names)
-            views.append(SettingView(names, deviations, rows.reset_index(drop=True), useful, count, members))
+            board_of = rows.reset_index(drop=True)
+            more = (_members(frame, names), _alike(frame, names, board_of))
+            views.append(SettingView(names, deviations, board_of, useful, count, *more))
     return tuple(sorted(views, key=lambda view: (view.deviations, -len(view.board))))
 
 
@@ -231,6 +241,19 @@ def _members(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, 
     rows = frame[frame["cell"].isin(keys) & frame["top1"].notna()]
     found = dict(zip(rows["student"], rows["top1"].astype(float), strict=True))
     return tuple((name, found[name]) for name in models if name in found)
+
+
+def _alike(frame: pd.DataFrame, names: Mapping[str, str], board: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """Competitors of a setting whose top-1, likelihood and calibration are equal, seed by seed."""
+    rows = comparable(frame)[0]
+    rows = rows[(rows["status"] == "ok") & pd.concat([rows[n] == names[n] for n in SETTING], axis=1).all(axis=1)]
+    shown = {(row["method"], row["variant"]): name_of(row) for row in _rows(board)}
+    groups: dict[tuple[tuple[float, ...], ...], list[str]] = {}
+    for competitor, cells in rows.groupby(list(COMPETITOR)):
+        numbers = cells.sort_values("seed")[["seed", "top1", "nll", "ece"]].astype(float).dropna()
+        if competitor in shown and len(numbers):
+            groups.setdefault(tuple(numbers.itertuples(index=False, name=None)), []).append(shown[competitor])
+    return tuple(tuple(alike) for alike in groups.values() if len(alike) > 1)
 
 
 def overalls_of(frame: pd.DataFrame, references: Sequence[str]) -> tuple[OverallView, ...]:

@@ -16,6 +16,7 @@ from kdharness.results.record import COLUMNS, MetricRow
 from kdharness.training.checkpoint import save_atomically
 from kdharness.training.costs import count_macs, count_parameters, count_parameters_used, latency_seconds
 from kdharness.training.guard import CellError
+from kdharness.training.loading import logits_on
 from kdharness.training.metrics import Measurement, teacher_logits
 from kdharness.training.trainee import Trainee
 
@@ -50,7 +51,7 @@ def final_numbers(
     values.update(_teacher_numbers(trainee))
     values.update(_costs(trainee, parts.get(main)))
     values.update(_ratios(trainee, values, parts.get(main)))
-    for name, value in trainee.method.measurements().items():
+    for name, value in trainee.measurements().items():
         values[f"x_{trainee.cell.method}_{name}"] = float(value)
     return values, rows, measurement.failures
 
@@ -59,8 +60,13 @@ def _teacher_numbers(trainee: Trainee) -> dict[str, Any]:
     logits = teacher_logits(trainee, "test")
     if logits is None:
         return {}
+    targets = trainee.data.test_targets.cpu()
     digests = "+".join(t.digest[:16] for t in trainee.given_teachers)
-    return {"teacher_top1": top1(logits, trainee.data.test_targets.cpu()), "teacher_digest": digests}
+    found: dict[str, Any] = {"teacher_top1": top1(logits, targets), "teacher_digest": digests}
+    if len(trainee.given_teachers) > 1:
+        each = [top1(logits_on(t, "test", trainee.data, trainee.recipe), targets) for t in trainee.given_teachers]
+        found |= {"x_teacher_best_top1": max(each), "x_teacher_mean_top1": float(np.mean(each))}
+    return found
 
 
 def _from_history(trainee: Trainee, main: str) -> dict[str, Any]:
@@ -101,6 +107,7 @@ def _costs(trainee: Trainee, main: nn.Module | None) -> dict[str, Any]:
     shape, device = trainee.data.input_shape, trainee.device
     seconds = trainee.own_seconds + trainee.shared_seconds
     values: dict[str, Any] = {
+        "x_train_images": len(trainee.data.subsets[trainee.cell.document["subset"]]),
         "train_seconds": trainee.own_seconds,
         "shared_seconds": trainee.shared_seconds,
         "images_per_second": trainee.images_seen / seconds if seconds else None,

@@ -77,6 +77,7 @@ class Trainee:
         self.history: list[tuple[int, str, str, str, float]] = []
         self.best: tuple[float, int, dict[str, Any]] | None = None
         self.test_logits: dict[str, Tensor] = {}
+        self._measured: dict[str, float] | None = None
         without = frozenset(cell.document["method"]["without"])
         self.terms = LossTerms(cell.method, self.method.terms, without)
         self._enter_phase()
@@ -302,9 +303,17 @@ class Trainee:
             self.best = (accuracy, self.epoch, copy.deepcopy(weights))
 
     def restore_best(self) -> None:
+        """Goes back to the best weights. `measurements` stays that of the whole training: what a privacy budget was
+        spent on after the best epoch is spent.
+        """
         if self.best is not None:
+            self._measured = dict(self.method.measurements())
             self.student.load_state_dict(self.best[2]["student"])
             self.method.load_state_dict(self.best[2]["method"])
+
+    def measurements(self) -> Mapping[str, float]:
+        """The method's own numbers over its whole training."""
+        return self.method.measurements() if self._measured is None else self._measured
 
     _COUNTERS = (
         "phase_number",

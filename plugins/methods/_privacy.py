@@ -10,6 +10,8 @@ of the whole released quantity, and no share of sampled queries makes it smaller
 T Gaussian releases of noise multiplier sigma are together sqrt(T) / sigma Gaussian differentially private (Dong, Roth,
 Su, "Gaussian Differential Privacy", JRSS B 2022), which is exact; the moments accountant of Abadi et al. (CCS 2016),
 which RONA builds on, bounds it by  min_lambda T (lambda + 1) / (2 sigma^2) + ln(1 / delta) / lambda.
+
+Noise is drawn on the CPU from a generator of its own, so that it is the same on every device and shifts no other draw.
 """
 
 from __future__ import annotations
@@ -43,18 +45,29 @@ def row_norms(vectors: Tensor) -> Tensor:
     return torch.linalg.vector_norm(vectors.flatten(1), dim=1)
 
 
-def release(vectors: Tensor, bound: Tensor | float, sigma: float, nonnegative: bool) -> Tensor:
+def noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal draws of a tensor's shape, dtype and device. generator: on the CPU."""
+    return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+
+def release(
+    vectors: Tensor, bound: Tensor | float, sigma: float, nonnegative: bool, generator: torch.Generator
+) -> Tensor:
     """The rows, clipped to norm `bound`, with Gaussian noise of deviation sigma times their sensitivity."""
     sensitivity = (math.sqrt(2.0) if nonnegative else 2.0) * torch.as_tensor(bound).to(vectors)
-    return clip_norms(vectors, bound) + sigma * sensitivity * torch.randn_like(vectors)
+    return clip_norms(vectors, bound) + sigma * sensitivity * noise_like(vectors, generator)
 
 
 def project_to_simplex(vectors: Tensor) -> Tensor:
-    """The probability vectors nearest to the rows [N, C] (Duchi, Shalev-Shwartz, Singer, Chandra, ICML 2008)."""
+    """The probability vectors nearest to the rows [N, C] (Duchi, Shalev-Shwartz, Singer, Chandra, ICML 2008).
+
+    All entries of a row less its largest have the same projection, and its cumulative sums do not lose the 1.
+    """
+    vectors = vectors - vectors.amax(dim=1, keepdim=True)
     ordered = vectors.sort(dim=1, descending=True).values
     count = torch.arange(1, vectors.shape[1] + 1, device=vectors.device)
     surplus = (ordered.cumsum(dim=1) - 1) / count
-    support = (ordered > surplus).sum(dim=1, keepdim=True)
+    support = (ordered > surplus).sum(dim=1, keepdim=True).clamp_min(1)
     return (vectors - surplus.gather(1, support - 1)).clamp_min(0)
 
 

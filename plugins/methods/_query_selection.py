@@ -29,15 +29,17 @@ def random_queries(log_p: Tensor, count: int, generator: torch.Generator) -> Ten
 
 
 def greedy_k_center(log_p: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Positions of the centres in the order of their choice. Each step costs one matrix-vector product."""
+    """Positions of the centres in the order of their choice. Each step is one pass over the rows.
+
+    KL is summed from differences, so that equal rows are exactly 0 apart and are chosen by position.
+    """
     p = log_p.exp()
-    negative_entropy = (p * log_p).sum(dim=1)
     first = int(torch.randint(len(log_p), (1,), generator=generator))
     chosen = torch.full((count,), first, dtype=torch.int64, device=log_p.device)
-    nearest = torch.full_like(negative_entropy, float("inf"))
+    nearest = torch.full_like(p[:, 0], float("inf"))
     for step in range(count):
         centre = chosen[step : step + 1]
-        divergence = negative_entropy - p @ log_p.index_select(0, centre).squeeze(0)
+        divergence = (p * (log_p - log_p.index_select(0, centre))).sum(dim=1).clamp_min(0)
         nearest = torch.minimum(nearest, divergence)
         nearest.index_fill_(0, centre, -float("inf"))  # no centre twice, not even among equal samples
         if step + 1 < count:

@@ -34,10 +34,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, StagedModel, hookimpl
@@ -140,19 +141,19 @@ class BYOT(Method):
         "deep_supervision": {"alpha": 0.0, "hint_weight": 0.0},
         "kl_only": {"hint_weight": 0.0},
         "hint_only": {"alpha": 0.0},
-        "bottleneck_quarter": {"bottleneck": "quarter"},
-        "without_t_squared": {"t_squared": False},
+        "quarter_width": {"bottleneck": "quarter"},
+        "no_t_squared": {"t_squared": False},
         "not_detached": {"detach": False},
-        "deepest_ce_1_minus_alpha": {"deepest_ce": "1-alpha"},
-        "hint_batch_mean": {"hint_reduction": "batch_mean", "hint_weight": 6.4e-5},
-        "byot_unofficial": {"preset": "unofficial"},
-        "byot_journal": {"preset": "journal"},
+        "deepest_ce": {"deepest_ce": "1-alpha"},
+        "batch_mean": {"hint_reduction": "batch_mean", "hint_weight": 6.4e-5},
+        "unofficial": {"preset": "unofficial"},
+        "journal": {"preset": "journal"},
     }
     preset: Literal["conf", "unofficial", "journal"] = "conf"
-    alpha: float | None = None
-    temperature: float | None = None
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(gt=0)] | None = None
     t_squared: bool | None = None
-    hint_weight: float | None = None
+    hint_weight: Annotated[float, Field(ge=0)] | None = None
     hint_reduction: HintReduction | None = None
     hint_adapter: bool | None = None
     hint_exits: Literal["all", "all_but_deepest"] | None = None
@@ -169,6 +170,8 @@ class BYOT(Method):
         stages = context.student.stages
         if len(stages) < 2:
             return f"needs at least two stages, and '{context.student.name}' declares {len(stages)}"
+        if len(stages) == 2 and self.settings().hint_exits == "all_but_deepest" and self.settings().hint_weight:
+            return f"leaves the deepest early exit without a hint, and '{context.student.name}' has no other"
         if any(len(stage) != 3 for stage in stages):
             return f"needs stages with maps [C, H, W], which those of '{context.student.name}' are not"
         return None

@@ -18,10 +18,11 @@ before either: `peer_model`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdharness.api import (
@@ -66,18 +67,15 @@ class DML(Method):
     terms = {"ce": "task", "kl": "distill", "peer_ce": "player", "peer_kl": "player"}
     regime = "no_teacher"
     ablations = {"two_peers": {"peers": 2}, "two_peers_mean": {"peers": 2, "of_mean": True}}
-    peers: int = 1
+    peers: Annotated[int, Field(ge=1)] = 1
     peer_model: str | None = None
-    weight: float = 1.0
-    temperature: float = 1.0
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
     updates: Literal["in_turn", "together"] = "in_turn"
     of_mean: bool = False
 
     def networks(self, pair: Pair) -> Sequence[str]:
         return [self.peer_model] if self.peer_model is not None else []
-
-    def skip(self, context: BuildContext) -> str | None:
-        return None if self.peers >= 1 else f"needs a peer, and peers is {self.peers}"
 
     def build(self, context: BuildContext) -> None:
         self.peer = nn.ModuleList(context.peer(f"peer{number}", self.peer_model) for number in range(1, self.peers + 1))

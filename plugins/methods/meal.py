@@ -34,10 +34,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdharness.api import (
@@ -81,6 +82,8 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kl": divergence,
 }
 
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -90,30 +93,30 @@ class MEAL(Method):
     name = "meal"
     paper = "Shen, He, Xue, MEAL: Multi-Model Ensemble via Adversarial Learning, AAAI 2019"
     ablations = {
-        "logits only": {"intermediate": False},
+        "logits_only": {"intermediate": False},
         "alternate": {"adv_mode": "alternate"},
-        "reversed gradient": {"adv_mode": "grl"},
-        "mean probability": {"teacher_choice": "mean_probability"},
+        "grl": {"adv_mode": "grl"},
+        "mean_of_all": {"teacher_choice": "mean_probability"},
         "l1": {"similarity": "l1"},
     }
     similarity: Literal["ce", "l1", "l2", "l1_soft", "l2_soft", "kl"] = "ce"
-    similarity_weight: float = 1.0
-    stage_weights: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1, 1.0)
+    similarity_weight: NotNegative = 1.0
+    stage_weights: tuple[NotNegative, ...] = (0.001, 0.01, 0.05, 0.1, 1.0)
     intermediate: bool = True
     pooling: Literal["average", "maximum"] = "average"
-    pooled_sizes: tuple[int, ...] = ()
+    pooled_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     adv_mode: Literal["none", "joint_same_sign", "grl", "alternate"] = "joint_same_sign"
-    adversarial_weight: float = 1.0
-    discriminator_shrink: int = 2
+    adversarial_weight: NotNegative = 1.0
+    discriminator_shrink: Annotated[int, Field(ge=1)] = 2
     discriminator_output_relu: bool = True
-    discriminator_lr: float | None = 1e-3
+    discriminator_lr: Positive | None = 1e-3
     teacher_choice: Literal["random", "mean_probability", "mean_logits"] = "random"
-    teachers_used: int = 0
+    teachers_used: Annotated[int, Field(ge=0)] = 0
     teacher_batchnorm: Literal["eval", "train"] = "eval"
-    hard_label_weight: float = 0.0
+    hard_label_weight: NotNegative = 0.0
     warm_start: bool = False
-    lr: float | None = None
-    weight_decay: float | None = None
+    lr: Positive | None = None
+    weight_decay: NotNegative | None = None
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
@@ -142,6 +145,9 @@ class MEAL(Method):
     def skip(self, context: BuildContext) -> str | None:
         if not self.stage_weights:
             return "stage_weights is empty; its last number is the weight of the logits"
+        flat = next((n.name for n in (context.student, *context.teachers) if any(len(s) != 3 for s in n.stages)), None)
+        if self.intermediate and flat is not None:
+            return f"matches stages that are maps [C, H, W], which those of '{flat}' are not"
         if self.teachers_used > len(context.teachers):
             return f"teachers_used is {self.teachers_used}, and the pair has {len(context.teachers)}"
         return None

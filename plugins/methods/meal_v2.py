@@ -16,11 +16,13 @@ the discriminator to have a rate of 0.0001, but gives it the student's each epoc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from kdharness.api import MethodSpec, hookimpl
 
-from .meal import MEAL
+from .meal import MEAL, NotNegative, Positive
 
 
 class MEALv2(MEAL):
@@ -28,15 +30,15 @@ class MEALv2(MEAL):
 
     name = "meal_v2"
     paper = "Shen, Savvides, MEAL V2, arXiv 2009.08453, 2020"
-    ablations = {"from scratch": {"warm_start": False, "lr": None}}
-    stage_weights: tuple[float, ...] = (1.0,)
+    ablations = {"from_scratch": {"warm_start": False, "lr": None}}
+    stage_weights: tuple[NotNegative, ...] = (1.0,)
     intermediate: bool = False
-    discriminator_shrink: int = 8
-    discriminator_lr: float | None = None
+    discriminator_shrink: Annotated[int, Field(ge=1)] = 8
+    discriminator_lr: Positive | None = None
     teacher_choice: Literal["random", "mean_probability", "mean_logits"] = "mean_probability"
     warm_start: bool = True
-    lr: float | None = 0.01
-    weight_decay: float | None = 0.0
+    lr: Positive | None = 0.01
+    weight_decay: NotNegative | None = 0.0
 
 
 @hookimpl

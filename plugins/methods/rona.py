@@ -22,19 +22,28 @@ mechanisms only two are differentially private (sensitivities: _privacy.py):
                   probabilities are put back on the simplex, which costs no privacy and keeps the loss bounded below
     gradient      each sample's gradient is clipped, their mean noised once per batch (_sample_gradients.py)
 
+A fixed bound, `hint_bound` or `distill_bound`, is therefore a loss l_i with loss_scalar and gate, the Euclidean norm of
+a hint map or of a vector of probabilities with output, and that of one sample's gradient with gradient. What one query
+is in the published budgets is not known: epsilon is stated as if each sample, each batch or each epoch were one release
+of the stated noise; the mechanism's own is per sample with output, per batch with gradient.
+
 loss_scalar is the default, since the published description and script are nothing else: `rona` is then the method as it
 was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script; rounds 5
 and 4, hint epochs 40 and 50. The README is followed. The script selects by margin; the paper's own rule is k-center,
-the default here. Lengths are the README's, scaled to the recipe's epochs unless `follow_recipe` is off.
+the default here. Lengths are the README's; unless `follow_recipe` is off, they are scaled to sum to the epochs of the
+recipe, at least one each. A recipe too short for that loses the last rounds, then self-learning before the first round,
+then hints, and at one epoch self-learning altogether.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from kdharness.api import (
@@ -58,16 +67,35 @@ from ._privacy import (
     gate_losses,
     gaussian_epsilon,
     moments_epsilon,
+    noise_like,
     project_to_simplex,
     release,
     row_norms,
 )
 from ._query_selection import select_queries
+from ._rounds import Stretch, affordable, apportioned
 from ._sample_gradients import SampleLoss, clipped_mean, mean_norm
 from ._spatial import pool_to_smaller
 
 SENSITIVE, PUBLIC = 0, 1
 PRIVATE_PHASES = ("hint", "distill")
+OWN_UNIT = {"output": "sample", "gradient": "batch"}  # what each release of the private mechanisms is about
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+BatchSize = Annotated[int, Field(ge=1)] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A batch's queries, not yet counted. said, public: what the teachers said [N, ...]; gated: losses above B."""
+
+    student: Outputs
+    images: Tensor
+    said: Tensor
+    public: Tensor | None
+    gated: Tensor | int = 0
 
 
 def hint_losses(guided: Tensor, hint: Tensor) -> Tensor:
@@ -99,26 +127,26 @@ class Rona(Method):
         "all_queries": {"query_rate": 1.0},
     }
     mechanism: Literal["none", "gate", "loss_scalar", "output", "gradient"] = "loss_scalar"
-    sigma: float = 10.0
-    delta: float = 1e-5
+    sigma: NotNegative = 10.0
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     bound: Literal["adaptive", "fixed"] = "adaptive"
-    hint_bound: float = 100.0
-    distill_bound: float = 1.0
+    hint_bound: Positive = 100.0
+    distill_bound: Positive = 1.0
     selection: Literal["kcenter", "random", "gibbs", "margin", "diverse"] = "kcenter"
-    query_rate: float = 0.5
-    temperature: float = 3.0
+    query_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    temperature: Positive = 3.0
     teacher_hint_stage: int = 0
     guide_stage: int = 1
-    lr: float = 1e-3
-    hint_epochs: int = 40
-    warm_epochs: int = 3
-    iterations: int = 5
-    distill_epochs: int = 8
-    self_epochs: int = 8
-    self_decay: int = 2
+    lr: Positive = 1e-3
+    hint_epochs: Count = 40
+    warm_epochs: Count = 3
+    iterations: Annotated[int, Field(ge=1)] = 5
+    distill_epochs: Count = 8
+    self_epochs: Count = 8
+    self_decay: Count = 2
     follow_recipe: bool = True
-    distill_batch_size: int = 0
-    self_batch_size: int = 0
+    distill_batch_size: BatchSize = None
+    self_batch_size: BatchSize = None
 
     # -- planning and building ----------------------------------------------------------------------------------------
 
@@ -133,6 +161,10 @@ class Rona(Method):
         for model, stage in stages:
             if not 0 <= stage < len(model.stages):
                 return f"asks for stage {stage}, but '{model.name}' has stages 0 to {len(model.stages) - 1}"
+            if len(model.stages[stage]) != 3:
+                return f"matches maps [C, H, W], which stage {stage} of '{model.name}' does not give"
+        if not self.stretches():
+            return "has no phase: the epochs of all of them are 0"
         return None
 
     def build(self, context: BuildContext) -> None:
@@ -140,34 +172,40 @@ class Rona(Method):
         self.adapter = nn.Conv2d(guide[0], hint[0], kernel_size=1)
         nn.init.trunc_normal_(self.adapter.weight, std=0.1, a=-0.2, b=0.2)
         nn.init.ones_(self.adapter.bias)
-        self.queries = context.generator("queries")
+        self.queries, self.noise = context.generator("queries"), context.generator("noise")
         self.recipe_epochs = context.epochs
-        # Of teacher outputs that reached a loss: samples, batches, epochs, and samples above the bound.
+        # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
         for counter in ("samples", "batches", "epochs", "gated", "asked"):
             self.register_buffer(counter, torch.zeros((), dtype=torch.int64))
 
-    def phases(self) -> Sequence[Phase]:
-        own = [max(self.self_epochs - self.self_decay * it, 1) for it in range(self.iterations)]
-        total = self.hint_epochs + self.warm_epochs + self.iterations * self.distill_epochs + sum(own)
-        scale = self.recipe_epochs / total if self.follow_recipe else 1.0
-
-        def phase(name: str, player: str, epochs: int, lr: float) -> Phase:
-            parts = ("student", "method.adapter") if player == "hint" else ("student",)
-            adam = {"optimizer": "adam", "lr": lr, "weight_decay": 0.0}
-            size = self.self_batch_size if player == "self" else self.distill_batch_size
-            return Phase(
-                name=name,
-                epochs=max(1, round(scale * epochs)) if epochs else 0,
-                batch_size=size or None,
-                players=(Player(player, parts, adam, lasting=True),),
-                recipe={"schedule": "constant", "warmup_epochs": 0.0},
-            )
-
-        found = [phase("hint", "hint", self.hint_epochs, self.lr), phase("warm", "self", self.warm_epochs, self.lr)]
+    def stretches(self) -> list[Stretch]:
+        """As published, in their order, but for those of no epochs."""
+        found = [Stretch("hint", -1, self.hint_epochs), Stretch("warm", -1, self.warm_epochs)]
         for it in range(self.iterations):
-            lr = self.lr / 10 if it > int(0.7 * self.iterations) else self.lr
-            found += [phase("distill", "distill", self.distill_epochs, lr), phase("self", "self", own[it], lr)]
-        return [p for p in found if p.epochs]
+            own = max(self.self_epochs - self.self_decay * it, 1) if self.self_epochs else 0
+            found += [Stretch("distill", it, self.distill_epochs), Stretch("self", it, own)]
+        return [s for s in found if s.epochs]
+
+    def phases(self) -> Sequence[Phase]:
+        kept = self.stretches()
+        if self.follow_recipe:
+            kept = affordable(kept, self.recipe_epochs)
+            lengths = apportioned([s.epochs for s in kept], self.recipe_epochs)
+            kept = [s._replace(epochs=n) for s, n in zip(kept, lengths, strict=True)]
+        slow_after = int(0.7 * (kept[-1].iteration + 1))
+        return [self.phase(s, self.lr / 10 if s.iteration > slow_after else self.lr) for s in kept]
+
+    def phase(self, stretch: Stretch, lr: float) -> Phase:
+        player = "self" if stretch.name == "warm" else stretch.name
+        parts = ("student", "method.adapter") if player == "hint" else ("student",)
+        adam = {"optimizer": "adam", "lr": lr, "weight_decay": 0.0}
+        return Phase(
+            name=stretch.name,
+            epochs=stretch.epochs,
+            batch_size=self.self_batch_size if player == "self" else self.distill_batch_size,
+            players=(Player(player, parts, adam, lasting=True),),
+            recipe={"schedule": "constant", "warmup_epochs": 0.0},
+        )
 
     def select(self, epoch: EpochContext) -> Tensor | None:
         if epoch.phase not in PRIVATE_PHASES:
@@ -182,7 +220,7 @@ class Rona(Method):
 
     def losses(self, batch: Batch, student: Outputs, teacher: Sequence[Outputs]) -> Mapping[str, Tensor]:
         phase = batch.step.phase
-        self.pending: tuple[Outputs, Tensor, Tensor, Tensor | None] | None = None
+        self.pending: Asked | None = None
         if phase not in PRIVATE_PHASES:
             return {"self": F.cross_entropy(student.logits, batch.targets)}
         said = self.said(phase, student, teacher[SENSITIVE])
@@ -191,9 +229,10 @@ class Rona(Method):
         if self.mechanism == "output":
             said = self.released(phase, said, public)
         losses = self.sample_losses(phase, student, said)
+        gated: Tensor | int = 0
         if self.mechanism in ("gate", "loss_scalar"):
-            losses = self.sanitised(phase, student, losses, public)
-        self.pending = (student, batch.images, said, public)
+            losses, gated = self.sanitised(phase, student, losses, public)
+        self.pending = Asked(student, batch.images, said, public, gated)
         return {phase: (0.5 if phase == "hint" else 1.0) * losses.mean()}
 
     def said(self, phase: str, student: Outputs, teacher: Outputs) -> Tensor:
@@ -214,34 +253,33 @@ class Rona(Method):
             return self.hint_bound if phase == "hint" else self.distill_bound
         return quantities.detach().mean()
 
-    def sanitised(self, phase: str, student: Outputs, losses: Tensor, public: Tensor | None) -> Tensor:
-        """The losses bounded and, by loss_scalar, perturbed."""
+    def sanitised(self, phase: str, student: Outputs, losses: Tensor, public: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The losses bounded and, by loss_scalar, perturbed; and how many were above the bound."""
         with torch.no_grad():
             bound = self.bound_of(phase, None if public is None else self.sample_losses(phase, student, public))
-            self.gated += (losses > bound).sum()
+            gated = (losses > bound).sum()
         if self.mechanism == "gate":
-            return gate_losses(losses, bound)
-        return clip_losses(losses, bound) + self.sigma * bound * torch.randn_like(losses)
+            return gate_losses(losses, bound), gated
+        return clip_losses(losses, bound) + self.sigma * bound * noise_like(losses, self.noise), gated
 
     def released(self, phase: str, said: Tensor, public: Tensor | None) -> Tensor:
         bound = self.bound_of(phase, None if public is None else row_norms(public))
-        noised = release(said, bound, self.sigma, nonnegative=phase == "distill")
+        noised = release(said, bound, self.sigma, phase == "distill", self.noise)
         return project_to_simplex(noised) if phase == "distill" else noised
 
     def update(self, step: Step) -> None:
         pending, self.pending = self.pending, None
         if pending is None or not step.losses:
             return super().update(step)
-        self.samples += len(pending[1])
+        self.samples += len(pending.images)
+        self.gated += pending.gated
         self.batches += 1
         self.asked.fill_(1)
         if self.mechanism == "gradient":
-            return self.update_by_noised_gradient(step, *pending)
+            return self.update_by_noised_gradient(step, pending)
         return super().update(step)
 
-    def update_by_noised_gradient(
-        self, step: Step, student: Outputs, images: Tensor, said: Tensor, public: Tensor | None
-    ) -> None:
+    def update_by_noised_gradient(self, step: Step, asked: Asked) -> None:
         """Clips each sample's gradient to B, adds noise to their mean, and steps."""
         ((phase, loss),) = step.losses.items()
         parameters = step.parameters[phase]
@@ -249,15 +287,15 @@ class Rona(Method):
         factor = 0.5 if phase == "hint" else 1.0
 
         def losses(images: Tensor, said: Tensor) -> Tensor:
-            return factor * self.sample_losses(phase, student.model.run(images, ("stages",)), said)
+            return factor * self.sample_losses(phase, asked.student.model.run(images, ("stages",)), said)
 
-        one = SampleLoss([student.model, self.adapter], losses, reached)
-        norm = None if public is None else mean_norm(one.gradients(images, public))
+        one = SampleLoss([asked.student.model, self.adapter], losses, reached)
+        norm = None if asked.public is None else mean_norm(one.gradients(asked.images, asked.public))
         bound = self.bound_of(phase, norm)
-        mean = clipped_mean(one.gradients(images, said), bound)
+        mean = clipped_mean(one.gradients(asked.images, asked.said), bound)
         step.zero_grad()
         for name, parameter in one.trained.items():
-            parameter.grad = mean[name] + 2 * self.sigma * bound * torch.randn_like(parameter)
+            parameter.grad = mean[name] + 2 * self.sigma * bound * noise_like(parameter, self.noise)
         step.apply()
 
     # -- accounting ---------------------------------------------------------------------------------------------------
@@ -267,24 +305,28 @@ class Rona(Method):
         self.asked.zero_()
 
     def measurements(self) -> Mapping[str, float]:
-        releases = {"output": int(self.samples), "gradient": int(self.batches)}.get(self.mechanism, 0)
-        protected = int(self.samples) == 0 or (releases > 0 and self.sigma > 0)
+        counts = {"sample": int(self.samples), "batch": int(self.batches), "epoch": int(self.epochs)}
+        own = OWN_UNIT.get(self.mechanism)
+        private = own is not None and self.sigma > 0
         found = {
-            "samples_queried": float(self.samples),
-            "batches_queried": float(self.batches),
-            "epochs_queried": float(self.epochs),
+            "samples_queried": float(counts["sample"]),
+            "batches_queried": float(counts["batch"]),
+            "epochs_queried": float(counts["epoch"]),
             "sigma": 0.0 if self.mechanism in ("none", "gate") else self.sigma,
-            "epsilon_infinite": float(not protected),
+            "epsilon_infinite": float(counts["sample"] > 0 and not private),
         }
-        if self.mechanism in ("gate", "loss_scalar") and self.samples:
-            found["gated_share"] = float(self.gated) / float(self.samples)
-        if protected:
-            found["delta"] = self.delta
-            found["epsilon"] = gaussian_epsilon(self.sigma, releases, self.delta)
-            found["epsilon_moments"] = moments_epsilon(self.sigma, releases, self.delta) if releases else 0.0
+        if self.mechanism in ("gate", "loss_scalar") and counts["sample"]:
+            found["gated_share"] = float(self.gated) / counts["sample"]
+        if own is not None:
+            found["releases"] = float(counts[own])
+        if own is not None and private:
+            budgets = {unit: gaussian_epsilon(self.sigma, count, self.delta) for unit, count in counts.items()}
+            found |= {f"epsilon_per_{unit}": epsilon for unit, epsilon in budgets.items()}
+            found |= {"epsilon": budgets[own], "delta": self.delta}
+            found["epsilon_moments"] = moments_epsilon(self.sigma, counts[own], self.delta) if counts[own] else 0.0
         return found
 
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(Rona, revision=1)
+    yield MethodSpec.of(Rona, revision=2)

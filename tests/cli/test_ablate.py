@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kdharness.cli.main import execute
+from kdharness.matrix.ablation import ablation_choices, declared_terms
+from kdharness.matrix.axes import Axes
+from kdharness.matrix.benchmark import load
+from kdharness.matrix.expand import expand
+from kdharness.matrix.selection import MethodChoice, Selection, parts_of
+from kdharness.registry.manager import Registry
 
 # What declares no terms; `hint` appears in its second phase only.
 UNDECLARED = '''
@@ -37,6 +45,22 @@ class Quiet(Method):
 def kdharness_methods():
     return [MethodSpec.of(Quiet)]
 '''
+# The terms of MEAL follow from these parameters: a label term that is left out, no discriminators for one of the pairs.
+TAKEN_APART = """
+datasets = ["digits"]
+pairs = ["conv32:conv16", "conv64:conv16"]
+seeds = "0"
+
+[recipe]
+epochs = 1
+
+[methods.meal]
+hard_label_weight = 0.3
+without = "ce"
+
+[methods.meal.pairs."conv64:conv16"]
+adv_mode = "none"
+"""
 SHORT = ["--epochs", "2", "--seeds", "0-1", "--executor", "inline", "--device", "cpu"]
 
 
@@ -131,6 +155,54 @@ def test_declared_ablations_run_under_their_names(tmp_path: Path, capsys: pytest
     assert ablate(tmp_path, "quiet", "--plugin", str(plugin), "--methods", "vanilla") == 0
     assert "quiet[more=1]" in ran(tmp_path)
     assert "quiet[one_more]" in capsys.readouterr().out
+
+
+def parts(out: Path, *arguments: str) -> set[str]:
+    """What the plan of an ablation compares, by the names that it gives them."""
+    assert ablate(out, *arguments) == 0
+    plans = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "digits").rglob("*.json")]
+    (found,) = [plan["parts"] for plan in plans if "parts" in plan]
+    return {name for text in found.values() for name in parts_of(text)}
+
+
+def test_the_terms_are_those_of_the_parameters_that_run(tmp_path: Path) -> None:
+    settings = ["--set", "meal.adv_mode=none", "--set", "meal.hard_label_weight=0.3"]
+    found = parts(tmp_path, "meal", *settings, "--methods", "vanilla")
+    assert {name for name in found if " without " in name} == {"meal without similarity", "meal without ce"}
+
+
+def test_the_benchmark_has_a_say_in_the_terms(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(TAKEN_APART, encoding="utf-8")
+    axes = Axes(load(str(path)), Selection(choices=(MethodChoice("meal"),)), Registry.load())
+    terms = declared_terms(axes, "meal")
+    assert terms == ("similarity", "adversarial")
+    choices = ablation_choices(axes.registry.get("method", "meal").spec.factory, terms, ())
+    found = expand(axes.benchmark, Selection(choices=choices), axes.registry)
+    dropped = {(p.cell.teacher, p.cell.variant) for p in found.cells if "adversarial" in p.cell.variant}
+    assert dropped == {("conv32", "without=adversarial,without=ce")}  # the other pair has no such part
+
+
+def test_what_is_the_same_as_the_whole_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(tmp_path, "rkd", "--set", "rkd.angle_weight=0", "--methods", "vanilla") == 0
+    assert "the same as the whole" in capsys.readouterr().out
+    words = pd.read_csv(tmp_path / "digits" / "ablation.csv").set_index("part")["effect_in_words"]
+    assert words["rkd[distance_only]"] == "the same as the whole"
+    assert words["rkd[angle_only]"] != "the same as the whole"
+
+
+def test_it_runs_where_the_method_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(tmp_path, "rona", "--methods", "vanilla,dkd", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "split10" in out
+    assert "few100" not in out
+    assert " dkd " in out
+
+
+def test_declared_ablations_have_one_spelling(registry: Registry) -> None:
+    labels = [label for found in registry.methods.values() for label in found.spec.factory.ablations]
+    assert labels
+    assert [label for label in labels if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", label)] == []
 
 
 @pytest.mark.parametrize(

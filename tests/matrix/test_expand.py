@@ -253,6 +253,19 @@ class Refuses(Plain):
     def skip(self, context):
         raise KeyError("x")
 
+class Vague(Plain):
+    """Cannot say what its loss terms are."""
+    name = "vague"
+    @property
+    def terms(self):
+        return {"ce": self.nothing}
+
+class Makes(Plain):
+    """Cannot say what networks it makes."""
+    name = "makes"
+    def networks(self, pair):
+        return [pair.peer]
+
 class Nowhere(Plain):
     """Needs a scenario that does not exist."""
     name = "nowhere"
@@ -260,7 +273,7 @@ class Nowhere(Plain):
 
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(m) for m in (Unmade, Demanding, Elsewhere, Wrong, Refuses, Nowhere)]
+    return [MethodSpec.of(m) for m in (Unmade, Demanding, Elsewhere, Wrong, Refuses, Vague, Makes, Nowhere)]
 '''
 
 
@@ -273,6 +286,8 @@ def test_a_faulty_method_does_not_stop_the_plan_of_the_others(registry_with):
     assert found["demanding"].startswith("method 'demanding' failed in requires(): ZeroDivisionError: ")
     assert "unknown model 'conv33'; did you mean" in found["elsewhere"]
     assert "unknown parameter of method 'kd' 'temprature'" in found["wrong"]
+    assert found["vague"].startswith("method 'vague' cannot be made: AttributeError: ")
+    assert found["makes"].startswith("method 'makes' failed in networks(): AttributeError: ")
     assert found["refuses"] == ""  # it is planned, and fails with its traceback
     assert found["nowhere"] == ""
     assert [w for w in plan.warnings if "nowhere" in w] == [

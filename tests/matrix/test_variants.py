@@ -130,6 +130,52 @@ def test_mistakes_that_the_registry_knows(registry: Registry, content: dict[str,
     assert "\n" not in str(error.value)
 
 
+MEAL = {"run": ["meal"], "metrics": ["all"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        ({}, ("meal.without=simlarity",), "'simlarity' (--set meal.without); did you mean 'similarity'?"),
+        ({}, ("meal.without=ce",), "'ce' (--set meal.without); valid: adversarial, similarity"),
+        (
+            {"variants": [{"method": "meal", "without": ["adversary"]}]},
+            (),
+            "'adversary' (benchmark 'small', variants); did you mean 'adversarial'?",
+        ),
+        (
+            {"methods": {"meal": {"without": "adversary"}}},
+            ("meal.warm_start=false",),
+            "'adversary' (benchmark 'small'); did you mean 'adversarial'?",
+        ),
+    ],
+)
+def test_terms_that_follow_from_parameters_are_checked(
+    registry: Registry, content: dict[str, Any], settings: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        plan(registry, {**MEAL, **content}, settings=settings)
+    assert str(error.value) == f"unknown loss term of method 'meal' {message}"
+
+
+def test_a_variant_may_leave_out_a_term_that_its_parameters_switch_on(registry: Registry) -> None:
+    variant = {"method": "meal", "parameters": {"hard_label_weight": 0.3}, "without": ["ce"]}
+    found = plan(registry, {**MEAL, "variants": [variant]})
+    assert ("meal", "hard_label_weight=0.3,without=ce") in variants(found)
+    assert not any(planned.skip for planned in found.cells)
+
+
+def test_a_term_that_only_set_takes_away_is_a_reason_to_skip(registry: Registry) -> None:
+    content = {**MEAL, "variants": [{"method": "meal", "without": ["adversarial"]}]}
+    found = plan(registry, content, settings=("meal.adv_mode=none",))
+    assert {p.cell.variant: p.skip for p in found.cells if p.cell.role == "student"} == {
+        "adv_mode=none": "",
+        "adv_mode=none,without=adversarial": (
+            "without names the term 'adversarial', which 'meal' lacks (it has similarity)"
+        ),
+    }
+
+
 def test_a_plan_carries_claims_with_all_that_follows(registry: Registry) -> None:
     claims = [
         CLAIM,

@@ -8,6 +8,7 @@ import fabricate
 import pandas as pd
 import pytest
 
+from kdharness.matrix.selection import parts_joined
 from kdharness.report.ablation import EFFECT_COLUMNS, effects_of
 from kdharness.report.leaderboard import write_tables
 from kdharness.report.terminal import as_text
@@ -87,6 +88,36 @@ def test_without_the_whole_nothing_is_said(tmp_path: Path) -> None:
     effects = report_of(folder).effects
     assert effects["effect"].isna().all()
     assert set(effects["effect_in_words"]) == {"", "not measured"}
+
+
+def test_settings_without_the_whole_are_left_out(tmp_path: Path) -> None:
+    here = fabricate.records_of(SCORES)
+    there = fabricate.records_of({"vanilla": SCORES["vanilla"], "other": SCORES["other"]}, scenario="few100")
+    records = [*here, *there]
+    parts = {**parts_of(records), **{r.cell.key: r.cell.method for r in there}}
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, ablated="kd", parts=parts)
+    effects = report_of(folder).effects
+    assert set(effects["scenario"]) == {"clean"}
+    assert len(effects) == 5
+
+
+def test_parts_that_are_one_cell_have_a_row_each(tmp_path: Path) -> None:
+    records = fabricate.records_of(SCORES)
+    names = {"kd": ["kd", "kd[cold]"], "kd without kd": ["kd without kd", "kd[hard]"]}
+    parts = {key: parts_joined(names.get(name, [name])) for key, name in parts_of(records).items()}
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, ablated="kd", parts=parts)
+    effects = report_of(folder).effects.set_index("part")
+    assert effects.index.to_list() == [
+        "kd", "kd without kd", "kd[hard]", "vanilla", "kd without ce", "kd[hot]", "kd[cold]",
+    ]  # fmt: skip
+    words = effects["effect_in_words"]
+    assert (words["kd[cold]"], words["kd[hard]"]) == ("the same as the whole", "same as kd without kd")
+    assert effects["effect"].isna().to_list() == [True, False, False, False, False, False, True]
+    means = effects["top1_mean"].to_dict()
+    assert means["kd[cold]"] == means["kd"]
+    # Two names for one thing are one test: Holm's correction is that without them.
+    plain = report_of(world(tmp_path / "plain")).effects.set_index("part")
+    assert effects["p_holm"][plain.index].to_list() == pytest.approx(plain["p_holm"].to_list(), nan_ok=True)
 
 
 def test_no_ablation_no_section(tmp_path: Path) -> None:

@@ -66,3 +66,12 @@ def test_one_teacher_needs_no_list(tmp_path: Path) -> None:
     records = [fabricate.record(fabricate.teacher_cell("conv32"), 97.5), *fabricate.records_of({"kd": [75.0] * 3})]
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
     assert not any("each teacher" in line for line in report_of(folder).settings[0].remarks)
+
+
+def test_competitors_that_gave_the_same_students_are_told(tmp_path: Path) -> None:
+    scores = {"kd": [90.0, 91.0, 92.0], "kd[weight=1]": [90.0, 91.0, 92.0], "kd[weight=2]": [90.0, 91.0, 92.5]}
+    records = fabricate.records_of(scores)
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    line = "the same students, to the last digit of every seed: kd, kd[weight=1]"
+    assert line in report_of(folder).settings[0].remarks
+    assert not any("kd[weight=2]" in remark for remark in report_of(folder).settings[0].remarks if "same" in remark)

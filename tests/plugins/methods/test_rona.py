@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from kdharness_plugins.models.rona_nets import RonaNet
 from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, EpochContext, ModelShape, Outputs, Pair, Step, StepInfo
+from kdharness.cli.main import execute
+from kdharness.matrix.benchmark import load
+from kdharness.registry.manager import Registry
 from kdharness.training import world as worlds
 from kdharness.training.trainee import Trainee
 
@@ -138,7 +142,7 @@ def loss_at(weights: Tensor, mechanism: str, sigma: float) -> Tensor:
     sensitive, public = (Outputs(nothing, t.logits, {}) for t in teachers())
     torch.manual_seed(11)
     loss = method.losses(batch("distill"), student, [sensitive, public])["distill"]
-    assert 0 < int(method.gated) < 8 or mechanism == "none"
+    assert 0 < int(method.pending.gated) < 8 or mechanism == "none"
     return loss
 
 
@@ -193,7 +197,7 @@ def test_bound_is_the_public_teachers_mean_and_a_constant(phase: str) -> None:
     weight = 0.5 if phase == "hint" else 1.0
     found = method.losses(batch(phase), student, [sensitive, public])[phase]
     torch.testing.assert_close(found, weight * kept.sum() / 8)
-    assert int(method.gated) == 8 - len(kept)
+    assert int(method.pending.gated) == 8 - len(kept)
     # No gradient flows by way of the bound: it is that of the kept samples alone.
     target = student._tap("stages")[1] if phase == "hint" else student.logits
     (gradient,) = torch.autograd.grad(found, target)
@@ -212,7 +216,7 @@ def test_fixed_bound_needs_no_public_teacher() -> None:
         student, both = student_outputs(), Two(teachers())
         losses = method.sample_losses(phase, student, method.said(phase, student, both[0]))
         method.losses(batch(phase), student, both)
-        assert int(method.gated) == int((losses > bound).sum())
+        assert int(method.pending.gated) == int((losses > bound).sum())
 
 
 def test_loss_that_is_not_a_number_is_not_hidden_by_the_bound() -> None:
@@ -232,10 +236,10 @@ def test_released_vectors_have_the_stated_bound_and_noise() -> None:
     torch.testing.assert_close(privacy.clip_norms(vectors, 1.0), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
     many = torch.zeros(20_000, 5)
     for nonnegative, sensitivity in ((True, math.sqrt(2)), (False, 2.0)):
-        noise = privacy.release(many, 0.7, 3.0, nonnegative)
+        noise = privacy.release(many, 0.7, 3.0, nonnegative, generator())
         assert noise.std().item() == pytest.approx(3.0 * 0.7 * sensitivity, rel=0.01)
         assert noise.mean().item() == pytest.approx(0, abs=0.05)
-    assert privacy.release(vectors, 1.0, 0.0, True).equal(privacy.clip_norms(vectors, 1.0))
+    assert privacy.release(vectors, 1.0, 0.0, True, generator()).equal(privacy.clip_norms(vectors, 1.0))
 
 
 def test_sensitivities_are_reached_and_not_exceeded() -> None:
@@ -254,6 +258,14 @@ def test_projection_gives_the_nearest_probabilities() -> None:
     torch.testing.assert_close(privacy.project_to_simplex(vectors), expected)
 
 
+def test_projection_survives_large_noise() -> None:
+    vectors = torch.tensor([[1e8, 0.0, -1e8], [-1e8, 0.0, 1e8], [1e8, 1e8, 0.0], [-1e8, -1e8, -1e8]])
+    expected = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(privacy.project_to_simplex(vectors), expected)
+    noised = 1e7 * torch.randn(500, 7, generator=generator())
+    torch.testing.assert_close(privacy.project_to_simplex(noised).sum(1), torch.ones(500))
+
+
 @pytest.mark.parametrize("phase", ["hint", "distill"])
 def test_output_mechanism_learns_from_the_released_vectors_alone(phase: str) -> None:
     """The loss is a function of the release: with the same noise, teachers that clip to the same vector give the
@@ -262,17 +274,27 @@ def test_output_mechanism_learns_from_the_released_vectors_alone(phase: str) -> 
     method = built(mechanism="output", sigma=0.5, bound="fixed", hint_bound=0.1, distill_bound=0.1)
     student, both = student_outputs(), teachers()
     said = method.said(phase, student, both[0])
-    torch.manual_seed(4)
-    released = privacy.release(said, 0.1, 0.5, phase == "distill")
+    method.noise.manual_seed(4)
+    released = privacy.release(said, 0.1, 0.5, phase == "distill", method.noise)
     if phase == "distill":
         released = privacy.project_to_simplex(released)
-    torch.manual_seed(4)
+    method.noise.manual_seed(4)
     found = method.losses(batch(phase), student, both)[phase]
     expected = method.sample_losses(phase, student, released).mean() * (0.5 if phase == "hint" else 1.0)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     longer = [outputs(2, [HINT, (9, 2, 2)], scale=50.0), both[1]] if phase == "hint" else both
-    torch.manual_seed(4)
+    method.noise.manual_seed(4)
     torch.testing.assert_close(method.losses(batch(phase), student, longer)[phase], found)
+
+
+@pytest.mark.parametrize("mechanism", ["none", "gate", "loss_scalar", "output"])
+@pytest.mark.parametrize("phase", ["hint", "distill"])
+def test_noise_is_drawn_from_a_generator_of_its_own(mechanism: str, phase: str) -> None:
+    method = built(mechanism=mechanism)
+    default, own = torch.get_rng_state(), method.noise.get_state()
+    method.losses(batch(phase), student_outputs(), teachers())
+    assert torch.get_rng_state().equal(default)
+    assert method.noise.get_state().equal(own) == (mechanism in ("none", "gate"))
 
 
 class Mixed(nn.Module):
@@ -349,6 +371,17 @@ def test_greedy_k_center_stays_finite_where_probabilities_underflow() -> None:
     assert sorted(chosen.tolist()) == [0, 1, 2, 3]
     first_three = set(chosen[:3].tolist())
     assert not {0, 3} <= first_three  # equal samples are not both centres before all others
+
+
+@pytest.mark.parametrize(("classes", "copies"), [(3, 7), (10, 5), (100, 3)])
+def test_greedy_k_center_breaks_ties_by_position(classes: int, copies: int) -> None:
+    """Equal rows are exactly 0 apart: once each distinct row has a centre, the copies follow in their order."""
+    distinct = (3 * torch.randn(6, classes, generator=generator())).log_softmax(1)
+    log_p = distinct.repeat(copies, 1)
+    chosen = selection.greedy_k_center(log_p, len(log_p), generator()).tolist()
+    assert sorted(k % 6 for k in chosen[:6]) == list(range(6))
+    assert all(k < 6 for k in chosen[1:6])
+    assert chosen[6:] == sorted(chosen[6:])
 
 
 def test_first_centre_is_random() -> None:
@@ -436,14 +469,66 @@ def test_phases_are_those_of_the_readme() -> None:
     assert players[1].parts == players[2].parts == ("student",)
 
 
-def test_lengths_follow_the_recipe() -> None:
-    method = Rona()
-    method.build(context(epochs=52))
-    assert sum(p.epochs for p in method.phases()) == pytest.approx(52, abs=6)
-    method = Rona(hint_epochs=0)
-    method.build(context(epochs=1))
-    assert [p.epochs for p in method.phases()] == [1] * 11
-    assert "hint" not in [p.name for p in method.phases()]
+def lengths(epochs: int, **parameters: Any) -> list[tuple[str, int]]:
+    method = Rona(**parameters)
+    method.build(context(epochs=epochs))
+    return [(p.name, p.epochs) for p in method.phases()]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"hint_epochs": 0}, {"distill_epochs": 0}, {"iterations": 1}])
+def test_lengths_sum_to_the_recipes(parameters: dict[str, int]) -> None:
+    for epochs in range(1, 240):
+        found = lengths(epochs, **parameters)
+        assert sum(n for _, n in found) == epochs
+        assert all(n >= 1 for _, n in found)
+
+
+def test_lengths_are_in_proportion_by_largest_remainders() -> None:
+    full = [40, 3, 8, 8, 8, 6, 8, 4, 8, 2, 8, 1]
+    assert [n for _, n in lengths(104)] == full
+    assert [n for _, n in lengths(208)] == [2 * n for n in full]
+    # The last gets 1. Of 99 / 103 of the others, all but 38.45 and the last two 7.69 are rounded up.
+    assert [n for _, n in lengths(100)] == [38, 3, 8, 8, 8, 6, 8, 4, 7, 2, 7, 1]
+
+
+def test_a_short_recipe_loses_rounds_then_what_comes_before_them() -> None:
+    both = ["distill", "self"]
+    assert [n for n, _ in lengths(12)] == ["hint", "warm", *both * 5]
+    assert [n for n, _ in lengths(11)] == ["hint", "warm", *both * 4]
+    assert lengths(4) == [(name, 1) for name in ("hint", "warm", *both)]
+    assert lengths(3) == [(name, 1) for name in ("hint", *both)]
+    assert lengths(2) == [(name, 1) for name in both]
+    assert lengths(1) == [("distill", 1)]
+    assert lengths(1, distill_epochs=0) == [("self", 1)]
+
+
+def test_phases_of_no_epochs_are_none() -> None:
+    own = {"follow_recipe": False}
+    assert "hint" not in [n for n, _ in lengths(9, hint_epochs=0, **own)]
+    assert {n for n, _ in lengths(9, self_epochs=0, **own)} == {"hint", "warm", "distill"}
+    nothing = Rona(hint_epochs=0, warm_epochs=0, distill_epochs=0, self_epochs=0)
+    assert "has no phase" in (nothing.skip(context()) or "")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "sigma=-1", "sigma=inf", "delta=0", "delta=1", "query_rate=9", "query_rate=0", "iterations=-1", "iterations=0",
+        "temperature=0", "lr=0", "hint_bound=0", "distill_bound=-1", "hint_epochs=-1", "self_batch_size=0",
+    ],
+)  # fmt: skip
+def test_impossible_parameters_are_mistakes(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "digits", "--dry-run", "--methods", "rona", "--set", f"rona.{setting}"]
+    assert execute(arguments) == 2
+    name = setting.split("=", maxsplit=1)[0]
+    message = capsys.readouterr().err.strip()
+    assert f"'{name}'" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_parameters_are_listed_by_their_plain_types(registry: Registry) -> None:
+    found = {p.name: p.type_name for p in registry.get("method", "rona").spec.parameters}
+    assert (found["sigma"], found["iterations"], found["self_batch_size"]) == ("float", "int", "int | None")
 
 
 def test_needs_a_public_twin_of_one_teacher() -> None:
@@ -456,6 +541,12 @@ def test_needs_a_public_twin_of_one_teacher() -> None:
     assert "the pair has 2" in (Rona().skip(two) or "")
     assert "'wide' has stages 0 to 1" in (Rona(teacher_hint_stage=2).skip(context()) or "")
     assert "'thin' has stages 0 to 2" in (Rona(guide_stage=3).skip(context()) or "")
+
+
+def test_stages_that_are_no_maps_are_not_matched() -> None:
+    assert Rona().skip(context(guide=(12,))) == "matches maps [C, H, W], which stage 1 of 'thin' does not give"
+    assert Rona().skip(context(hint=(9, 16))) == "matches maps [C, H, W], which stage 0 of 'wide' does not give"
+    assert Rona(guide_stage=0).skip(context(guide=(12,))) is None
 
 
 # -- accounting -------------------------------------------------------------------------------------------------------
@@ -513,7 +604,8 @@ def test_only_real_mechanisms_state_an_epsilon() -> None:
     for mechanism in ("none", "gate", "loss_scalar"):
         found = queried(mechanism=mechanism)
         assert found["epsilon_infinite"] == 1
-        assert not {"epsilon", "epsilon_moments", "delta"} & set(found)
+        assert not {name for name in found if name.startswith("epsilon_per")}
+        assert not {"epsilon", "epsilon_moments", "delta", "releases"} & set(found)
         assert (found["samples_queried"], found["batches_queried"], found["epochs_queried"]) == (100, 10, 2)
     output, gradient = queried(mechanism="output"), queried(mechanism="gradient")
     assert output["epsilon"] == pytest.approx(privacy.gaussian_epsilon(10.0, 100, 1e-5))
@@ -521,12 +613,27 @@ def test_only_real_mechanisms_state_an_epsilon() -> None:
     assert output["epsilon"] > gradient["epsilon"] > 0
     assert output["epsilon_moments"] > output["epsilon"]
     assert queried(mechanism="output", sigma=0.0)["epsilon_infinite"] == 1
+    assert "epsilon_per_batch" not in queried(mechanism="output", sigma=0.0)
     asked_nothing = queried(0, 0, mechanism="loss_scalar")
-    assert (asked_nothing["epsilon"], asked_nothing["epsilon_infinite"]) == (0, 0)
+    assert asked_nothing["epsilon_infinite"] == 0
+    assert not {"epsilon", "epsilon_per_sample", "gated_share"} & set(asked_nothing)
+    silent = queried(0, 0, mechanism="gradient")
+    assert (silent["epsilon"], silent["releases"], silent["epsilon_infinite"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("mechanism", "own"), [("output", "sample"), ("gradient", "batch")])
+def test_budgets_under_the_three_ways_to_count(mechanism: str, own: str) -> None:
+    found = queried(mechanism=mechanism)
+    counts = {"sample": 100, "batch": 10, "epoch": 2}
+    for unit, count in counts.items():
+        assert found[f"epsilon_per_{unit}"] == privacy.gaussian_epsilon(10.0, count, 1e-5)
+    assert found["releases"] == counts[own]
+    assert found["epsilon"] == found[f"epsilon_per_{own}"]
+    assert (found["delta"], found["sigma"]) == (1e-5, 10.0)
 
 
 def test_dropped_terms_count_no_query() -> None:
-    method = built(mechanism="none")
+    method = built(mechanism="gate", bound="fixed", distill_bound=1e-6)
     student = student_outputs()
     losses = method.losses(batch("distill"), student, teachers())
     parameter = student.logits
@@ -538,6 +645,7 @@ def test_dropped_terms_count_no_query() -> None:
         nothing: Any = None
         method.after_epoch(nothing)
     assert (int(method.samples), int(method.batches), int(method.epochs)) == (8, 1, 1)
+    assert method.measurements()["gated_share"] == 1
 
 
 # -- end to end -------------------------------------------------------------------------------------------------------
@@ -577,6 +685,57 @@ def test_students_do_not_depend_on_sigma_under_the_published_mechanism(lab: Any)
     assert 0 < values["x_rona_gated_share"] < 1
     assert (values["x_rona_samples_queried"], values["x_rona_epochs_queried"]) == (3 * 400, 3)
     assert output[0].values["x_rona_epsilon"] == pytest.approx(privacy.gaussian_epsilon(1.0, 1200, 1e-5))
+
+
+DROPPING = """
+from torch import nn
+from kdharness.api import ModelSpec, hookimpl
+
+class Dropping(nn.Module):
+    def __init__(self, num_classes, input_shape):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(input_shape[0], 8, 3, padding=1), nn.ReLU(), nn.Dropout(0.3))
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.classifier = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.classifier(self.second(self.first(x)).mean((2, 3)))
+
+@hookimpl
+def kdharness_models():
+    return [ModelSpec("dropping", Dropping, stages=("first", "second"), classifier="classifier")]
+"""
+
+
+def test_noise_does_not_disturb_a_student_with_dropout(make_lab: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "dropping.py").write_text(DROPPING)
+    lab = make_lab(plugin_files=(tmp_path / "dropping.py",))
+    pair = {"pairs": ("conv32:dropping",)}
+    _, noised = student_bits(lab, "rona.sigma=10", **pair)
+    _, gated = student_bits(lab, "rona.mechanism=gate", **pair)
+    assert noised == gated
+
+
+def test_what_is_spent_after_the_best_epoch_counts(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look is the best, so that its weights are deployed; the account is that of the whole training."""
+    protocol = load("digits")
+    rule = protocol.evaluation.model_copy(update={"validation": 0.2, "every": 1})
+    keep = Trainee.keep_best
+    monkeypatch.setattr(Trainee, "keep_best", lambda self, accuracy: keep(self, -float(self.epoch)))
+    chosen = {"benchmark": protocol.model_copy(update={"evaluation": rule})}
+    record, _ = student_bits(lab, "rona.mechanism=gradient", "rona.query_rate=0.1", **chosen)
+    assert record.values["selection"] == "validation"
+    assert record.values["val_top1"] == -1
+    assert record.values["x_rona_epochs_queried"] == 3
+    assert record.values["x_rona_releases"] == record.values["x_rona_batches_queried"] == 3 * 2
+    assert record.values["x_rona_epsilon"] == pytest.approx(privacy.gaussian_epsilon(10.0, 6, 1e-5))
+
+
+def test_gated_share_counts_no_term_that_is_left_out(lab: Any) -> None:
+    for term in ("hint", "distill"):
+        record, _ = student_bits(lab, f"rona.without={term}")
+        assert 0 <= record.values["x_rona_gated_share"] <= 1
+        assert record.values["x_rona_epochs_queried"] == (2 if term == "hint" else 1)
 
 
 def test_gradient_mechanism_end_to_end(lab: Any) -> None:

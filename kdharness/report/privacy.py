@@ -1,0 +1,85 @@
+"""Private data: what a method's accounting promises, and what an attack finds all the same.
+
+Any method takes part by measuring `epsilon` and `delta`, or `epsilon_infinite` where it protects nothing, and
+`releases`; the attack's advantages are the metrics mia_advantage and teacher_mia_advantage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kdharness.stats.settings import COMPETITOR, SETTING, comparable
+from kdharness.stats.summary import Estimate, estimate
+
+ATTACKED = "x_mia_advantage"
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What is known of one competitor. epsilon: NaN without one; infinite: whether its mechanism protects nothing."""
+
+    name: str
+    top1: Estimate
+    epsilon: float
+    delta: float
+    releases: float
+    infinite: bool
+    student_leak: Estimate
+    teacher_leak: Estimate
+
+
+@dataclass(frozen=True)
+class PrivacyView:
+    """The competitors of one setting, in the order of their top-1."""
+
+    title: str
+    deviations: str
+    rows: tuple[Exposure, ...]
+
+
+def privacy_of(frame: pd.DataFrame) -> tuple[PrivacyView, ...]:
+    """A view of each setting where some student was attacked, what follows its benchmark first."""
+    if ATTACKED not in frame:
+        return ()
+    rows = comparable(frame)[0]
+    rows = rows[(rows["status"] == "ok") & rows[ATTACKED].notna()]
+    views = []
+    for names, setting in rows.groupby(list(SETTING)):
+        place = {name: str(value) for name, value in zip(SETTING, names, strict=True)}
+        found = [
+            _exposure(str(method), str(variant), cells)
+            for (method, variant), cells in setting.groupby(list(COMPETITOR))
+        ]
+        deviations = "; ".join(dict.fromkeys(text for text in setting["deviations"] if text))
+        views.append(PrivacyView(_title(place), deviations, tuple(sorted(found, key=lambda e: (-e.top1.mean, e.name)))))
+    return tuple(sorted(views, key=lambda view: bool(view.deviations)))
+
+
+def _title(place: Mapping[str, str]) -> str:
+    pair = f"{place['teacher']}:{place['student']}" if place["teacher"] else place["student"]
+    parts = (place["benchmark"], place["dataset"], place["scenario"], pair)
+    return " · ".join([*dict.fromkeys(part for part in parts if part), "private images"])
+
+
+def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:
+    def mean(number: str) -> float:
+        name = f"x_{method}_{number}"
+        return float(pd.to_numeric(cells[name], errors="coerce").mean()) if name in cells else math.nan
+
+    def leak(name: str) -> Estimate:
+        return estimate([100 * float(v) for v in cells[name].dropna()] if name in cells else [])
+
+    return Exposure(
+        name=f"{method}[{variant}]" if variant else method,
+        top1=estimate([float(value) for value in cells["top1"].dropna()]),
+        epsilon=mean("epsilon"),
+        delta=mean("delta"),
+        releases=mean("releases"),
+        infinite=mean("epsilon_infinite") == 1,
+        student_leak=leak(ATTACKED),
+        teacher_leak=leak("x_teacher_mia_advantage"),
+    )
