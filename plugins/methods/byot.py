@@ -124,7 +124,7 @@ class BYOT(Method):
 
     alpha: weight of KL in each shallow exit, whose CE has 1 - alpha. t_squared: whether KL is multiplied by T^2.
     hint_weight: lambda. hint_adapter: whether a trained linear layer stands between F_i and F_C.
-    hint_exits: the shallow exits that have a hint, all or all but the deepest of them.
+    hint_exits: the shallow exits that have a hint, all or all but the deepest of them (of a single one: none).
     deepest_ce: weight of the deepest exit's CE. bottleneck: of 128 channels, of a quarter of F_C's, or the journal's.
     detach: whether the deepest exit gets no gradient from KL and hint.
     """
@@ -170,8 +170,6 @@ class BYOT(Method):
         stages = context.student.stages
         if len(stages) < 2:
             return f"needs at least two stages, and '{context.student.name}' declares {len(stages)}"
-        if len(stages) == 2 and self.settings().hint_exits == "all_but_deepest" and self.settings().hint_weight:
-            return f"leaves the deepest early exit without a hint, and '{context.student.name}' has no other"
         if any(len(stage) != 3 for stage in stages):
             return f"needs stages with maps [C, H, W], which those of '{context.student.name}' are not"
         return None

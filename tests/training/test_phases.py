@@ -278,7 +278,9 @@ def test_without_drops_a_term_before_the_sum(lab):
 
 
 def test_without_what_a_method_declares_is_checked_in_the_plan(lab):
-    with pytest.raises(UserError, match=r"unknown loss term of method 'kd' 'kdd' \(without\); did you mean 'kd'\?"):
+    with pytest.raises(
+        UserError, match=r"unknown loss term of method 'kd' 'kdd' \(--set kd\.without\); did you mean 'kd'\?"
+    ):
         lab.plan(methods=("kd",), settings=("kd.without=kdd",))
 
 
