@@ -16,7 +16,7 @@ from kdharness.matrix.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource
 from kdharness.matrix.fitness import Fitness
 from kdharness.matrix.plan import Plan, PlannedCell
 from kdharness.matrix.scenario import Scenario
-from kdharness.matrix.selection import MethodChoice, Selection, parts_joined
+from kdharness.matrix.selection import MethodChoice, Selection
 from kdharness.matrix.variants import coerced, lacking, made, untrainable, variant_text
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Registered
@@ -103,7 +103,7 @@ class Expansion:
             created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             claims=axes.claims,
             ablated=axes.ablated,
-            parts={key: parts_joined(names) for key, names in self.parts.items()},
+            parts={key: tuple(names) for key, names in self.parts.items()},
         )
 
     def _settings(self) -> list[Setting]:

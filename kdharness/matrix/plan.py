@@ -9,7 +9,7 @@ from typing import Any
 from kdharness.matrix.cell import Cell
 from kdharness.matrix.claims import Claim
 
-PLAN_SCHEMA = 1
+PLAN_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Plan:
     compute.
     command: the arguments it was made from. claims: what reports put to the test.
     ablated: the method whose parts are compared, '' for none; parts: by cell key, what the cell stands for in that
-    comparison (the method's name for the whole of it).
+    comparison (the method's name for the whole of it), several where parts make no difference; it runs as the first.
     """
 
     benchmark: str
@@ -42,7 +42,7 @@ class Plan:
     created_at: str = ""
     claims: tuple[Claim, ...] = ()
     ablated: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         claims = [claim.to_json() for claim in self.claims]
@@ -57,6 +57,7 @@ class Plan:
         try:
             cells = tuple(PlannedCell(Cell.from_json(c["cell"]), c["skip"]) for c in rest.pop("cells"))
             claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
+            rest["parts"] = {key: tuple(names) for key, names in rest["parts"].items()}
             names = ("references", "metrics", "warnings", "command")
             fields: dict[str, Any] = {k: tuple(v) if k in names else v for k, v in rest.items()}
             return cls(cells=cells, claims=claims, **fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from pydantic import ValidationError
 from kdharness.errors import UserError, unknown
 from kdharness.matrix.benchmark import Benchmark, explain_recipe
 from kdharness.matrix.recipe import Recipe
-
-_SAME = " = "  # in no part's name: names of methods, terms and declared ablations have no spaces around a sign
 
 
 @dataclass(frozen=True)
@@ -27,16 +25,6 @@ class MethodChoice:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     part: str = ""
-
-
-def parts_joined(names: Sequence[str]) -> str:
-    """The parts of an ablation that one cell stands for, as a plan keeps them: the first is the one it runs as."""
-    return _SAME.join(names)
-
-
-def parts_of(text: str) -> list[str]:
-    """What `parts_joined` was given."""
-    return text.split(_SAME)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from kdharness.matrix.plan import Plan
-from kdharness.matrix.selection import parts_of
 from kdharness.stats.paired import Verdict, paired
 from kdharness.stats.settings import SETTING, comparable
 from kdharness.stats.summary import summarise
@@ -37,11 +36,10 @@ def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(EFFECT_COLUMNS))
 
 
-def _effects(method: str, parts: Mapping[str, str], frame: pd.DataFrame) -> pd.DataFrame:
+def _effects(method: str, parts: Mapping[str, tuple[str, ...]], frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[frame["cell"].isin(parts)].copy()
     # Each part is a competitor of its own, whatever method and parameters make it.
-    names = {key: parts_of(text) for key, text in parts.items()}
-    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map({k: v[0] for k, v in names.items()}), "", ""
+    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map({k: v[0] for k, v in parts.items()}), "", ""
     rows = comparable(rows)[0]
     rows = rows.merge(rows.loc[rows["method"] == method, list(SETTING)].drop_duplicates(), on=list(SETTING))
     if rows.empty:
@@ -59,17 +57,17 @@ def _effects(method: str, parts: Mapping[str, str], frame: pd.DataFrame) -> pd.D
         merged[name] = [each[name] for each in about]
     whole = merged["part"] == method
     merged.loc[whole, ["n", "seeds"]] = means.loc[means["method"] == method, ["n", "seeds"]].to_numpy()
-    merged = pd.concat([merged, _same(merged, rows, names, method)], ignore_index=True)
+    merged = pd.concat([merged, _same(merged, rows, parts, method)], ignore_index=True)
     ordered = merged.assign(_whole=merged["part"] != method).sort_values(
         [*SETTING, "_whole", "effect", "part"], ascending=[*[True] * len(SETTING), True, False, True]
     )
     return ordered[list(EFFECT_COLUMNS)].reset_index(drop=True)
 
 
-def _same(merged: pd.DataFrame, rows: pd.DataFrame, names: Mapping[str, list[str]], method: str) -> pd.DataFrame:
+def _same(merged: pd.DataFrame, rows: pd.DataFrame, parts: Mapping[str, tuple[str, ...]], method: str) -> pd.DataFrame:
     """A row for each further part that a cell stands for: with these parameters, it is the same as another part."""
     at = [*SETTING, "part"]
-    others = rows["cell"].map({key: each[1:] for key, each in names.items()})
+    others = rows["cell"].map({key: each[1:] for key, each in parts.items()})
     further = rows.rename(columns={"method": "part"})[at].assign(same=others)
     further = further.explode("same").dropna(subset="same").drop_duplicates()
     copies = merged.merge(further, on=at)

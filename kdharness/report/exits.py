@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kdharness.stats.settings import COMPETITOR, SETTING, comparable
+from kdharness.stats.settings import COMPETITOR, SETTING, comparable, place_of
 from kdharness.stats.summary import Estimate, estimate
 
 NUMBERS = ("top1", "macs", "latency_seconds", "parameters")
@@ -41,10 +41,7 @@ class ExitsView:
 
     @property
     def title(self) -> str:
-        scenario = "" if self.names["scenario"] == "clean" else self.names["scenario"]
-        pair = f"{self.names['teacher']}:{self.names['student']}" if self.names["teacher"] else self.names["student"]
-        parts = (self.names["benchmark"], self.names["dataset"], scenario, pair)
-        return " · ".join([*dict.fromkeys(part for part in parts if part), f"outputs of {self.method}"])
+        return f"{place_of(self.names)} · outputs of {self.method}"
 
     @property
     def below(self) -> tuple[str, ...]:

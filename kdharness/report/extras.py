@@ -12,7 +12,7 @@ from kdharness.report.claims import in_words
 from kdharness.report.columns import COST, MEMORY, Column, Grid, with_error
 from kdharness.report.exits import ExitsView
 from kdharness.report.privacy import Exposure, PrivacyView
-from kdharness.stats.settings import SETTING
+from kdharness.stats.settings import SETTING, place_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
 CLAIMS_TITLE = "Do the papers' claims hold here?"
@@ -122,13 +122,6 @@ def count_text(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.0f}"
-
-
-def place_of(row: Mapping[str, Any]) -> str:
-    """'digits · few100 · conv32:conv16'."""
-    pair = f"{row['teacher']}:{row['student']}" if row["teacher"] else str(row["student"])
-    scenario = "" if row["scenario"] == "clean" else row["scenario"]
-    return " · ".join(dict.fromkeys(str(part) for part in (row["benchmark"], row["dataset"], scenario, pair) if part))
 
 
 def by_setting(effects: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

@@ -7,12 +7,11 @@ Any method takes part by measuring `epsilon` and `delta`, or `epsilon_infinite` 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from kdharness.stats.settings import COMPETITOR, SETTING, comparable
+from kdharness.stats.settings import COMPETITOR, SETTING, comparable, place_of
 from kdharness.stats.summary import Estimate, estimate
 
 ATTACKED = "x_mia_advantage"
@@ -55,14 +54,14 @@ def privacy_of(frame: pd.DataFrame) -> tuple[PrivacyView, ...]:
             for (method, variant), cells in setting.groupby(list(COMPETITOR))
         ]
         deviations = "; ".join(dict.fromkeys(text for text in setting["deviations"] if text))
-        views.append(PrivacyView(_title(place), deviations, tuple(sorted(found, key=lambda e: (-e.top1.mean, e.name)))))
+        views.append(
+            PrivacyView(
+                f"{place_of(place)} · private images",
+                deviations,
+                tuple(sorted(found, key=lambda e: (-e.top1.mean, e.name))),
+            )
+        )
     return tuple(sorted(views, key=lambda view: bool(view.deviations)))
-
-
-def _title(place: Mapping[str, str]) -> str:
-    pair = f"{place['teacher']}:{place['student']}" if place["teacher"] else place["student"]
-    parts = (place["benchmark"], place["dataset"], place["scenario"], pair)
-    return " · ".join([*dict.fromkeys(part for part in parts if part), "private images"])
 
 
 def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:

@@ -6,12 +6,23 @@ variant is a competitor of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 # teacher_source: '' for teachers that the plan trains, a file's digest otherwise: another teacher of the same name.
 SETTING = ("benchmark", "protocol", "dataset", "scenario", "teacher", "teacher_source", "student")
 COMPETITOR = ("method", "variant")
 BLOCK = ("benchmark", "protocol", "dataset", "scenario")
+
+
+def place_of(names: Mapping[str, Any]) -> str:
+    """'digits · few100 · conv32:conv16', of a row or whatever else has SETTING's names."""
+    pair = f"{names['teacher']}:{names['student']}" if names["teacher"] else str(names["student"])
+    scenario = "" if names["scenario"] == "clean" else names["scenario"]
+    parts = (names["benchmark"], names["dataset"], scenario, pair)
+    return " · ".join(dict.fromkeys(str(part) for part in parts if part))
 
 
 def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -18,6 +18,7 @@ from kdharness.api.staged import Outputs
 from kdharness.matrix.cell import Cell
 from kdharness.matrix.recipe import Recipe
 from kdharness.matrix.seeds import stream
+from kdharness.matrix.variants import made
 from kdharness.training.batches import PassRequest, Samples, checked_selection
 from kdharness.training.context import build_context
 from kdharness.training.costs import MemoryMeter, tensor_bytes
@@ -86,7 +87,7 @@ class Trainee:
         """Makes the method, and all that it makes."""
         cell, world = self.cell, self.world
         spec = world.registry.get("method", cell.method).spec
-        self.method: Method = spec.factory(**{p.name: p.coerce(cell.parameters[p.name]) for p in spec.parameters})
+        self.method: Method = made(spec, cell.parameters)
         self.reads = self.method.reads
         if self.reads.teachers == "one" and len(teachers) > 1:
             self.teachers = [world.ensemble(teachers)]

@@ -14,7 +14,7 @@ from kdharness.matrix.ablation import ablation_choices, declared_terms
 from kdharness.matrix.axes import Axes
 from kdharness.matrix.benchmark import load
 from kdharness.matrix.expand import expand
-from kdharness.matrix.selection import MethodChoice, Selection, parts_of
+from kdharness.matrix.selection import MethodChoice, Selection
 from kdharness.registry.manager import Registry
 
 # What declares no terms; `hint` appears in its second phase only.
@@ -162,7 +162,7 @@ def parts(out: Path, *arguments: str) -> set[str]:
     assert ablate(out, *arguments) == 0
     plans = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "digits").rglob("*.json")]
     (found,) = [plan["parts"] for plan in plans if "parts" in plan]
-    return {name for text in found.values() for name in parts_of(text)}
+    return {name for names in found.values() for name in names}
 
 
 def test_the_terms_are_those_of_the_parameters_that_run(tmp_path: Path) -> None:

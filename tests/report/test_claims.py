@@ -227,10 +227,10 @@ def test_claims_csv_comes_and_goes(tmp_path: Path) -> None:
 
 def test_a_plan_carries_its_claims(tmp_path: Path) -> None:
     cells = [r.cell for r in records()]
-    folder = fabricate.write(tmp_path / "tiny", cells, [], claims=CLAIMS, ablated="kd", parts={cells[0].key: "kd"})
+    folder = fabricate.write(tmp_path / "tiny", cells, [], claims=CLAIMS, ablated="kd", parts={cells[0].key: ("kd",)})
     (plan,) = folder.plans()
     assert plan.claims == CLAIMS
-    assert (plan.ablated, plan.parts) == ("kd", {cells[0].key: "kd"})
+    assert (plan.ablated, plan.parts) == ("kd", {cells[0].key: ("kd",)})
 
 
 def test_metrics_reach_claims_from_records(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import fabricate
 import pandas as pd
 import pytest
 
-from kdharness.matrix.selection import parts_joined
 from kdharness.report.ablation import EFFECT_COLUMNS, effects_of
 from kdharness.report.leaderboard import write_tables
 from kdharness.report.terminal import as_text
@@ -33,9 +32,9 @@ PARTS = {
 }
 
 
-def parts_of(records: list[Record]) -> dict[str, str]:
+def parts_of(records: list[Record]) -> dict[str, tuple[str, ...]]:
     names = {r.cell.key: f"{r.cell.method}[{r.cell.variant}]" if r.cell.variant else r.cell.method for r in records}
-    return {key: PARTS[name] for key, name in names.items() if name in PARTS}
+    return {key: (PARTS[name],) for key, name in names.items() if name in PARTS}
 
 
 def world(path: Path, scores: dict[str, list[float | None]] = SCORES, **changes: object) -> ResultsFolder:
@@ -69,7 +68,7 @@ def test_the_whole_may_be_a_variant(tmp_path: Path) -> None:
     }
     records = fabricate.records_of(scores)
     names = {"temperature=2": "kd", "temperature=2,without=kd": "kd without kd"}
-    parts = {r.cell.key: names[r.cell.variant] for r in records if r.cell.variant in names}
+    parts = {r.cell.key: (names[r.cell.variant],) for r in records if r.cell.variant in names}
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, ablated="kd", parts=parts)
     effects = report_of(folder).effects
     assert effects["part"].to_list() == ["kd", "kd without kd"]
@@ -94,7 +93,7 @@ def test_settings_without_the_whole_are_left_out(tmp_path: Path) -> None:
     here = fabricate.records_of(SCORES)
     there = fabricate.records_of({"vanilla": SCORES["vanilla"], "other": SCORES["other"]}, scenario="few100")
     records = [*here, *there]
-    parts = {**parts_of(records), **{r.cell.key: r.cell.method for r in there}}
+    parts = {**parts_of(records), **{r.cell.key: (r.cell.method,) for r in there}}
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, ablated="kd", parts=parts)
     effects = report_of(folder).effects
     assert set(effects["scenario"]) == {"clean"}
@@ -103,8 +102,8 @@ def test_settings_without_the_whole_are_left_out(tmp_path: Path) -> None:
 
 def test_parts_that_are_one_cell_have_a_row_each(tmp_path: Path) -> None:
     records = fabricate.records_of(SCORES)
-    names = {"kd": ["kd", "kd[cold]"], "kd without kd": ["kd without kd", "kd[hard]"]}
-    parts = {key: parts_joined(names.get(name, [name])) for key, name in parts_of(records).items()}
+    names = {("kd",): ("kd", "kd[cold]"), ("kd without kd",): ("kd without kd", "kd[hard]")}
+    parts = {key: names.get(name, name) for key, name in parts_of(records).items()}
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, ablated="kd", parts=parts)
     effects = report_of(folder).effects.set_index("part")
     assert effects.index.to_list() == [
