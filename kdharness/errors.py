@@ -1,9 +1,9 @@
-"""Errors that are the user's to mend: one line that names the thing, its place and the nearest valid names."""
+"""Errors that are the user's to mend, errors that are one cell's own, and what keeps the latter from the others."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -33,3 +33,45 @@ def unknown(what: str, name: str, valid: Iterable[str], where: str = "") -> User
         hint = "there is none"
     place = f" ({where})" if where else ""
     return UserError(f"unknown {what} '{name}'{place}; {hint}")
+
+
+class CellError(Exception):
+    """A cell's own failure, with a message for people; error_type names the kind in results.csv."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class Contained:
+    """A block of plugin code. What it raises goes to `fail` instead of further up; afterwards the object is true if
+    it did.
+
+    The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
+    included. KeyboardInterrupt passes.
+    """
+
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        self._fail = fail
+        self._failed = False
+
+    def __enter__(self) -> Contained:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception | SystemExit):
+            return False
+        self._failed = True
+        if isinstance(error, SystemExit):
+            error = CellError("SystemExit", f"it called sys.exit({error.code!r})")
+        self._fail(error)
+        return True
+
+    def __bool__(self) -> bool:
+        return self._failed
+
+
+def one_line(error: BaseException) -> str:
+    """The error's message on one line of at most 500 characters."""
+    text = " ".join(str(error).split())
+    return text[:500] if text else type(error).__name__

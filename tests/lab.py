@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdharness.api.jobs import CellFinished, Event, Job, WorkerSettings
-from kdharness.matrix.benchmark import Benchmark, load
-from kdharness.matrix.cell import Cell
-from kdharness.matrix.expand import expand
-from kdharness.matrix.plan import Plan
-from kdharness.matrix.selection import Selection
+from kdharness.api.executors import CellFinished, Event, Job, WorkerSettings
+from kdharness.engine.group import train_group
+from kdharness.planning.cell import Cell
+from kdharness.planning.expand import expand
+from kdharness.planning.plan import Plan
+from kdharness.planning.selection import Selection
+from kdharness.protocol.benchmark import Benchmark, load
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
-from kdharness.training.group import train_group
 
 
 @dataclass

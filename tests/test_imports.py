@@ -17,14 +17,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("execution", "testing"),
-    ("training", "report"),
+    ("engine", "report"),
+    ("measure", "stats"),
+    ("data",),
+    ("device",),
     ("results",),
-    ("matrix",),
-    ("registry",),
-    ("api", "errors", "stats"),
+    ("planning",),
+    ("protocol", "registry"),
+    ("api",),
+    ("errors", "text"),
 )
 # What executors are given are cells and records: their types, which are not loaded.
-TYPES_ALONE = {("kdharness.api.jobs", "kdharness.matrix.cell"), ("kdharness.api.jobs", "kdharness.results.record")}
+TYPES_ALONE = {
+    ("kdharness.api.executors", "kdharness.planning.cell"),
+    ("kdharness.api.executors", "kdharness.results.record"),
+}
 RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}
 
 
@@ -58,7 +65,7 @@ def imports(name: str, path: Path) -> Iterator[str]:
 
 
 def layer(name: str) -> str:
-    """'matrix' of kdharness.matrix.cell; '' of the package itself, which holds the version alone."""
+    """'matrix' of kdharness.planning.cell; '' of the package itself, which holds the version alone."""
     return name.split(".")[1] if "." in name else ""
 
 
@@ -155,7 +162,7 @@ assert code in (0, 2), code
         "import kdharness.api.hooks, kdharness.api.specs, kdharness.api.events",
         "import kdharness.registry.manager",
         "from kdharness.results.store import ResultsFolder",
-        "import kdharness.errors, kdharness.matrix.benchmark, kdharness.matrix.plan",
+        "import kdharness.errors, kdharness.protocol.benchmark, kdharness.planning.plan",
         *(
             COMMAND.format(arguments=arguments)
             for arguments in (

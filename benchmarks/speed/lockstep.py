@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from kdharness.api import Augmentation
-from kdharness.api.jobs import Job, WorkerSettings
-from kdharness.matrix.benchmark import parse
-from kdharness.matrix.cell import Cell
-from kdharness.matrix.expand import expand
-from kdharness.matrix.selection import Selection
+from kdharness.api.executors import Job, WorkerSettings
+from kdharness.data.images import DeviceImages, Draws
+from kdharness.engine.group import train_group
+from kdharness.planning.cell import Cell
+from kdharness.planning.expand import expand
+from kdharness.planning.selection import Selection
+from kdharness.protocol.benchmark import parse
 from kdharness.registry.manager import Registry
-from kdharness.training.group import train_group
-from kdharness.training.images import DeviceImages, Draws
 
 PLUGIN = Path(__file__).with_name("random_images.py")
 

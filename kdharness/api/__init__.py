@@ -29,8 +29,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api.events import CellInfo
-from kdharness.api.hooks import API_VERSION, hookimpl, module_specs
-from kdharness.api.jobs import (
+from kdharness.api.executors import (
     TRAIN_GROUP,
     CellAborted,
     CellFinished,
@@ -43,6 +42,7 @@ from kdharness.api.jobs import (
     WorkerError,
     WorkerSettings,
 )
+from kdharness.api.hooks import API_VERSION, hookimpl, module_specs
 from kdharness.api.specs import (
     DatasetSpec,
     ExecutorSpec,
@@ -57,8 +57,9 @@ if TYPE_CHECKING:
     from kdharness.api.data import Augmentation, DataRequest, DatasetInfo, DatasetMissing, ImageDataset, Split
     from kdharness.api.evaluation import Evaluation, Inspection, Observer, Predictions
     from kdharness.api.functional import eval_mode, log_mean_probability, matched_stages, reverse_gradient, run_frozen
-    from kdharness.api.method import BuildContext, EpochContext, Method, ModelShape, Pair, Requirement
+    from kdharness.api.method import BuildContext, EpochContext, Method, Pair, Requirement
     from kdharness.api.phases import Batch, Phase, Player, Step, StepInfo
+    from kdharness.api.shapes import ModelShape
     from kdharness.api.staged import Outputs, StagedModel
 
 _LAZY = {
@@ -80,7 +81,7 @@ _LAZY = {
     "BuildContext": "method",
     "EpochContext": "method",
     "Method": "method",
-    "ModelShape": "method",
+    "ModelShape": "shapes",
     "Pair": "method",
     "Requirement": "method",
     "Batch": "phases",

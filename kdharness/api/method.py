@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdharness.api.phases import Batch, Phase, Step
+from kdharness.api.shapes import ModelShape
 from kdharness.api.specs import Reads
 
 if TYPE_CHECKING:
@@ -49,16 +50,6 @@ class Requirement:
     role: str = "teacher"
     warm_start: bool = False
     auxiliary: bool = False
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """Shapes for one sample. stages, pre_activations: (C, H, W) each, shallow to deep; embedding: D, or None."""
-
-    name: str
-    stages: tuple[tuple[int, ...], ...]
-    pre_activations: tuple[tuple[int, ...], ...]
-    embedding: int | None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kdharness.api.data import DataRequest, DatasetInfo, ImageDataset
     from kdharness.api.evaluation import Evaluation, Inspection, Observer
-    from kdharness.api.jobs import Executor, WorkerSettings
+    from kdharness.api.executors import Executor, WorkerSettings
     from kdharness.api.method import Method
     from kdharness.api.staged import StagedModel
 
@@ -254,7 +254,7 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class ExecutorSpec:
-    """Where groups run. `factory(settings)`, called with WorkerSettings, gives an Executor (kdharness.api.jobs)."""
+    """Where groups run. `factory(settings)`, called with WorkerSettings, gives an Executor."""
 
     name: str
     factory: Callable[[WorkerSettings], Executor]

@@ -26,9 +26,9 @@ def ablate(
     from rich.console import Console
 
     from kdharness.cli.session import asked, carry_out
-    from kdharness.matrix.ablation import ablation_choices, declared_terms
-    from kdharness.matrix.axes import Axes
-    from kdharness.matrix.selection import MethodChoice
+    from kdharness.planning.ablation import ablation_choices, declared_terms
+    from kdharness.planning.axes import Axes
+    from kdharness.planning.selection import MethodChoice
     from kdharness.report.terminal import show_parts
     from kdharness.report.view import report_of
 
@@ -58,8 +58,8 @@ def _beside(request: Asked, options: opt.RunOptions) -> tuple[str, ...]:
 
 def _found(request: Asked, method: str) -> tuple[str, ...]:
     """The loss terms of a method that declares none, by a step of its first cell; a warning where that fails."""
-    from kdharness.matrix.expand import expand
-    from kdharness.training.terms import find_terms
+    from kdharness.engine.probe import find_terms
+    from kdharness.planning.expand import expand
 
     cells = [p.cell for p in expand(request.benchmark, request.selection, request.registry).cells if not p.skip]
     cell = next((c for c in cells if c.role == "student" and c.method == method), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdharness import __version__
 from kdharness.api.specs import MethodSpec, Parameter
-from kdharness.matrix.benchmark import available
+from kdharness.protocol.benchmark import available
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Failure, Source, attempt
 

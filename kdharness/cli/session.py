@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kdharness.api.jobs import WorkerSettings
+from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, slots, warn, words
 from kdharness.errors import UserError, unknown
-from kdharness.execution.progress import make_progress
+from kdharness.execution.display import make_progress
 from kdharness.execution.resume import Rerun, resume, unmeasured
 from kdharness.execution.run import execute
-from kdharness.matrix.benchmark import Benchmark, load, parse_seeds
-from kdharness.matrix.expand import expand
-from kdharness.matrix.plan import Plan, PlannedCell
-from kdharness.matrix.selection import Selection
+from kdharness.planning.expand import expand
+from kdharness.planning.plan import Plan, PlannedCell
+from kdharness.planning.selection import Selection
+from kdharness.protocol.benchmark import Benchmark, load, parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.store import ResultsFolder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kdharness.api.executors import Executor, WorkerSettings
 from kdharness.api.hooks import hookimpl
-from kdharness.api.jobs import Executor, WorkerSettings
 from kdharness.api.specs import ExecutorSpec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from kdharness.api.jobs import TRAIN_GROUP, Event, Job, WorkerSettings
+from kdharness.api.executors import TRAIN_GROUP, Event, Job, WorkerSettings
 from kdharness.execution.worker import run_job
 
 

@@ -15,7 +15,7 @@ from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
-from kdharness.api.jobs import TRAIN_GROUP, Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
+from kdharness.api.executors import TRAIN_GROUP, Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
 from kdharness.execution import worker
 
 # Read by the numerical libraries when they are first loaded, so they must be there before the worker starts.

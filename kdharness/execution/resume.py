@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kdharness.execution.schedule import unavailable_reason
-from kdharness.matrix.cell import Cell
-from kdharness.matrix.plan import Plan
+from kdharness.planning.cell import Cell
+from kdharness.planning.plan import Plan
 from kdharness.results.record import Record, Status
 
 

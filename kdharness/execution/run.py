@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from kdharness.api.jobs import (
+from kdharness.api.executors import (
     CellFinished,
     CellStarted,
     EpochFinished,
@@ -21,11 +21,11 @@ from kdharness.api.jobs import (
     WorkerSettings,
 )
 from kdharness.errors import UserError
-from kdharness.execution.progress import Progress
+from kdharness.execution.display import Progress
 from kdharness.execution.resume import Rerun, resume, unmeasured
 from kdharness.execution.schedule import MAX_GROUP, Scheduler, Verdict
 from kdharness.execution.tally import Tally
-from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder

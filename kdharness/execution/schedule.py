@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kdharness.api.jobs import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
-from kdharness.matrix.cell import TEACHER, Cell, canonical
+from kdharness.api.executors import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
+from kdharness.planning.cell import TEACHER, Cell, canonical
 from kdharness.results.record import Status
 
 MAX_GROUP = 12

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdharness.api.jobs import CellAborted, CellFinished, CellStarted, EpochFinished, Event, Job
-from kdharness.matrix.cell import Cell
+from kdharness.api.executors import CellAborted, CellFinished, CellStarted, EpochFinished, Event, Job
+from kdharness.planning.cell import Cell
 from kdharness.results.record import Status
 
 

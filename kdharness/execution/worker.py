@@ -17,7 +17,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
-from kdharness.api.jobs import Beat, Emit, Event, Job, JobFinished, TrainGroup, WorkerError, WorkerSettings
+from kdharness.api.executors import Beat, Emit, Event, Job, JobFinished, TrainGroup, WorkerError, WorkerSettings
 
 # What a worker shares with its parent: the index of the cell it steps (NO_CELL for none) and when it said so.
 HEARTBEAT = "dd"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.matrix.plan import Plan
+from kdharness.planning.plan import Plan
 from kdharness.stats.paired import Verdict, paired
 from kdharness.stats.settings import SETTING, comparable
 from kdharness.stats.summary import summarise

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.matrix.claims import Claim
+from kdharness.protocol.claim import Claim
 from kdharness.stats.paired import Verdict, seeds_needed, verdict
 from kdharness.stats.settings import SETTING, comparable
 from kdharness.stats.significance import sign_flip_p, t_p

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.matrix.plan import Plan
+from kdharness.planning.plan import Plan
 from kdharness.report.ablation import effects_of
 from kdharness.report.claims import judge
 from kdharness.results.store import ResultsFolder

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from kdharness.matrix.cell import Cell
+from kdharness.planning.cell import Cell
 
 RECORD_SCHEMA = 1
 

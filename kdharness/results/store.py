@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
-from kdharness.matrix.plan import PLAN_SCHEMA, Plan, PlannedCell
+from kdharness.planning.plan import PLAN_SCHEMA, Plan, PlannedCell
 from kdharness.results.files import write_atomic, writing
 from kdharness.results.history import History
 from kdharness.results.progress import describe, running_elsewhere, stamped

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.matrix.cell import Cell, canonical
-from kdharness.matrix.plan import PlannedCell
+from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.plan import PlannedCell
 from kdharness.results.files import write_atomic
 from kdharness.results.record import COLUMNS, VALUE_COLUMNS, Record, Status
 from kdharness.results.store import ResultsFolder

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from kdharness.cli.main import execute
-from kdharness.matrix.ablation import ablation_choices, declared_terms
-from kdharness.matrix.axes import Axes
-from kdharness.matrix.benchmark import load
-from kdharness.matrix.expand import expand
-from kdharness.matrix.selection import MethodChoice, Selection
+from kdharness.planning.ablation import ablation_choices, declared_terms
+from kdharness.planning.axes import Axes
+from kdharness.planning.expand import expand
+from kdharness.planning.selection import MethodChoice, Selection
+from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
 
 # What declares no terms; `hint` appears in its second phase only.

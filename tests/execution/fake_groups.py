@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kdharness.api.jobs import (
+from kdharness.api.executors import (
     Beat,
     CellAborted,
     CellFinished,
@@ -20,8 +20,8 @@ from kdharness.api.jobs import (
     Job,
     WorkerSettings,
 )
-from kdharness.matrix.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
-from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
+from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 
@@ -167,8 +167,8 @@ def jobs_seen(folder: Path) -> list[tuple[int, bool, list[str]]]:
 
 def main(path: str, slots: str, *methods: str) -> None:
     """A run of its own process: `python fake_groups.py FOLDER SLOTS METHOD...`; prints what became of the cells."""
+    from kdharness.execution.display import make_progress
     from kdharness.execution.local import LocalExecutor
-    from kdharness.execution.progress import make_progress
     from kdharness.execution.run import execute
 
     settings = make_settings(Path(path), int(slots))

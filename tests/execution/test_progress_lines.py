@@ -9,8 +9,8 @@ import pytest
 from fake_groups import make_cell, make_teacher
 from rich.console import Console
 
-from kdharness.api.jobs import EpochFinished, Job
-from kdharness.execution.progress import LiveProgress, PlainProgress, duration, make_progress, render
+from kdharness.api.executors import EpochFinished, Job
+from kdharness.execution.display import LiveProgress, PlainProgress, duration, make_progress, render
 from kdharness.execution.tally import Tally
 from kdharness.results.record import Record, Status
 

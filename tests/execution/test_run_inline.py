@@ -9,11 +9,11 @@ import pytest
 from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_settings, make_teacher
 
 from kdharness.errors import UserError
+from kdharness.execution.display import PlainProgress
 from kdharness.execution.inline import InlineExecutor
-from kdharness.execution.progress import PlainProgress
 from kdharness.execution.run import Outcome, execute
-from kdharness.matrix.cell import Cell
-from kdharness.matrix.plan import Plan
+from kdharness.planning.cell import Cell
+from kdharness.planning.plan import Plan
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 

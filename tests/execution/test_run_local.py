@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_settings
 
+from kdharness.execution.display import PlainProgress
 from kdharness.execution.executors import kdharness_executors
 from kdharness.execution.local import LocalExecutor
-from kdharness.execution.progress import PlainProgress
 from kdharness.execution.run import Outcome, execute
-from kdharness.matrix.plan import Plan
+from kdharness.planning.plan import Plan
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 

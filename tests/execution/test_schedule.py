@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from fake_groups import make_cell, make_teacher
 
-from kdharness.api.jobs import CellAborted, CellFinished, Job, JobFinished, JobLost, WorkerError
+from kdharness.api.executors import CellAborted, CellFinished, Job, JobFinished, JobLost, WorkerError
 from kdharness.execution.schedule import Scheduler, Verdict, group_size, pick_group
-from kdharness.matrix.cell import Cell
+from kdharness.planning.cell import Cell
 from kdharness.results.record import Record, Status
 
 

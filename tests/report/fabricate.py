@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.matrix.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
-from kdharness.matrix.plan import Plan, PlannedCell
+from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
+from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import MetricRow, Record, Status
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import frame_of, rows_of

@@ -13,7 +13,7 @@ import fabricate
 import pandas as pd
 import pytest
 
-from kdharness.matrix.claims import Claim
+from kdharness.protocol.claim import Claim
 from kdharness.report.ablation import EFFECT_COLUMNS
 from kdharness.report.claims import CLAIM_COLUMNS, in_words, judge
 from kdharness.report.leaderboard import write_tables

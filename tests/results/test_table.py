@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kdharness.errors import UserError
-from kdharness.matrix.cell import TeacherSource
+from kdharness.planning.cell import TeacherSource
 from kdharness.results.record import COLUMNS, Status
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import metrics_table, read_table, table, write_csv

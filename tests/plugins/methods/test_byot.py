@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdharness.api import Batch, BuildContext, ModelSpec, StagedModel, StepInfo
-from kdharness.matrix.blueprint import shape_of
-from kdharness.training.costs import count_macs, count_parameters_used
+from kdharness.api.shapes import shape_of
+from kdharness.measure.costs import count_macs, count_parameters_used
 
 torch.set_num_threads(1)
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, EpochContext, ModelShape, Outputs, Pair, Step, StepInfo
 from kdharness.cli.main import execute
-from kdharness.matrix.benchmark import load
+from kdharness.engine import world as worlds
+from kdharness.engine.trainee import Trainee
+from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
-from kdharness.training import world as worlds
-from kdharness.training.trainee import Trainee
 
 CLASSES = 5
 GUIDE, HINT = (4, 3, 3), (6, 3, 3)

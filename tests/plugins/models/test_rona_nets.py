@@ -8,7 +8,7 @@ from kdharness_plugins.models.rona_nets import kdharness_models
 from torch import nn
 
 from kdharness.api import StagedModel
-from kdharness.training.costs import count_macs
+from kdharness.measure.costs import count_macs
 
 SPECS = {spec.name: spec for spec in kdharness_models()}
 CIFAR = (3, 32, 32)

@@ -1,0 +1,78 @@
+"""A cell's checkpoint: all of its state, written atomically, read without running code from it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kdharness.errors import CellError
+
+# Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
+CHECKPOINT_SCHEMA = 2
+
+
+def save_atomically(path: Path, write: Any) -> None:
+    """`write(temporary)` and then the file takes its name; a process that dies leaves the old file or the new one,
+    never half of one.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def packed(state: Mapping[str, Any]) -> bytes:
+    """A state as a checkpoint's content. CellError when it holds what cannot be saved."""
+    buffer = io.BytesIO()
+    try:
+        torch.save({**state, "schema": CHECKPOINT_SCHEMA}, buffer)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise CellError("MethodError", f"its state cannot be saved: {error}") from error
+    return buffer.getvalue()
+
+
+class Checkpoint:
+    """Saves a cell's state at most every `seconds`."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self.seconds
+
+    def save(self, content: bytes) -> None:
+        """content: a state, packed."""
+        save_atomically(self.path, lambda temporary: temporary.write_bytes(content))
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state, or None when there is none, or none that can be read."""
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # noqa: BLE001 - a damaged file makes the unpickler raise anything; the cell then starts anew
+            return None
+        return state if isinstance(state, dict) and state.pop("schema", None) == CHECKPOINT_SCHEMA else None
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """A network's tensors as safetensors."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    save_atomically(path, lambda temporary: save_file(tensors, temporary))

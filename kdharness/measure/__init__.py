@@ -1,0 +1,1 @@
+"""What is measured: predictions, metrics, costs, and what is seen while a cell trains."""

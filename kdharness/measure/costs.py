@@ -1,0 +1,78 @@
+"""Costs of networks and of training steps: parameters, multiply-accumulates, memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdharness.api.functional import eval_mode
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def count_parameters_used(module: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> int:
+    """Parameters that the output depends on: an early exit's network holds deeper layers that it never runs."""
+    parameters = list(module.parameters())
+    wanted = [p.requires_grad for p in parameters]
+    try:
+        with torch.enable_grad(), eval_mode(module):
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            output: Tensor = module(torch.zeros((1, *input_shape), device=device))
+            found = torch.autograd.grad(output.sum(), parameters, allow_unused=True) if output.requires_grad else ()
+    finally:
+        for parameter, flag in zip(parameters, wanted, strict=True):
+            parameter.requires_grad_(flag)
+    used = [p.numel() for p, gradient in zip(parameters, found, strict=False) if gradient is not None]
+    return sum(used) if found else count_parameters(module)
+
+
+def count_macs(module: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> int:
+    """Multiply-accumulates of convolutions and matrix products in one forward pass of one image, in eval mode."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), eval_mode(module), counter:
+        module(torch.zeros((1, *input_shape), device=device))
+    return int(counter.get_total_flops()) // 2
+
+
+def latency_seconds(
+    module: nn.Module, input_shape: tuple[int, int, int], device: torch.device, repeats: int = 20
+) -> float:
+    """The shortest wall time of one forward pass of one image, in eval mode, after a few unmeasured passes.
+
+    Other processes can only add to it, so that the shortest of several is the steadiest.
+    """
+    image = torch.zeros((1, *input_shape), device=device)
+    times = []
+    with torch.no_grad(), eval_mode(module):
+        for number in range(repeats + 3):
+            start = time.perf_counter()
+            module(image)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number >= 3:
+                times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@dataclass(frozen=True)
+class NetworkCosts:
+    """What one network costs for one image."""
+
+    parameters: int
+    macs: int
+    latency_seconds: float
+
+    @classmethod
+    def of(cls, module: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> NetworkCosts:
+        return cls(
+            count_parameters(module),
+            count_macs(module, input_shape, device),
+            latency_seconds(module, input_shape, device),
+        )

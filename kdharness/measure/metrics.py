@@ -1,0 +1,167 @@
+"""The metrics of a finished cell: of outputs, of networks, and of what was seen while it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kdharness.api.evaluation import Evaluation, Inspection, Predictions
+from kdharness.api.functional import log_mean_probability
+from kdharness.api.specs import MetricSpec
+from kdharness.device.memory import is_out_of_memory
+from kdharness.device.settings import settings_kept
+from kdharness.engine.loading import logits_on
+from kdharness.engine.trainee import Trainee
+from kdharness.errors import CellError, Contained
+from kdharness.measure.predict import autocast, batches, parts, predict, predict_together
+from kdharness.results.record import MetricRow
+
+
+class Measurement:
+    """What a cell's metrics are taken from. logits: of the test split, by predictor.
+
+    A metric that raises loses its own numbers and nothing else: failures says why, by the metric's name. Memory that
+    runs out is the cell's, which may be tried again alone.
+    """
+
+    def __init__(self, trainee: Trainee, logits: dict[str, Tensor]) -> None:
+        self.trainee = trainee
+        self.main = next(iter(logits))
+        self.failures: dict[str, Exception] = dict(trainee.observers.failures)
+        self._logits = {"test": logits}
+
+    def rows(self, metrics: Sequence[str]) -> list[MetricRow]:
+        """The numbers of all metrics that this cell can have."""
+        found: list[MetricRow] = []
+        for name in metrics:
+            spec: MetricSpec = self.trainee.world.registry.get("metric", name).spec
+            if name in self.failures or not self._applies(spec):
+                continue
+            with Contained(lambda error, name=name: self._failed(name, error)), settings_kept():  # type: ignore[misc]
+                found += self._rows(spec)
+        return found
+
+    def _failed(self, name: str, error: Exception) -> None:
+        if is_out_of_memory(error):
+            raise error
+        self.failures[name] = error
+
+    def _applies(self, spec: MetricSpec) -> bool:
+        data = self.trainee.data
+        if spec.needs_teacher and not self.trainee.teachers:
+            return False
+        if spec.observe is None and any(s != "test" and s not in data.subsets for s in spec.splits):
+            return False
+        return all(h in data.plain.hidden for h in spec.hidden)
+
+    def _rows(self, spec: MetricSpec) -> list[MetricRow]:
+        if spec.compute is not None:
+            return self._computed(spec, spec.compute)
+        return self._observed(spec) if spec.inspect is None else self._inspected(spec, spec.inspect)
+
+    # -- of outputs ---------------------------------------------------------------------------------------------------
+
+    def _computed(self, spec: MetricSpec, compute: Callable[[Evaluation], Mapping[str, float]]) -> list[MetricRow]:
+        found: list[MetricRow] = []
+        for predictor in self._logits["test"]:
+            seen = {s: self._predictions(s, self._outputs(s)[predictor], spec.needs_teacher) for s in spec.splits}
+            found += _as_rows(predictor, spec.splits[0], compute(Evaluation(predictor, seen)))
+        return found
+
+    def _outputs(self, split: str) -> dict[str, Tensor]:
+        if split not in self._logits:
+            images, rows, _ = self.trainee.data.split(split)
+            result = predict_together([self.trainee], images, rows)[0]
+            if isinstance(result, Exception):
+                raise result
+            self._logits[split] = result
+        return self._logits[split]
+
+    def _predictions(self, split: str, logits: Tensor, taught: bool = False) -> Predictions:
+        data = self.trainee.data
+        teacher = teacher_logits(self.trainee, split) if taught else None
+        if split == "test":
+            return Predictions(logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), teacher)
+        rows = data.subsets[split].cpu()
+        hidden = {name: torch.from_numpy(values)[rows] for name, values in data.plain.hidden.items()}
+        return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, teacher, hidden)
+
+    # -- of networks --------------------------------------------------------------------------------------------------
+
+    def _inspected(
+        self, spec: MetricSpec, inspect: Callable[[Inspection], Mapping[str, Mapping[str, float]]]
+    ) -> list[MetricRow]:
+        trainee = self.trainee
+        deployables = trainee.method.deployables(trainee.student, [t.model for t in trainee.teachers])
+        with trainee.evaluated() as predictor, torch.no_grad():
+            networks = [trainee.student, predictor, *(network.eval() for network in deployables.values())]
+            with self._unchanged(networks):
+                inspection = Inspection(
+                    student=trainee.student,
+                    predictor=predictor,
+                    deployables=deployables,
+                    main=self.main,
+                    predict=self._predict,
+                    batches=self._batches,
+                    precision=self._precision,
+                )
+                computed = inspect(inspection)
+        return [row for predictor, values in computed.items() for row in _as_rows(predictor, spec.splits[0], values)]
+
+    @contextmanager
+    def _unchanged(self, networks: Sequence[nn.Module]) -> Iterator[None]:
+        """The networks are after the block what they were before it; CellError when they had to be put right."""
+        tensors = {id(t): t for network in networks for t in (*network.parameters(), *network.buffers())}.values()
+        copies = [t.detach().clone() for t in tensors]
+        try:
+            yield
+        finally:
+            changed = [(t, copy) for t, copy in zip(tensors, copies, strict=True) if not torch.equal(t, copy)]
+            for tensor, copy in changed:
+                tensor.data.copy_(copy)
+            for teacher in self.trainee.teachers:
+                if teacher.touched:
+                    teacher.restore()
+            if changed:
+                raise CellError("NetworkChanged", "it changed the networks that it was to look at")
+
+    def _predict(self, split: str) -> dict[str, Predictions]:
+        images, rows, _ = self.trainee.data.split(split)
+        logits = predict(self.trainee.predictor, images, rows, self.trainee.recipe)
+        return {name: self._predictions(split, outputs) for name, outputs in logits.items()}
+
+    def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        images, rows, targets = self.trainee.data.split(split)
+        return zip(batches(images, rows, self.trainee.recipe), parts(targets), strict=True)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return autocast(self.trainee.device, self.trainee.recipe)
+
+    # -- of the training ----------------------------------------------------------------------------------------------
+
+    def _observed(self, spec: MetricSpec) -> list[MetricRow]:
+        """Means over the epochs, and the last epoch's as `<name>_last`."""
+        trainee = self.trainee
+        if trainee.observers.epochs[spec.name] != trainee.epochs:
+            raise CellError("Unobserved", "it was asked for when the cell had been training for a while")
+        curves: dict[str, list[float]] = {}
+        for _, split, predictor, number, value in trainee.history:
+            if (split, predictor) == ("train", "") and spec.owns(number):
+                curves.setdefault(number, []).append(value)
+        values = {number: float(np.mean(curve)) for number, curve in curves.items()}
+        values |= {f"{number}_last": curve[-1] for number, curve in curves.items()}
+        return _as_rows(self.main, "train", values)
+
+
+def _as_rows(predictor: str, split: str, values: Mapping[str, float]) -> list[MetricRow]:
+    return [MetricRow(str(predictor), split, str(name), float(value)) for name, value in values.items()]
+
+
+def teacher_logits(trainee: Trainee, split: str) -> Tensor | None:
+    """The teacher's logits on a split; of several teachers, the logarithm of their mean probability."""
+    logits = [logits_on(t, split, trainee.data, trainee.recipe) for t in trainee.given_teachers]
+    return log_mean_probability(logits) if len(logits) > 1 else next(iter(logits), None)

@@ -1,0 +1,89 @@
+"""Metrics that look on while a cell trains, and leave it as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from weakref import WeakSet
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from kdharness.api.evaluation import Observer
+from kdharness.api.staged import StagedModel
+from kdharness.data.watched import Watched
+from kdharness.device.random import default_generators_kept
+from kdharness.device.settings import settings_kept
+from kdharness.errors import CellError, Contained
+from kdharness.registry.manager import Registry
+
+
+class Observers:
+    """A cell's observing metrics, by name. failures: why some are no longer among them.
+
+    epochs: how many each has seen, which a checkpoint keeps: one that did not see all of them has no number to give.
+    """
+
+    def __init__(self, registry: Registry, metrics: Sequence[str], student: StagedModel) -> None:
+        specs = {name: registry.get("metric", name).spec for name in metrics}
+        self.student = student
+        self.wanted = {name: spec for name, spec in specs.items() if spec.observe is not None}
+        self.failures: dict[str, Exception] = {}
+        self.epochs = dict.fromkeys(self.wanted, 0)
+        self._started: dict[str, Observer] = {}
+        self._followed: WeakSet[Optimizer] = WeakSet()
+        self._tensors = [*student.parameters(), *student.buffers()] if self.wanted else []
+
+    def follow(self, optimizers: Iterable[Optimizer]) -> None:
+        """From now on these optimisers are watched, where they train the student."""
+        if not self.wanted:
+            return
+        own = {id(p) for p in self.student.parameters()}
+        for optimizer in optimizers:
+            if optimizer in self._followed:
+                continue
+            self._followed.add(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"] if id(p) in own]
+            if parameters:
+                optimizer.register_step_pre_hook(partial(self._before_update, parameters))
+
+    def _before_update(self, parameters: list[nn.Parameter], *of_the_step: object) -> None:
+        with default_generators_kept(parameters[0].device):  # the cell's own are in place, and must not go on
+            for name, spec in list(self.wanted.items()):
+                with self._looking(name), torch.no_grad():
+                    if name not in self._started:
+                        self._started[name] = spec.observe(self.student)
+                    self._started[name].before_update(parameters)
+
+    def end_epoch(self) -> dict[str, float]:
+        """The epoch's finite numbers."""
+        found: dict[str, float] = {}
+        for name in list(self.wanted):
+            self.epochs[name] += 1
+            if name not in self._started:
+                continue
+            with self._looking(name), torch.no_grad():
+                values = {str(number): float(value) for number, value in self._started[name].values().items()}
+                foreign = next((number for number in values if not self.wanted[name].owns(number)), None)
+                if foreign is not None:
+                    raise ValueError(f"its number '{foreign}' does not begin with '{name}'")
+                found |= {number: value for number, value in values.items() if math.isfinite(value)}
+        return found
+
+    @contextmanager
+    def _looking(self, name: str) -> Iterator[None]:
+        """What one observer raises ends it alone. What it changes of the student ends the cell: it must not."""
+        watched = Watched()
+        watched.add(self._tensors)
+        with Contained(lambda error: self._drop(name, error)), settings_kept():
+            yield
+        if watched.changed:
+            raise CellError("SharedStateChanged", f"the metric '{name}' changed the network that it was to look at")
+
+    def _drop(self, name: str, error: Exception) -> None:
+        self.failures[name] = error
+        self.wanted.pop(name)
+        self._started.pop(name, None)

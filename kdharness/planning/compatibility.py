@@ -1,0 +1,132 @@
+"""Whether a method can serve a pair on a dataset: found on the meta device, without data or storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from kdharness.api.data import DatasetInfo
+from kdharness.api.ensemble import ensemble_of
+from kdharness.api.method import BuildContext, Method
+from kdharness.api.shapes import shape_of
+from kdharness.api.specs import ModelSpec
+from kdharness.api.staged import StagedModel
+from kdharness.planning.cell import Cell, canonical
+from kdharness.registry.manager import Registry
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What is known of a dataset when a plan is made."""
+
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    subset_sizes: dict[str, int]
+    epochs: int
+    batch_size: int
+
+
+def trial_model(spec: ModelSpec, blueprint: Blueprint, device: str = "meta") -> StagedModel:
+    """The network without storage, or on the CPU with random weights. Whatever its factory raises passes through."""
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        network = spec.factory(blueprint.num_classes, blueprint.input_shape)
+    return StagedModel(network, spec, blueprint.input_shape)
+
+
+def reason_to_skip(
+    method: Method,
+    student: StagedModel,
+    teachers: Sequence[StagedModel],
+    blueprint: Blueprint,
+    others: Sequence[StagedModel] = (),
+) -> str | None:
+    """Why the method cannot serve these models, or None; found on the meta device, without data.
+
+    others: of the models that the method makes further networks of.
+    """
+    reads = method.reads
+    if reads.teachers != "none" and not teachers:
+        return "needs a teacher, and the pair has none"
+    for model in (student, *teachers):
+        lacking = model.lacks(reads.taps)
+        if lacking:
+            return f"reads {lacking}, which model '{model.spec.name}' does not declare"
+    by_name = {m.spec.name: m.spec for m in (student, *teachers, *others)}
+    if reads.teachers == "one" and len(teachers) > 1:
+        if reads.taps:
+            return f"reads {reads.taps[0]} of one teacher, and an ensemble of {len(teachers)} has none"
+        teachers = [ensemble_of(teachers)]
+    with torch.device("meta"):
+        context = BuildContext(
+            num_classes=blueprint.num_classes,
+            input_shape=blueprint.input_shape,
+            student=shape_of(student),
+            teachers=tuple(shape_of(t) for t in teachers),
+            student_model=student,
+            teacher_models=tuple(teachers),
+            targets=torch.zeros(0, dtype=torch.int64),
+            subset_sizes=blueprint.subset_sizes,
+            epochs=blueprint.epochs,
+            batch_size=blueprint.batch_size,
+            device=torch.device("meta"),
+            make_generator=lambda name: torch.Generator().manual_seed(0),
+            new_model=lambda name, role: trial_model(by_name[name], blueprint),
+        )
+        return method.skip(context)
+
+
+class Compatibility:
+    """Answers are remembered: seeds and many methods share them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._reasons: dict[str, str | None] = {}
+        self._models: dict[str, StagedModel | str] = {}
+
+    def reason(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
+        """Why the cell cannot be trained, or None."""
+        models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
+        key = canonical(
+            {"method": cell.method, "parameters": dict(cell.parameters), "models": models, "data": info.identity}
+        )
+        if key not in self._reasons:
+            self._reasons[key] = self._find(cell, method, info)
+        return self._reasons[key]
+
+    def _find(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
+        recipe = cell.recipe
+        sizes = {"train": info.train_size, "teacher": info.train_size}
+        blueprint = Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
+        models: list[StagedModel] = []
+        for name in (cell.student, *(t.model for t in cell.teachers), *cell.networks):
+            model = self._model(name, blueprint)
+            if isinstance(model, str):
+                return model
+            models.append(model)
+        teachers, others = models[1 : len(cell.teachers) + 1], models[len(cell.teachers) + 1 :]
+        try:
+            return reason_to_skip(method, models[0], teachers, blueprint, others)
+        except Exception:  # noqa: BLE001 - a plugin may raise anything; the cell is planned, and fails with a traceback
+            return None
+
+    def _model(self, name: str, blueprint: Blueprint) -> StagedModel | str:
+        """The network on the meta device, or why it cannot be made for this data."""
+        key = f"{name} {blueprint.num_classes} {blueprint.input_shape}"
+        if key not in self._models:
+            self._models[key] = self._built(name, blueprint)
+        return self._models[key]
+
+    def _built(self, name: str, blueprint: Blueprint) -> StagedModel | str:
+        spec, reason = self.registry.get("model", name).spec, ""
+        # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
+        for device in ("meta", "cpu"):
+            try:
+                model = trial_model(spec, blueprint, device)
+                shape_of(model)
+                return model
+            except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
+                reason = " ".join(str(error).split())[:200]
+        shape = "x".join(map(str, blueprint.input_shape))
+        return f"model '{name}' cannot take {shape} images: {reason}"

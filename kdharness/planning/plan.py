@@ -1,0 +1,65 @@
+"""The plan: the cells that a command asks for, what each requires, and why some will not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kdharness.planning.cell import Cell
+from kdharness.protocol.claim import Claim
+
+PLAN_SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, or the reason why it will not run ('' when it will)."""
+
+    cell: Cell
+    skip: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """cells: in an order in which what is required comes first. references: the methods gains are measured against.
+
+    note: a sentence that reports show above the table. warnings: one line each. metrics: names of the metrics to
+    compute.
+    command: the arguments it was made from. claims: what reports put to the test.
+    ablated: the method whose parts are compared, '' for none; parts: by cell key, what the cell stands for in that
+    comparison (the method's name for the whole of it), several where parts make no difference; it runs as the first.
+    """
+
+    benchmark: str
+    cells: tuple[PlannedCell, ...]
+    summary: str = ""
+    note: str = ""
+    references: tuple[str, ...] = ("vanilla", "kd")
+    metrics: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    created_at: str = ""
+    claims: tuple[Claim, ...] = ()
+    ablated: str = ""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        claims = [claim.to_json() for claim in self.claims]
+        return {**asdict(self), "cells": [asdict(p) for p in self.cells], "claims": claims, "schema": PLAN_SCHEMA}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """ValueError when the data is of another schema version or lacks something."""
+        if data.get("schema") != PLAN_SCHEMA:
+            raise ValueError(f"schema version {data.get('schema')!r}, this release reads {PLAN_SCHEMA}")
+        rest = {k: v for k, v in data.items() if k != "schema"}
+        try:
+            cells = tuple(PlannedCell(Cell.from_json(c["cell"]), c["skip"]) for c in rest.pop("cells"))
+            claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
+            rest["parts"] = {key: tuple(names) for key, names in rest["parts"].items()}
+            names = ("references", "metrics", "warnings", "command")
+            fields: dict[str, Any] = {k: tuple(v) if k in names else v for k, v in rest.items()}
+            return cls(cells=cells, claims=claims, **fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a plan: {error}") from None

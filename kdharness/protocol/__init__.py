@@ -1,0 +1,1 @@
+"""What is declared: benchmarks, recipes, scenarios, claims, variants, pairs and seeds."""

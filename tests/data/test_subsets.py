@@ -1,0 +1,187 @@
+"""What scenarios make of a training split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kdharness.data.subsets import apply, proportional, stratified
+from kdharness.engine.world import World
+
+UNEVEN = np.repeat(np.arange(4), (50, 30, 15, 5)).astype(np.int64)
+EVEN = np.tile(np.arange(10), 20).astype(np.int64)
+
+
+def per_class(positions: np.ndarray, targets: np.ndarray = UNEVEN) -> list[int]:
+    return np.bincount(targets[positions], minlength=int(targets.max()) + 1).tolist()
+
+
+def everything(targets: np.ndarray) -> np.ndarray:
+    return np.arange(len(targets))
+
+
+# -- choosing over classes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (4, [1, 1, 1, 1]),
+        (20, [5, 5, 5, 5]),
+        (32, [9, 9, 9, 5]),  # the smallest class is used up, the others share the rest
+        (66, [23, 23, 15, 5]),
+        (100, [50, 30, 15, 5]),
+        (1000, [50, 30, 15, 5]),
+    ],
+)
+def test_equal_shares_as_far_as_classes_reach(count, expected):
+    assert per_class(stratified(UNEVEN, everything(UNEVEN), count, seed=0)) == expected
+
+
+def test_what_is_left_over_goes_to_classes_in_a_seeded_order():
+    first = [tuple(per_class(stratified(EVEN, everything(EVEN), 13, seed), EVEN)) for seed in range(20)]
+    assert all(sum(counts) == 13 and set(counts) == {1, 2} for counts in first)
+    assert len(set(first)) > 10
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (80, [40, 24, 12, 4]),
+        (20, [10, 6, 3, 1]),
+        (100, [50, 30, 15, 5]),
+        (7, [4, 2, 1, 0]),  # quotas 3.5, 2.1, 1.05, 0.35: what is left over goes to the largest remainder
+    ],
+)
+def test_shares_in_proportion(count, expected):
+    assert per_class(proportional(UNEVEN, everything(UNEVEN), count, seed=0)) == expected
+
+
+@pytest.mark.parametrize("choose", [stratified, proportional])
+def test_a_choice_is_ascending_without_repeats_and_within(choose):
+    among = np.arange(3, 90, 2)
+    found = choose(UNEVEN, among, 20, seed=5)
+    assert found.dtype == np.int64
+    assert (np.diff(found) > 0).all()
+    assert set(found) <= set(among)
+    assert len(found) == 20
+    assert (found == choose(UNEVEN, among, 20, seed=5)).all()
+    assert (found != choose(UNEVEN, among, 20, seed=6)).any()
+
+
+# -- scenarios ---------------------------------------------------------------------------------------------------------
+
+
+def test_clean_gives_everything_to_both():
+    subsets = apply({"kind": "clean"}, EVEN, 10, 0.0)
+    assert (subsets.indices["train"] == everything(EVEN)).all()
+    assert (subsets.indices["teacher"] == everything(EVEN)).all()
+    assert len(subsets.indices["validation"]) == 0
+    assert (subsets.targets == EVEN).all()
+    assert not subsets.hidden
+
+
+def test_small_is_few_for_teachers_too():
+    few = apply({"kind": "few", "images": 40, "seed": 3}, EVEN, 10, 0.1)
+    small = apply({"kind": "small", "images": 40, "seed": 3}, EVEN, 10, 0.1)
+    assert small.indices["train"].tolist() == few.indices["train"].tolist() == small.indices["teacher"].tolist()
+    assert small.indices["validation"].tolist() == few.indices["validation"].tolist()
+    assert set(few.indices["teacher"]) > set(small.indices["teacher"])
+
+
+def test_few_is_for_the_student_alone():
+    subsets = apply({"kind": "few", "images": 40, "seed": 0}, EVEN, 10, 0.0)
+    assert per_class(subsets.indices["train"], EVEN) == [4] * 10
+    assert len(subsets.indices["teacher"]) == 200
+    assert (subsets.targets == EVEN).all()
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize("ratio", [0.1, 0.4, 0.333])
+def test_noise_hits_the_exact_share_with_another_class(kind, ratio):
+    subsets = apply({"kind": "noise", "ratio": ratio, "type": kind, "seed": 0}, EVEN, 10, 0.0)
+    wrong = subsets.targets != EVEN
+    assert wrong.sum() == round(ratio * 200)
+    assert (subsets.hidden["corrupted"] == wrong).all()
+    assert (subsets.hidden["clean_targets"] == EVEN).all()
+    assert subsets.targets.min() >= 0
+    assert subsets.targets.max() < 10
+    if kind == "asymmetric":
+        assert (subsets.targets[wrong] == (EVEN[wrong] + 1) % 10).all()
+
+
+def test_symmetric_noise_reaches_every_other_class():
+    targets = np.tile(np.arange(4), 1000).astype(np.int64)
+    subsets = apply({"kind": "noise", "ratio": 0.6, "type": "symmetric", "seed": 0}, targets, 4, 0.0)
+    moves = np.bincount((subsets.targets - targets) % 4, minlength=4)
+    assert moves[0] == 1600
+    assert all(abs(int(count) - 800) < 4 * (2400 * 2 / 9) ** 0.5 for count in moves[1:])
+
+
+def test_the_given_labels_are_left_alone():
+    targets = EVEN.copy()
+    apply({"kind": "noise", "ratio": 0.4, "type": "symmetric", "seed": 0}, targets, 10, 0.0)
+    assert (targets == EVEN).all()
+
+
+def test_split_is_disjoint_and_covers():
+    subsets = apply({"kind": "split", "public": 0.8, "seed": 0}, UNEVEN, 4, 0.0)
+    public, private = subsets.indices["public"], subsets.indices["private"]
+    assert sorted([*public, *private]) == list(range(100))
+    assert per_class(public) == [40, 24, 12, 4]  # each class in proportion: none is missing on either side
+    assert (subsets.indices["train"] == public).all()
+    assert len(subsets.indices["teacher"]) == 100
+    assert np.flatnonzero(subsets.hidden["private"]).tolist() == private.tolist()
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        {"kind": "clean"},
+        {"kind": "few", "images": 20, "seed": 0},
+        {"kind": "small", "images": 20, "seed": 0},
+        {"kind": "noise", "ratio": 0.5, "type": "symmetric", "seed": 0},
+        {"kind": "split", "public": 0.5, "seed": 0},
+    ],
+)
+def test_validation_is_kept_out_of_all_others(scenario):
+    subsets = apply(scenario, UNEVEN, 4, 0.2)
+    held = subsets.indices["validation"]
+    assert per_class(held) == [10, 6, 3, 1]
+    for name, rows in subsets.indices.items():
+        if name != "validation":
+            assert not set(rows) & set(held), name
+    assert (subsets.targets[held] == UNEVEN[held]).all()
+    assert (apply({"kind": "clean"}, UNEVEN, 4, 0.2).indices["validation"] == held).all()
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        {"kind": "few", "images": 20},
+        {"kind": "noise", "ratio": 0.5, "type": "symmetric"},
+        {"kind": "noise", "ratio": 0.5, "type": "asymmetric"},
+        {"kind": "split", "public": 0.5},
+    ],
+)
+def test_its_seed_decides_and_nothing_else(scenario):
+    def all_of(seed: int) -> list[np.ndarray]:
+        subsets = apply({**scenario, "seed": seed}, EVEN, 10, 0.1)
+        return [*subsets.indices.values(), subsets.targets, *subsets.hidden.values()]
+
+    np.random.seed(1)
+    first = all_of(0)
+    np.random.seed(2)
+    assert all((a == b).all() for a, b in zip(first, all_of(0), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, all_of(1), strict=True))
+
+
+def test_the_test_split_is_what_it_was(lab):
+    """Whatever the scenario, test labels are the dataset's own."""
+    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
+    for scenario in ("clean", "noise40", "asym40", "few100", "small100", "split80"):
+        cell = lab.plan(methods=("vanilla",), scenarios=(scenario,)).cells[0].cell
+        data = world.data(cell)
+        assert (data.test_targets.numpy() == data.dataset.splits["test"].targets).all()
+        assert len(data.test) == 797

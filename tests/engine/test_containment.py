@@ -1,0 +1,205 @@
+"""A method may fail wherever its code is called: its own cell ends by it, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from kdharness.results.record import Status
+
+FAULTY = '''
+import sys
+import torch
+from torch import nn
+from torch.nn import functional as F
+from kdharness.api import Method, MethodSpec, Phase, Reads, hookimpl
+
+class Predictor(nn.Module):
+    def __init__(self, student, kind):
+        super().__init__()
+        self.student, self.kind = student, kind
+
+    def forward(self, images):
+        logits = self.student(images)
+        if self.kind == "forward":
+            raise ValueError("forward broke")
+        if self.kind == "type":
+            return [logits]
+        if self.kind == "rows":
+            return logits[:-1]
+        if self.kind == "nan_outputs":
+            return logits * float("nan")
+        return logits
+
+class Faulty(Method):
+    """Breaks at `kind`."""
+    name = "faulty"
+    reads = Reads(teachers="none")
+    kind: str = "none"
+
+    def at(self, place):
+        if self.kind == place:
+            raise ValueError(f"{place} broke")
+
+    def build(self, context):
+        self.at("build")
+
+    def phases(self):
+        self.at("phases")
+        return [Phase()]
+
+    def select(self, epoch):
+        self.at("select")
+
+    def before_epoch(self, epoch):
+        self.at("before_epoch")
+
+    def losses(self, batch, student, teacher):
+        self.at("losses")
+        if self.kind == "exit":
+            sys.exit(3)
+        if self.kind == "list":
+            return [F.cross_entropy(student.logits, batch.targets)]
+        if self.kind == "float":
+            return {"ce": 3.0}
+        if self.kind == "threads":
+            torch.set_num_threads(2)
+        if self.kind == "device":
+            torch.set_default_device("meta")
+        if self.kind == "gradients":
+            torch.set_grad_enabled(False)
+        if self.kind == "dtype":
+            torch.set_default_dtype(torch.float64)
+        return {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+    def update(self, step):
+        self.at("update")
+        super().update(step)
+
+    def after_step(self, batch, student, teacher):
+        self.at("after_step")
+
+    def after_epoch(self, epoch):
+        self.at("after_epoch")
+
+    def predictor(self, student, teachers):
+        self.at("predictor")
+        return Predictor(student, self.kind)
+
+    def deployables(self, student, teachers):
+        self.at("deployables")
+        return {}
+
+    def measurements(self):
+        self.at("measurements")
+        return {"x": "many"} if self.kind == "measured" else {}
+
+    def curves(self):
+        self.at("curves")
+        return {}
+
+    def get_extra_state(self):
+        self.at("state")
+        return (lambda: 0) if self.kind == "pickle" else {}
+
+    def set_extra_state(self, state):
+        pass
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Faulty)]
+'''
+
+PLACES = (
+    "build", "phases", "select", "before_epoch", "losses", "update", "after_step", "after_epoch", "predictor",
+    "forward", "deployables", "measurements", "curves", "state",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    from lab import Lab
+
+    lab = Lab(tmp_path_factory.mktemp("undisturbed") / "lab")
+    (cell,) = (p.cell for p in lab.plan(methods=("vanilla",), scenarios=("few100",)).cells)
+    lab.train([cell])
+    return cell, lab.bits(cell.key)
+
+
+def train_beside(undisturbed, make_lab, tmp_path, kind: str, **rest: object):
+    """The faulty cell's record, after it was trained behind a cell that does nothing wrong."""
+    neighbour, bits = undisturbed
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    lab = make_lab(plugin_files=(file,), **rest)
+    plan = lab.plan(methods=("faulty",), settings=(f"faulty.kind={kind}",), scenarios=("few100",))
+    (cell,) = (p.cell for p in plan.cells)
+    records = lab.train([neighbour, cell])
+    assert records[neighbour.key].status is Status.OK, records[neighbour.key].traceback
+    assert lab.bits(neighbour.key) == bits
+    return records[cell.key]
+
+
+def test_without_a_fault_it_trains(undisturbed, make_lab, tmp_path):
+    assert train_beside(undisturbed, make_lab, tmp_path, "none", checkpoint_seconds=0.0).status is Status.OK
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_exception_at_any_place_is_the_cells_own(undisturbed, make_lab, tmp_path, place):
+    record = train_beside(undisturbed, make_lab, tmp_path, place, checkpoint_seconds=0.0)
+    assert record.status is Status.FAILED
+    assert record.error_type == "ValueError"
+    assert record.error_message == f"{place} broke"
+    assert "faulty.py" in record.traceback
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type", "says"),
+    [
+        ("exit", "SystemExit", "sys.exit(3)"),
+        ("list", "MethodError", "losses() must return a dict of named terms, got list"),
+        ("float", "MethodError", "losses()['ce'] must be a scalar tensor, got float"),
+        ("type", "TypeError", "predictor() must give logits or a dict of them, got list"),
+        ("nan_outputs", "NonFiniteOutput", "the logits of predictor 'logits' on the test split are not finite"),
+        ("measured", "ValueError", "could not convert string to float"),
+        ("pickle", "MethodError", "its state cannot be saved"),
+        ("dtype", "SharedStateChanged", "it changed torch's default dtype, which other cells share"),
+        ("device", "SharedStateChanged", "it changed torch's default device, which other cells share"),
+        ("gradients", "SharedStateChanged", "it changed whether torch records gradients, which other cells share"),
+        ("threads", "SharedStateChanged", "it changed torch's number of threads, which other cells share"),
+    ],
+)
+def test_what_is_wrong_is_told(undisturbed, make_lab, tmp_path, kind, error_type, says):
+    record = train_beside(undisturbed, make_lab, tmp_path, kind, checkpoint_seconds=0.0)
+    assert record.status is Status.FAILED
+    assert record.error_type == error_type
+    assert says in record.error_message
+
+
+def test_outputs_for_fewer_images_than_asked(undisturbed, make_lab, tmp_path):
+    record = train_beside(undisturbed, make_lab, tmp_path, "rows")
+    assert record.error_type == "MethodError"
+    assert record.error_message == "predictor output 'logits' has shape [127, 10] for 128 images"
+
+
+def test_a_checkpoint_of_another_form_counts_as_none(undisturbed, make_lab, monkeypatch):
+    """One that another release wrote, say."""
+    from kdharness.api.executors import EpochFinished
+    from kdharness.engine import checkpoint
+
+    cell, bits = undisturbed
+    lab = make_lab(checkpoint_seconds=0.0)
+
+    def stop(event: object) -> None:
+        if isinstance(event, EpochFinished) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    lab.on_event = stop
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SCHEMA", 0)
+    with pytest.raises(KeyboardInterrupt):
+        lab.train([cell])
+    monkeypatch.undo()
+    lab.on_event = lambda event: None
+    lab.events.clear()
+    lab.train([cell])
+    assert [e.epoch for e in lab.events if isinstance(e, EpochFinished)] == [1, 2]
+    assert lab.bits(cell.key) == bits

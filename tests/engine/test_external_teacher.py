@@ -1,0 +1,208 @@
+"""Teachers from files: what is read, what is refused, and that nothing in them is executed."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from kdharness.engine.teachers import load_weights
+from kdharness.errors import UserError
+from kdharness.protocol.benchmark import load
+from kdharness.results.record import Record, Status
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict[str, torch.Tensor]:
+    """Of a conv32 that was trained for a while."""
+    from lab import Lab
+
+    lab = Lab(tmp_path_factory.mktemp("teacher") / "lab")
+    teacher = lab.plan(methods=("kd",), epochs=8).cells[0].cell
+    assert lab.train([teacher])[teacher.key].values["top1"] > 60
+    return load_file(lab.folder.model_path(teacher.key))
+
+
+def train_with(lab, *files: str, **rest: object) -> Record:
+    """The record of kd taught from the files."""
+    plan = lab.plan(methods=("kd",), teachers=files, scenarios=("few100",), **rest)
+    (student,) = [p.cell for p in plan.cells]
+    assert not student.requires
+    return lab.train([student])[student.key]
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("plain.safetensors", None),
+        ("plain.pt", lambda w: w),
+        ("model.pt", lambda w: {"model": w, "epoch": 3}),
+        ("state_dict.pth", lambda w: {"state_dict": w, "args": {"lr": 0.1}}),
+        ("parallel.pt", lambda w: {"model": {f"module.{k}": v for k, v in w.items()}}),
+        ("nested.pt", lambda w: {"model": {"state_dict": w}}),
+    ],
+)
+def test_a_teacher_from_a_file(lab, tmp_path, weights, name, pack):
+    path = tmp_path / name
+    if pack is None:
+        save_file(weights, path)
+    else:
+        torch.save(pack(weights), path)
+    record = train_with(lab, str(path))
+    assert record.status is Status.OK, record.traceback
+    assert record.values["teacher_top1"] > 60
+    assert "teacher conv32 from file" in record.cell.deviations
+    assert record.cell.document["teachers"][0]["source"] == record.cell.teachers[0].sha256
+    assert record.values["teacher_digest"] == record.cell.teachers[0].sha256[:16]
+
+
+def test_the_same_weights_give_the_same_run_whatever_their_file(lab, tmp_path, weights):
+    save_file(weights, tmp_path / "a.safetensors")
+    torch.save(weights, tmp_path / "b.pt")
+    records = [train_with(lab, f"conv32={tmp_path / name}") for name in ("a.safetensors", "b.pt")]
+    assert records[0].cell.key != records[1].cell.key  # a file enters by its digest
+    one, other = (lab.bits(r.cell.key) for r in records)
+    assert one["model.safetensors"] == other["model.safetensors"]
+
+
+def test_a_file_at_another_path_is_the_same_teacher(lab, tmp_path, weights):
+    save_file(weights, tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes())
+    keys = {
+        lab.plan(methods=("kd",), teachers=(str(tmp_path / name),)).cells[-1].cell.key
+        for name in ("a.safetensors", "b.safetensors")
+    }
+    assert len(keys) == 1
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w: {k: v for k, v in w.items() if k != "fc.bias"}, "it lacks 'fc.bias'"),
+        (lambda w: {**w, "more": torch.zeros(1)}, "'more' is not part of it"),
+        (lambda w: {**w, "fc.bias": torch.zeros(11)}, "'fc.bias' is [11], not [10]"),
+        (lambda w: {"model": [1, 2]}, "holds no state dict of tensors"),
+        (lambda w: torch.zeros(3), "holds no state dict of tensors"),
+        (lambda w: {**w, "fc.bias": w["fc.bias"] + float("nan")}, "on the test split, less than the 20.00 % asked"),
+        (lambda w: {k: torch.randn_like(v.float()).abs() for k, v in w.items()}, "less than the 20.00 % asked"),
+    ],
+)
+def test_a_file_that_does_not_fit_fails_its_cells_with_one_line(lab, tmp_path, weights, change, says):
+    path = tmp_path / "teacher.pt"
+    torch.manual_seed(0)
+    torch.save(change(weights), path)
+    record = train_with(lab, str(path))
+    assert record.status is Status.FAILED
+    assert record.error_type == "UserError"
+    assert record.error_message.startswith(f"teacher file {path} ")
+    assert says in record.error_message
+    assert "\n" not in record.error_message
+
+
+@pytest.mark.parametrize("name", ["noise.pt", "noise.safetensors", "empty.pt", "empty.safetensors"])
+def test_a_file_that_holds_no_weights(lab, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"" if "empty" in name else b"these are no weights" * 100)
+    record = train_with(lab, str(path))
+    assert record.error_type == "UserError"
+    assert record.error_message.startswith(f"teacher file {path} cannot be read as weights: ")
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_code_in_a_file_is_not_executed(lab, tmp_path, legacy):
+    path, trace = tmp_path / "bomb.pt", tmp_path / "it-ran"
+    if legacy:
+        path.write_bytes(pickle.dumps(Bomb(trace), protocol=2))
+    else:
+        torch.save({"model": Bomb(trace)}, path)
+    record = train_with(lab, str(path))
+    assert record.error_type == "UserError"
+    assert "cannot be read as weights" in record.error_message
+    assert not trace.exists()
+    with pytest.raises(UserError):
+        load_weights(path)
+    assert not trace.exists()
+
+
+def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
+    """Where it names one, it replaces twice what chance gives."""
+    from kdharness.engine.loading import teachers_of
+    from kdharness.engine.world import World
+
+    save_file(weights, tmp_path / "t.safetensors")
+    cell = lab.plan(methods=("kd",), teachers=(str(tmp_path / "t.safetensors"),)).cells[-1].cell
+    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
+    with pytest.raises(UserError, match=r"less than the 99\.50 % asked"):
+        teachers_of(cell, world, world.data(cell), 99.5)
+    (teacher,) = teachers_of(cell, world, world.data(cell), 50.0)
+    assert teacher.top1 > 60
+
+
+def test_a_file_that_changed_after_planning_is_refused(lab, tmp_path, weights):
+    path = tmp_path / "t.safetensors"
+    save_file(weights, path)
+    cell = lab.plan(methods=("kd",), teachers=(str(path),)).cells[-1].cell
+    save_file({k: v + 1 for k, v in weights.items()}, path)
+    record = lab.train([cell])[cell.key]
+    assert record.error_type == "UserError"
+    assert "is not the one that was planned with" in record.error_message
+    path.unlink()
+    record = lab.train([cell])[cell.key]
+    assert "is not the one that was planned with" in record.error_message
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("nowhere.pt", "--teacher: file nowhere.pt cannot be read: No such file or directory"),
+        ("conv16=nowhere.pt", "unknown teacher model 'conv16' (--teacher); did you mean 'conv32'?"),
+    ],
+)
+def test_what_the_command_line_says_of_files(lab, given, says):
+    with pytest.raises(UserError) as caught:
+        lab.plan(methods=("kd",), teachers=(given,))
+    assert str(caught.value) == says
+
+
+def test_two_teachers_need_names(lab, tmp_path, weights):
+    save_file(weights, tmp_path / "t.safetensors")
+    with pytest.raises(UserError, match="name its model, as model=FILE; the pairs have conv32, conv8"):
+        lab.plan(methods=("kd",), pairs=("conv32+conv8:conv16",), teachers=(str(tmp_path / "t.safetensors"),))
+    plan = lab.plan(
+        methods=("kd",), pairs=("conv32:conv16", "conv8:conv16"), teachers=(f"conv32={tmp_path / 't.safetensors'}",)
+    )
+    assert [(p.cell.role, p.cell.teacher) for p in plan.cells] == [
+        ("student", "conv32"), ("teacher", ""), ("student", "conv8"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}])
+def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
+    """What a worker met first must not decide what a later cell is taught."""
+    from kdharness.engine.loading import teachers_of
+    from kdharness.engine.world import World
+
+    protocol = load("digits")
+    plain = lab.plan(protocol, methods=("kd",), scenarios=("few100",))
+    other = replace(plain.cells[-1].cell, document={**plain.cells[-1].cell.document})
+    other.document["recipe"] = {**other.recipe, **change}
+    lab.train([plain.cells[0].cell])
+    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
+    data = world.data(other)
+    first, second = (teachers_of(cell, world, data, None)[0] for cell in (plain.cells[-1].cell, other))
+    assert first is not second
+    assert teachers_of(other, world, data, None)[0] is second

@@ -1,0 +1,230 @@
+"""Group against solo, bit for bit; failing neighbours; what is shared is done once."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from kdharness.api.executors import CellFinished, EpochFinished
+from kdharness.api.staged import StagedModel
+from kdharness.engine.teachers import TeacherBatch
+from kdharness.registry.manager import Registry
+from kdharness.results.record import Status
+
+METHODS = sorted(Registry.load().methods)
+
+TROUBLE = '''
+import torch
+from torch import nn
+from torch.nn import functional as F
+from kdharness.api import Method, MethodSpec, hookimpl
+
+class Trouble(Method):
+    """Does what `kind` says in its third step."""
+    name = "trouble"
+    kind: str = "none"
+
+    def build(self, context):
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def losses(self, batch, student, teacher):
+        self.steps += 1
+        loss = F.cross_entropy(student.logits, batch.targets) + 0.0 * torch.randn(()) * torch.rand(1).sum()
+        if int(self.steps) == 3:
+            if self.kind == "raise":
+                raise ValueError("something\\nbroke")
+            if self.kind == "nan":
+                loss = loss * float("nan")
+            if self.kind == "shape":
+                loss = loss.expand(4)
+            if self.kind == "images":
+                batch.images.mul_(2)
+            if self.kind == "teacher_outputs":
+                teacher.logits.zero_()
+            if self.kind == "teacher_mode":
+                teacher.model.train()
+            if self.kind == "teacher_weights":
+                with torch.no_grad():
+                    next(teacher.model.parameters()).zero_()
+            if self.kind == "dtype":
+                torch.set_default_dtype(torch.float64)
+            if self.kind == "memory":
+                raise MemoryError("no memory left")
+        return {"ce": loss}
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Trouble)]
+'''
+
+
+def students_of(plan, *methods):
+    """Their cells in the benchmark's own scenario, which share one teacher."""
+    cells = [p.cell for p in plan.cells if p.cell.role == "student" and p.cell.scenario == "few100"]
+    return [cell for cell in cells if cell.method in methods]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory):
+    """Every method in one group of two epochs, trained once for this module."""
+    from lab import Lab
+
+    lab = Lab(tmp_path_factory.mktemp("everything") / "lab")
+    plan = lab.plan()
+    return lab, plan, lab.train_plan(plan)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_gives_the_same_bits_alone_and_in_a_group(everything, make_lab, method):
+    group, plan, records = everything
+    cells = [p.cell for p in plan.cells if p.cell.method == method and p.cell.role == "student" and not p.skip]
+    assert cells, f"{method} is not in the default benchmark"
+    cell = cells[0]
+    assert records[cell.key].status is Status.OK, records[cell.key].traceback
+    solo = make_lab()
+    for source in cell.requires:
+        shutil.copytree(group.folder.cell_path(source), solo.folder.cell_path(source))
+    solo.train([cell], alone=True)
+    assert solo.bits(cell.key) == group.bits(cell.key)
+
+
+def test_order_and_seeds_beside_it_do_not_matter(everything, make_lab):
+    group, plan, _ = everything
+    students = students_of(plan, "kd", "at", "rkd", "vanilla")
+    other = make_lab()
+    for source in {key for cell in students for key in cell.requires}:
+        shutil.copytree(group.folder.cell_path(source), other.folder.cell_path(source))
+    strangers = [p.cell for p in other.plan(methods=("kd",), seeds=(7,)).cells if p.cell.role == "student"]
+    other.train([*strangers, *reversed(students)])
+    for cell in students:
+        assert other.bits(cell.key) == group.bits(cell.key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type", "says"),
+    [
+        ("raise", "ValueError", "something broke"),
+        ("nan", "NonFiniteLoss", "the loss term 'ce' became nan in epoch 2, step 1"),
+        ("shape", "MethodError", "losses()['ce'] must be a scalar tensor, got a tensor of shape [4]"),
+        ("images", "SharedStateChanged", "changed a shared tensor in place"),
+        ("teacher_outputs", "SharedStateChanged", "changed a shared tensor in place"),
+        ("teacher_mode", "SharedStateChanged", "changed its teacher"),
+        ("teacher_weights", "SharedStateChanged", "changed its teacher"),
+        ("dtype", "SharedStateChanged", "default dtype"),
+    ],
+)
+def test_a_failing_neighbour_leaves_alone_and_the_others_go_on(everything, make_lab, tmp_path, kind, error_type, says):
+    group, plan, _ = everything
+    file = tmp_path / "trouble.py"
+    file.write_text(TROUBLE)
+    other = make_lab(plugin_files=(file,))
+    well = students_of(plan, "kd", "at")
+    shutil.copytree(group.folder.cell_path(well[0].requires[0]), other.folder.cell_path(well[0].requires[0]))
+    bad = [p.cell for p in other.plan(methods=("trouble",), settings=(f"trouble.kind={kind}",)).cells]
+    records = other.train([c for c in bad if c.role == "student"] + well)
+    record = next(r for r in records.values() if r.cell.method == "trouble")
+    assert record.status is Status.FAILED
+    assert record.error_type == error_type
+    assert says in record.error_message
+    assert "\n" not in record.error_message
+    for cell in well:
+        assert records[cell.key].status is Status.OK
+        assert other.bits(cell.key) == group.bits(cell.key)
+
+
+def test_memory_that_runs_out_beside_others_is_tried_again_alone(lab, tmp_path, make_lab):
+    file = tmp_path / "trouble.py"
+    file.write_text(TROUBLE)
+    other = make_lab("memory", plugin_files=(file,))
+    plan = other.plan(methods=("trouble", "vanilla"), settings=("trouble.kind=memory",))
+    records = other.train_plan(plan)
+    trouble = next(p.cell for p in plan.cells if p.cell.method == "trouble")
+    assert trouble.key not in records
+    assert other.folder.read_record(trouble.key).status is Status.INTERRUPTED
+    alone = other.train([trouble], alone=True)
+    assert alone[trouble.key].status is Status.OOM
+
+
+def test_the_teacher_runs_once_per_batch_for_the_whole_group(everything, make_lab, monkeypatch):
+    group, plan, _ = everything
+    students = students_of(plan, "kd", "at", "sp", "dkd")
+    other = make_lab()
+    shutil.copytree(group.folder.cell_path(students[0].requires[0]), other.folder.cell_path(students[0].requires[0]))
+    runs: list[int] = []
+    original = TeacherBatch._run
+    monkeypatch.setattr(TeacherBatch, "_run", lambda self, teacher: runs.append(1) or original(self, teacher))
+    other.train(students)
+    steps = 2 * 2  # epochs, batches of 50 out of 100 images
+    assert len(runs) == steps
+
+
+@pytest.mark.parametrize("method", ["kd", "vid", "cc"])
+def test_a_resumed_cell_gives_the_same_bits(everything, make_lab, method):
+    """Stopped after its first epoch, taken up from its checkpoint."""
+    group, plan, _ = everything
+    cell = students_of(plan, method)[0]
+    broken = make_lab("broken", checkpoint_seconds=0.0)
+    shutil.copytree(group.folder.cell_path(cell.requires[0]), broken.folder.cell_path(cell.requires[0]))
+
+    def stop(event: object) -> None:
+        if isinstance(event, EpochFinished) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    broken.on_event = stop
+    with pytest.raises(KeyboardInterrupt):
+        broken.train([cell])
+    assert broken.folder.read_record(cell.key).status is Status.INTERRUPTED
+    assert broken.folder.checkpoint_path(cell.key).exists()
+    broken.on_event = lambda event: None
+    broken.events.clear()
+    broken.train([cell])
+    assert [e.epoch for e in broken.events if isinstance(e, EpochFinished)] == [2]
+    assert broken.bits(cell.key) == group.bits(cell.key)
+    assert not broken.folder.checkpoint_path(cell.key).exists()
+
+
+def test_a_damaged_checkpoint_counts_as_none(everything, make_lab):
+    group, plan, _ = everything
+    cell = students_of(plan, "vanilla")[0]
+    other = make_lab()
+    path = other.folder.checkpoint_path(cell.key)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a file")
+    other.train([cell])
+    assert other.bits(cell.key) == group.bits(cell.key)
+
+
+def test_a_slow_cell_times_out_by_its_own_time(make_lab):
+    lab = make_lab(timeout_seconds=1e-6)
+    record = next(iter(lab.train_plan(lab.plan(methods=("vanilla",))).values()))
+    assert record.status is Status.TIMEOUT
+    assert "own steps took more than 1e-06 s" in record.error_message
+
+
+def test_the_callers_generators_are_left_alone(lab):
+    import torch
+
+    before = torch.get_rng_state()
+    lab.train_plan(lab.plan(methods=("vanilla",)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_a_finished_cell_leaves(everything):
+    lab, plan, records = everything
+    cell = students_of(plan, "kd")[0]
+    values = records[cell.key].values
+    assert 0 < values["top1"] < 100
+    assert values["student_parameters"] == sum(p.numel() for p in _network(lab, cell).parameters())
+    assert values["student_macs"] > 0
+    assert values["peak_memory_bytes"] > 4 * values["student_parameters"]
+    assert "top1_last10" not in values  # there were two epochs
+    assert values["top1_test_oracle"] >= values["top1"]
+    assert values["teacher_digest"]
+    finished = [e for e in lab.events if isinstance(e, CellFinished)]
+    assert {e.record.cell.key for e in finished} == {p.cell.key for p in plan.cells if not p.skip}
+
+
+def _network(lab, cell) -> StagedModel:
+    spec = lab.registry.get("model", cell.student).spec
+    return spec.factory(10, (1, 8, 8))
