@@ -43,23 +43,32 @@ class CellError(Exception):
         self.error_type = error_type
 
 
+class DeviceLost(Exception):
+    """An error that is no cell's: the device does not work in this process any more, whoever caused it."""
+
+
+def _never(error: BaseException) -> bool:
+    return False
+
+
 class Contained:
     """A block of plugin code. What it raises goes to `fail` instead of further up; afterwards the object is true if
     it did.
 
     The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
-    included. KeyboardInterrupt passes.
+    included. KeyboardInterrupt passes, and what `passes` says of.
     """
 
-    def __init__(self, fail: Callable[[Exception], None]) -> None:
+    def __init__(self, fail: Callable[[Exception], None], passes: Callable[[BaseException], bool] = _never) -> None:
         self._fail = fail
+        self._passes = passes
         self._failed = False
 
     def __enter__(self) -> Contained:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception | SystemExit):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, DeviceLost) or self._passes(error):
             return False
         self._failed = True
         if isinstance(error, SystemExit):

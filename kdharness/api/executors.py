@@ -24,7 +24,7 @@ TRAIN_GROUP = "kdharness.engine.group:train_group"
 class WorkerSettings:
     """What every worker of a run knows.
 
-    folder: the benchmark's results folder; devices: one name per slot ("cpu", "cuda:0"); plugin_files: of --plugin;
+    folder: the benchmark's results folder; devices: one name per slot ("cpu"); plugin_files: of --plugin;
     timeout_seconds: limit on one cell's own time, None for none;
     checkpoint_seconds: least time between two checkpoints of a cell; keep_weights: keys of the cells whose weights
     are written;

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,23 @@ from torch.utils.hooks import RemovableHandle
 
 from kdharness.api.functional import eval_mode
 from kdharness.api.specs import ModelSpec
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a network's numbers are held and multiplied.
+
+    precision: "fp32", "tf32", or "bf16", which is autocast. channels_last: the layout of images and convolutions.
+    """
+
+    precision: str = "fp32"
+    channels_last: bool = False
+
+    def autocast(self, device_type: str) -> AbstractContextManager[object]:
+        """The precision, for a forward pass on a device of this type."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(device_type, torch.bfloat16, cache_enabled=False)
 
 
 class Outputs:
@@ -66,7 +84,7 @@ class StagedModel(nn.Module):
     """An ordinary network with its spec: calls give Outputs; `tail` and `head` re-run its deep end.
 
     In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage the
-    last counts.
+    last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is float32.
     """
 
     def __init__(self, network: nn.Module, spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
@@ -74,10 +92,25 @@ class StagedModel(nn.Module):
         self.network = network
         self.spec = spec
         self.input_shape = input_shape
+        self.placement = Placement()
         self._leads: dict[int, tuple[list[nn.Module], list[torch.Size]]] = {}
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # type: ignore[assignment]
+
+    def place(self, placement: Placement) -> StagedModel:
+        """Sets precision and layout, and returns the model."""
+        self.placement = placement
+        if placement.channels_last:
+            self.to(memory_format=torch.channels_last)
+        return self
+
+    def _run_network(self, images: Tensor) -> Tensor:
+        if self.placement.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.placement.autocast(images.device.type):
+            logits: Tensor = self.network(images)
+        return logits
 
     @property
     def num_stages(self) -> int:
@@ -85,10 +118,13 @@ class StagedModel(nn.Module):
 
     def part(self, path: str) -> nn.Module:
         """The submodule at a path of the spec. ValueError names the model and the path."""
-        try:
-            return self.network.get_submodule(path)
-        except AttributeError:
-            raise ValueError(f"model '{self.spec.name}' declares '{path}', but has no such submodule") from None
+        module: nn.Module | None = self.network
+        # By hand, for this runs in every step and get_submodule takes ten times as long.
+        for name in path.split(".") if path else ():
+            module = module._modules.get(name) if module is not None else None
+        if module is None:
+            raise ValueError(f"model '{self.spec.name}' declares '{path}', but has no such submodule")
+        return module
 
     @property
     def stages(self) -> list[nn.Module]:
@@ -112,13 +148,12 @@ class StagedModel(nn.Module):
         return next((tap for tap in taps if not has[tap]), None)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
-        return logits
+        return self._run_network(images).float()
 
     def run(self, images: Tensor, taps: Sequence[str] = ()) -> Outputs:
         """One forward pass. images: [N, C, H, W]; taps: of "stages", "pre_activations", "embedding"."""
         with self._tapped(taps) as found:
-            logits = self.network(images)
+            logits = self._run_network(images)
         collected: dict[str, Any] = {}
         if "stages" in taps:
             collected["stages"] = [found["stages", path] for path in self.spec.stages]
@@ -199,9 +234,9 @@ class StagedModel(nn.Module):
 
         handle = self.stages[stage].register_forward_hook(leave)
         try:
-            self.network(images)
+            self._run_network(images)
         except _StageReached as reached:
-            return reached.features
+            return reached.features.float()
         finally:
             handle.remove()
         raise ValueError(f"model '{self.spec.name}' does not run its stage '{self.spec.stages[stage]}'")
@@ -227,11 +262,11 @@ class StagedModel(nn.Module):
             try:
                 for module in before:
                     module.training = False
-                logits: Tensor = self.network(blank)
+                logits = self._run_network(blank)
             finally:
                 for module, flag in zip(before, training, strict=True):
                     module.training = flag
-        return logits
+        return logits.float()
 
     def _lead(self, stage: int, blank: Tensor) -> tuple[list[nn.Module], list[torch.Size]]:
         """What comes before the output of the stage: the leaf modules that run outside of it and of the stages before

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from platformdirs import user_data_path
 
-from kdharness.errors import UserError
+from kdharness.device.names import OPTION_HELP, WORKERS_HELP
 
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name, or a path to a .toml file.")
@@ -31,8 +31,8 @@ Settings = Annotated[
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; one per core on a CPU, one per GPU.", min=1)]
+Device = Annotated[str, typer.Option(help=OPTION_HELP)]
+Workers = Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where groups run: local, inline, or a plugin's.")]
 Teachers = Annotated[list[str] | None, typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE.")]
 Data = Annotated[Path | None, typer.Option(help="The folder with datasets; default KDHARNESS_DATA.")]
@@ -102,36 +102,6 @@ def words(text: str | None) -> tuple[str, ...] | None:
 def data_root(given: Path | None) -> Path:
     """--data, else KDHARNESS_DATA, else the user's data folder."""
     return given or Path(os.environ.get("KDHARNESS_DATA") or user_data_path("kdharness"))
-
-
-def slots(device: str, workers: int | None, executor: str) -> tuple[str, ...]:
-    """The device of each worker. UserError for a device that is not there."""
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, numbers = device.partition(":")
-    if kind not in ("cpu", "cuda") or (numbers and kind == "cpu"):
-        raise UserError(f"--device {device}: not one of auto, cpu, cuda, cuda:0,1")
-    if kind == "cuda":
-        names = _cuda_devices(device, numbers, torch.cuda.device_count() if torch.cuda.is_available() else 0)
-        per_device = workers or 1
-        return tuple(name for _ in range(per_device) for name in names)
-    if executor == "inline":
-        return ("cpu",)
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return ("cpu",) * (workers or cores)
-
-
-def _cuda_devices(device: str, numbers: str, count: int) -> list[str]:
-    if not count:
-        raise UserError(f"--device {device}: torch finds no CUDA device here; --device cpu works everywhere")
-    wanted = [n.strip() for n in numbers.split(",")] if numbers else [str(n) for n in range(count)]
-    for number in wanted:
-        if not number.isdigit() or int(number) >= count:
-            raise UserError(f"--device {device}: there is no CUDA device '{number}'; there are {count}, counted from 0")
-    return [f"cuda:{number}" for number in wanted]
 
 
 def spread(arguments: list[str]) -> list[str]:

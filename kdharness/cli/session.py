@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kdharness.api.executors import WorkerSettings
-from kdharness.cli.options import RunOptions, data_root, slots, warn, words
+from kdharness.cli.options import RunOptions, data_root, warn, words
+from kdharness.device.names import slots
 from kdharness.errors import UserError, unknown
 from kdharness.execution.display import make_progress
 from kdharness.execution.resume import Rerun, resume, unmeasured
@@ -73,7 +74,7 @@ def carry_out(asked: Asked, selection: Selection, show: Callable[[ResultsFolder]
         plan=expand(asked.benchmark, selection, asked.registry, sys.argv[1:]),
         registry=asked.registry,
         out=options.out,
-        devices=slots(options.device, options.workers, options.executor),
+        devices=slots(options.device, options.workers, in_process=options.executor == "inline"),
         executor=options.executor,
         data_root=selection.data_root,
         download=options.download,

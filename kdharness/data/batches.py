@@ -1,4 +1,4 @@
-"""Passes: one epoch's batches over a subset, made once for all cells that ask for the same."""
+"""The batches of an epoch over a subset, made once for all cells that ask for the same."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kdharness.protocol.seeds import stream
 
 
 @dataclass(frozen=True)
-class PassRequest:
-    """What a cell asks for in one epoch. Equal requests are served by one pass.
+class BatchRequest:
+    """What a cell asks for in one epoch. Equal requests are served together.
 
     data: the key of dataset and scenario; seed: the cell's; epoch: counted over the cell's whole training;
-    selection: positions in the subset, or () for all of it; bf16: whether teachers run under autocast.
+    selection: positions in the subset, or () for all of it; precision: the recipe's, which the device is set to.
     """
 
     data: str
     seed: int
     channels_last: bool
-    bf16: bool
+    precision: str
     subset: str
     batch_size: int
     views: tuple[Augmentation, ...]
@@ -48,20 +48,14 @@ class Samples:
         return [*self.views, self.targets, self.indices, *([] if self.partners is None else [self.partners])]
 
 
-class Pass:
+class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
     images: the train split; subset: int64 [n] positions in it; targets: int64 [N] labels of the split as training
     sees them.
     """
 
-    def __init__(
-        self,
-        request: PassRequest,
-        images: DeviceImages,
-        subset: Tensor,
-        targets: Tensor,
-    ) -> None:
+    def __init__(self, request: BatchRequest, images: DeviceImages, subset: Tensor, targets: Tensor) -> None:
         device = images.images.device
         self.request = request
         self.images = images
@@ -102,13 +96,12 @@ class Pass:
         start, end = self.bounds[number]
         positions = self.order[start:end]
         rows = self.subset[positions]
-        views = tuple(
-            self.images.view(rows, _rows(draws, start, end), self.request.channels_last) for draws in self.draws
-        )
+        layout = self.request.channels_last
+        views = tuple(self.images.view(rows, draws.rows(start, end), layout) for draws in self.draws)
         partners = None
         if self.partners is not None:
             other = self.subset[self.partners[start:end]]
-            partners = self.images.view(other, _rows(self.draws[0], start, end), self.request.channels_last)
+            partners = self.images.view(other, self.draws[0].rows(start, end), layout)
         return Samples(views, self.targets[rows], positions, partners)
 
 
@@ -133,7 +126,3 @@ def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and n - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], n], strict=True))
-
-
-def _rows(draws: Draws, start: int, end: int) -> Draws:
-    return Draws(*(None if t is None else t[start:end] for t in (draws.dy, draws.dx, draws.flip)))

@@ -31,21 +31,27 @@ class Draws:
             flip = (torch.rand(n, generator=generator) < 0.5).to(device)
         return cls(dy, dx, flip)
 
+    def rows(self, start: int, end: int) -> Draws:
+        """Those of some of the samples."""
+        return Draws(*(None if t is None else t[start:end] for t in (self.dy, self.dx, self.flip)))
+
 
 class DeviceImages:
     """One split on the device. images: uint8 [N, C, H, W]."""
 
     def __init__(self, dataset: ImageDataset, split: str, device: torch.device, padding: int = 0) -> None:
-        self.images = torch.from_numpy(dataset.splits[split].images).to(device)
+        images = torch.from_numpy(dataset.splits[split].images).to(device)
+        height, width = images.shape[2:]
+        padded = F.pad(images, (padding,) * 4) if padding else images
+        # The middle of what is padded: one copy serves both.
+        self.images = padded[:, :, padding : padding + height, padding : padding + width]
+        # A view of every possible crop: indexing it gathers a batch of crops in one kernel.
+        self.windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        self.padding = padding
         scale = 1.0 / (255.0 * torch.tensor(dataset.std, dtype=torch.float64))
         shift = -torch.tensor(dataset.mean, dtype=torch.float64) / torch.tensor(dataset.std, dtype=torch.float64)
         self.scale = scale.float().view(1, -1, 1, 1).to(device)
         self.shift = shift.float().view(1, -1, 1, 1).to(device)
-        height, width = self.images.shape[2:]
-        # A view of every possible crop: indexing it gathers a batch of crops in one kernel.
-        padded = F.pad(self.images, (padding,) * 4) if padding else self.images
-        self.windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-        self.padding = padding
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,8 +1,9 @@
-"""Memory: what a block of code holds at most, and errors that mean that it ran out."""
+"""Memory: what a block of code holds at most, and errors that say that there is none left."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,9 +11,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
-def tensor_bytes(tensors: Any) -> int:
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or of Python says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
 class MemoryMeter(TorchDispatchMode):
@@ -36,15 +46,6 @@ class MemoryMeter(TorchDispatchMode):
                 if storage not in self._known and storage.data_ptr() not in before:
                     self._known.add(storage)
                     self.held += storage.nbytes()
-                    weakref.finalize(storage, self._release, storage.nbytes())
+                    weakref.finalize(storage, self._release, storage.nbytes()).atexit = False
         self.peak = max(self.peak, self.held)
         return result
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the host."""
-    text = str(error)
-    signs = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in text for sign in signs)
-    )

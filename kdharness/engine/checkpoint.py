@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from kdharness.errors import CellError
 
 # Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
-CHECKPOINT_SCHEMA = 2
+CHECKPOINT_SCHEMA = 3
 
 
 def save_atomically(path: Path, write: Any) -> None:
@@ -45,11 +47,16 @@ def packed(state: Mapping[str, Any]) -> bytes:
 
 
 class Checkpoint:
-    """Saves a cell's state at most every `seconds`."""
+    """Saves a cell's state at most every `seconds`.
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    device: the kind that the cell runs on. What another kind wrote counts as none: its generators cannot go on here,
+    and the cell would be of no one fingerprint.
+    """
+
+    def __init__(self, path: Path, seconds: float, device: str) -> None:
         self.path = path
         self.seconds = seconds
+        self.device = device
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -61,12 +68,14 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state, or None when there is none, or none that can be read."""
+        """The state, or None when there is none, or none that can be read and used here."""
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception:  # noqa: BLE001 - a damaged file makes the unpickler raise anything; the cell then starts anew
             return None
-        return state if isinstance(state, dict) and state.pop("schema", None) == CHECKPOINT_SCHEMA else None
+        if not isinstance(state, dict) or state.pop("schema", None) != CHECKPOINT_SCHEMA:
+            return None
+        return state if state.pop("device", None) == self.device else None
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -76,3 +85,13 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """A network's tensors as safetensors."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     save_atomically(path, lambda temporary: save_file(tensors, temporary))
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Named arrays as a compressed .npz file."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    save_atomically(path, write)

@@ -1,11 +1,11 @@
-"""Lockstep: the cells of a group train together, epoch by epoch, and each ends with a record of its own."""
+"""The cells of a group train together, epoch by epoch, and each ends with a record of its own."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from kdharness.api.executors import (
@@ -18,36 +18,54 @@ from kdharness.api.executors import (
     Job,
     WorkerSettings,
 )
-from kdharness.data.batches import PassRequest
-from kdharness.device.clock import Timers
-from kdharness.device.memory import is_out_of_memory
+from kdharness.data.batches import BatchRequest
+from kdharness.device.device import open_device
 from kdharness.device.random import default_generators_kept
-from kdharness.engine.checkpoint import Checkpoint, packed, save_weights
-from kdharness.engine.loading import teachers_of
+from kdharness.engine.checkpoint import Checkpoint, packed, save_arrays, save_weights
 from kdharness.engine.lockstep import Lockstep
-from kdharness.engine.trainee import Trainee
+from kdharness.engine.member import Member
 from kdharness.engine.world import World
-from kdharness.errors import CellError, Contained, one_line
-from kdharness.measure.outcome import final_numbers, now, save_predictions, top1
-from kdharness.measure.predict import predict_together
+from kdharness.errors import CellError, Contained, DeviceLost, one_line
+from kdharness.measure.evaluate import predict_together, top1
+from kdharness.measure.outcome import final_numbers, prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
+from kdharness.text import timestamp
 
-_worlds: dict[str, World] = {}
+_worlds: dict[tuple[str, WorkerSettings], World] = {}
 
 
 def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
-    """Trains the job's cells; every cell's record is on disk when its CellFinished is emitted."""
-    key = f"{device} {settings}"
-    if key not in _worlds:
-        registry = Registry.load(settings.plugin_files)
-        _worlds[key] = World(
-            registry, ResultsFolder(settings.folder), settings.data_root, torch.device(device), settings.download
+    """Trains the job's cells; every cell's record is on disk when its CellFinished is emitted.
+
+    DeviceLost when the device does not work in this process any more.
+    """
+    world = _world(settings, device)
+    try:
+        with default_generators_kept(world.device.default_generators()):
+            Group(job, settings, world, emit, beat).run()
+    except Exception as error:
+        if world.device.is_fatal(error):
+            raise DeviceLost(one_line(error)) from error
+        raise
+
+
+def _world(settings: WorkerSettings, name: str) -> World:
+    """What this process keeps for such settings."""
+    if (name, settings) not in _worlds:
+        device = open_device(name)
+        device.use()
+        _worlds[name, settings] = World(
+            Registry.load(settings.plugin_files),
+            ResultsFolder(settings.folder),
+            settings.data_root,
+            device,
+            settings.download,
+            settings.teacher_top1_floor,
         )
-    with default_generators_kept(torch.device(device)):
-        Group(job, settings, _worlds[key], emit, beat).run()
+    return _worlds[name, settings]
 
 
 class Group:
@@ -59,34 +77,38 @@ class Group:
         self.world = world
         self.emit = emit
         self.beat = beat
-        self.lockstep = Lockstep(Timers(world.device), self._fail_member, beat)
-        self.members: list[Trainee] = []
+        self.lockstep = Lockstep(world.device, self._fail_member, beat)
+        self.members: list[Member] = []
         self.started: dict[str, str] = {}
         self.checkpoints: dict[str, Checkpoint] = {}
 
     def run(self) -> None:
-        for number, cell in enumerate(self.job.cells):
-            self._start(number, cell)
-        while self.members:
-            self._round()
+        try:
+            for number, cell in enumerate(self.job.cells):
+                self._start(number, cell)
+            while self.members:
+                self._round()
+        finally:  # of those that an interruption leaves behind, the curves so far
+            for member in self.members:
+                self._write_history(member)
         self.beat(None)
 
     # -- a cell's start -----------------------------------------------------------------------------------------------
 
     def _start(self, number: int, cell: Cell) -> None:
         """Builds the cell, or takes it up where its checkpoint left it."""
-        self.started[cell.key] = now()
+        self.started[cell.key] = timestamp()
         path = self.world.folder.checkpoint_path(cell.key)
-        self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds)
+        self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds, self.world.device.kind)
         # Whatever kills the process from here on, this record is already true.
         self._write(cell, Status.INTERRUPTED, error_message="the run ended before this cell did")
         self.emit(CellStarted(self.job.number, cell.key))
-        data = self.world.data(cell)
+        data = self.world.data.of(cell)
         self.beat(number)
-        with Contained(lambda error: self._fail(cell, error)) as failed:
+        with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
             self.world.check_plugins(cell)
-            teachers = teachers_of(cell, self.world, data, self.settings.teacher_top1_floor)
-            member = Trainee(cell, number, self.world, data, teachers, self.settings.metrics)
+            teachers = self.world.teachers.of(cell, data)
+            member = Member(cell, number, self.world, data, teachers, self.settings.metrics)
             state = self.checkpoints[cell.key].load()
             if state is not None:
                 member.load_state_dict(state)
@@ -96,17 +118,17 @@ class Group:
     # -- one round: an epoch of every member --------------------------------------------------------------------------
 
     def _round(self) -> None:
-        asked: dict[PassRequest, list[Trainee]] = {}
+        asked: dict[BatchRequest, list[Member]] = {}
         for member in list(self.members):
             self.beat(member.number)
-            with self._contained(member), self.lockstep.timers.charge(member.cell.key):
+            with self._contained(member), self.lockstep.clock.charge(member.cell.key):
                 asked.setdefault(member.request(), []).append(member)
         for request, members in asked.items():
             for member in self.lockstep.run(request, members):
                 self._end_epoch(member, request)
-        due: dict[str, list[Trainee]] = {}
+        due: dict[str, list[Member]] = {}
         for member in self.members:
-            if member.look_is_due:
+            if member.evaluation_due:
                 due.setdefault(member.data.key, []).append(member)
         for members in due.values():
             self._evaluate(members)
@@ -116,40 +138,51 @@ class Group:
             elif self.checkpoints[member.cell.key].due():
                 self._save(member)
 
-    def _save(self, member: Trainee) -> None:
+    def _save(self, member: Member) -> None:
         content = b""
         with self._contained(member) as failed:
             content = packed(member.state_dict())
         if not failed:  # what the disk refuses is no fault of the cell
             self.checkpoints[member.cell.key].save(content)
+            self._write_history(member)
 
-    def _end_epoch(self, member: Trainee, request: PassRequest) -> None:
+    def _write_history(self, member: Member) -> None:
+        self.world.folder.history_path(member.cell.key).unlink(missing_ok=True)
+        self.world.folder.write_history(member.cell.key, member.history)
+
+    def _end_epoch(self, member: Member, request: BatchRequest) -> None:
         limit = self.settings.timeout_seconds
         with self._contained(member) as failed:
             values = member.end_epoch()
-            if limit is not None and member.own_seconds > limit and not member.finished:
+            if limit is not None and member.effort.own_seconds > limit and not member.finished:
                 took = f"its own steps took more than {limit:g} s"
-                raise CellError("Timeout", f"{took}; it was in epoch {member.epoch} of {member.epochs}")
+                raise CellError("Timeout", f"{took}; it was in epoch {member.clock.epoch} of {member.epochs}")
         if not failed:
             images = len(request.selection) or len(member.data.subsets[request.subset])
-            self.emit(EpochFinished(self.job.number, member.cell.key, member.epoch, member.epochs, images, values))
+            epoch, epochs = member.clock.epoch, member.epochs
+            self.emit(EpochFinished(self.job.number, member.cell.key, epoch, epochs, images, values))
 
-    def _evaluate(self, members: Sequence[Trainee]) -> None:
+    def _evaluate(self, members: Sequence[Member]) -> None:
         """Looks at the validation split, where there is one, and at the test split."""
         for member, logits in self._predictions(members, "validation"):
             accuracy = self._note(member, "validation", logits)
             with self._contained(member):
-                member.keep_best(accuracy)
-        for member, logits in self._predictions([m for m in members if m in self.members], "test"):
+                member.state.keep_best(accuracy)
+        for member, logits in self._predictions(self._alive(members), "test"):
             self._note(member, "test", logits)
             member.test_logits = logits
-        for member in [m for m in members if m in self.members and m.finished and m.best is not None]:
-            with self._contained(member):
-                member.restore_best()
-            for _, logits in self._predictions([m for m in (member,) if m in self.members], "test"):
-                member.test_logits = logits
+        for member in self._alive(members):
+            if member.finished and member.state.best is not None:
+                with self._contained(member):
+                    member.restore_best()
+                for _, logits in self._predictions(self._alive([member]), "test"):
+                    member.test_logits = logits
 
-    def _predictions(self, members: Sequence[Trainee], split: str) -> list[tuple[Trainee, dict[str, Tensor]]]:
+    def _alive(self, members: Sequence[Member]) -> list[Member]:
+        """Those that did not leave the group."""
+        return [member for member in members if member in self.members]
+
+    def _predictions(self, members: Sequence[Member], split: str) -> list[tuple[Member, dict[str, Tensor]]]:
         """Logits by predictor of each member that gives some; members share their data."""
         if not members:
             return []
@@ -164,29 +197,28 @@ class Group:
                 found.append((member, logits))
         return found
 
-    def _note(self, member: Trainee, split: str, logits: dict[str, Tensor]) -> float:
+    def _note(self, member: Member, split: str, logits: dict[str, Tensor]) -> float:
         """Adds each predictor's accuracy to the history; returns the main one's, in percent."""
         targets = member.data.split(split)[2]
         accuracies = {name: top1(values, targets) for name, values in logits.items()}
-        member.history += [(member.epoch, split, name, "top1", value) for name, value in accuracies.items()]
+        member.history.extend((member.clock.epoch, split, name, "top1", value) for name, value in accuracies.items())
         return next(iter(accuracies.values()))
 
     # -- a cell's end -------------------------------------------------------------------------------------------------
 
-    def _conclude(self, member: Trainee) -> None:
+    def _conclude(self, member: Member) -> None:
         """Writes a finished cell's files, and its record last."""
-        cell = member.cell
+        cell, folder = member.cell, self.world.folder
         with self._contained(member) as failed:
             values, rows, failures = final_numbers(member, member.test_logits, self.settings.metrics)
         if failed:
             return
         values["group_size"] = len(self.job.cells)
-        folder = self.world.folder.cell_path(cell.key)
         if cell.key in self.settings.keep_weights:
-            save_weights(self.world.folder.model_path(cell.key), member.student.network.state_dict())
-        save_predictions(folder, member.test_logits, member.data.test_targets)
-        self.world.folder.history_path(cell.key).unlink(missing_ok=True)  # of an earlier attempt
-        self.world.folder.write_history(cell.key, member.history)
+            save_weights(folder.model_path(cell.key), member.student.network.state_dict())
+        arrays = prediction_arrays(member.test_logits, member.data.test_targets)
+        save_arrays(folder.predictions_path(cell.key), arrays)
+        self._write_history(member)
         self.members.remove(member)
         record = self._write(
             cell,
@@ -194,47 +226,55 @@ class Group:
             values=values,
             metrics=tuple(rows),
             measured=tuple(name for name in self.settings.metrics if name not in failures),
-            finished_at=now(),
+            finished_at=timestamp(),
             **_told(failures),
         )
         self.checkpoints[cell.key].remove()
         self.emit(CellFinished(self.job.number, record))
 
-    def _contained(self, member: Trainee) -> Contained:
-        return Contained(lambda error: self._fail_member(member, error))
+    def _contained(self, member: Member) -> Contained:
+        return self.world.device.contained(lambda error: self._fail_member(member, error))
 
-    def _fail_member(self, member: Trainee, error: Exception) -> None:
+    def _fail_member(self, member: Member, error: Exception) -> None:
         """Takes the member out of the group."""
         if member in self.members:
             self.members.remove(member)
+            self._write_history(member)
             self._fail(member.cell, error)
 
     def _fail(self, cell: Cell, error: Exception) -> None:
-        """Writes why the cell ended; when memory ran out beside others, it is to be tried again alone instead."""
+        """Writes why the cell ended; when memory ran out beside others, it is to be tried again among fewer instead."""
         status, kind = Status.FAILED, type(error).__name__
         if isinstance(error, CellError):
             kind = error.error_type
             status = Status.TIMEOUT if kind == "Timeout" else Status.FAILED
-        if is_out_of_memory(error):
+        trace = "".join(traceback.format_exception(error))
+        if self.world.device.is_out_of_memory(error):
             status = Status.OOM
-            if self.world.device.type == "cuda":
-                torch.cuda.empty_cache()
+            _let_go(error)
+            self.world.device.release_memory()
             if len(self.job.cells) > 1:
                 self.emit(CellAborted(self.job.number, cell.key, one_line(error)))
                 return
         if status is not Status.TIMEOUT:
             self.checkpoints[cell.key].remove()
-        trace = "".join(traceback.format_exception(error))
         record = self._write(
-            cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=now()
+            cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=timestamp()
         )
         self.emit(CellFinished(self.job.number, record))
 
-    def _write(self, cell: Cell, status: Status, **rest: object) -> Record:
+    def _write(self, cell: Cell, status: Status, **rest: Any) -> Record:
         attempts = self.job.attempts.get(cell.key, 1)
-        record = Record(cell=cell, status=status, started_at=self.started[cell.key], attempts=attempts, **rest)  # type: ignore[arg-type]
+        record = Record(cell=cell, status=status, started_at=self.started[cell.key], attempts=attempts, **rest)
         self.world.folder.write_record(record)
         return record
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forgets the variables of the frames that an error came through: they hold a step's activations."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _told(failures: Mapping[str, Exception]) -> dict[str, str]:

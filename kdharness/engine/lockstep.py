@@ -1,65 +1,68 @@
-"""One pass: each batch is gathered, augmented and shown to the teachers once, then every member steps on it."""
+"""An epoch of cells that want the same batches: each is made and shown to the teachers once, then all step on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from kdharness.api.specs import Tap
-from kdharness.data.batches import Pass, PassRequest, Samples
+from kdharness.data.batches import BatchRequest, EpochBatches, Samples
 from kdharness.data.watched import Watched
-from kdharness.device.clock import SHARED, Timers
-from kdharness.engine.teachers import TeacherBatch
-from kdharness.engine.trainee import Trainee
-from kdharness.errors import CellError, Contained
+from kdharness.device.clock import SHARED, Clock
+from kdharness.device.device import Device
+from kdharness.engine.member import Member
+from kdharness.engine.teacher_batch import TeacherBatch
+from kdharness.errors import CellError
 
 
 class Lockstep:
-    """Runs passes for the members of a group.
+    """Runs epochs for the members of a group.
 
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
 
     def __init__(
-        self, timers: Timers, fail: Callable[[Trainee, Exception], None], beat: Callable[[int | None], None]
+        self, device: Device, fail: Callable[[Member, Exception], None], beat: Callable[[int | None], None]
     ) -> None:
-        self.timers = timers
+        self.device = device
+        self.clock = device.clock()
         self.fail = fail
         self.beat = beat
 
-    def run(self, request: PassRequest, members: list[Trainee]) -> list[Trainee]:
-        """One epoch for `members`, who all asked for `request`. Returns those who are still well."""
-        with self.timers.charge(SHARED):
+    def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
+        """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
+        self.device.set_precision(request.precision)
+        with self.clock.charge(SHARED):
             data = members[0].data
-            batches = Pass(request, data.train, data.subsets[request.subset], data.targets)
-        well = list(members)
+            batches = EpochBatches(request, data.train, data.subsets[request.subset], data.targets)
+        alive = list(members)
         for number in range(len(batches)):
-            if not well:
+            if not alive:
                 break
-            shared = self._prepare(batches, number, well)
-            for member in list(well):
+            shared = self._prepare(batches, number, alive)
+            for member in list(alive):
                 self.beat(member.number)
                 if not self._step(member, shared, batches, number):
-                    well.remove(member)
+                    alive.remove(member)
                 if shared.watched.changed:
-                    shared = self._prepare(batches, number, well)
+                    shared = self._prepare(batches, number, alive)
         self._account(members)
-        return well
+        return alive
 
-    def _prepare(self, batches: Pass, number: int, members: Sequence[Trainee]) -> Shared:
-        with self.timers.charge(SHARED):
-            return Shared(batches.samples(number), batches.request.bf16, members, self.timers)
+    def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
+        with self.clock.charge(SHARED):
+            return SharedBatch(batches.samples(number), members, self.clock)
 
-    def _step(self, member: Trainee, shared: Shared, batches: Pass, number: int) -> bool:
-        done = (member.epoch_in_phase + number / len(batches)) / member.phase_epochs
+    def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
-        measure = number == 0 and member.epoch == min(1, member.epochs - 1)
+        measure = number == 0 and member.clock.epoch == min(1, member.epochs - 1)
         errors: list[Exception] = []
-        with Contained(errors.append), self.timers.charge(member.cell.key):
-            progress = torch.tensor(done, device=member.device)
+        with self.device.contained(errors.append), self.clock.charge(member.cell.key):
+            progress = shared.progress(member.clock.share_done(number, len(batches)))
             member.step(shared.samples, shared.teachers, progress, measure)
-        damage = shared.damage(member)
+        damage = shared.damage(member, thorough=number in (0, len(batches) - 1))
         if damage:
             # What was changed in place often makes the step fail too: the cause is told, the error is its context.
             cause = CellError("SharedStateChanged", damage)
@@ -69,18 +72,18 @@ class Lockstep:
             self.fail(member, errors[0])
         return not errors
 
-    def _account(self, members: Sequence[Trainee]) -> None:
-        self.timers.settle()
-        shared = self.timers.take(SHARED)
+    def _account(self, members: Sequence[Member]) -> None:
+        self.clock.settle()
+        shared = self.clock.take(SHARED)
         for member in members:
-            member.own_seconds += self.timers.take(member.cell.key)
-            member.shared_seconds += shared / len(members)
+            member.effort.own_seconds += self.clock.take(member.cell.key)
+            member.effort.shared_seconds += shared / len(members)
 
 
-class Shared:
+class SharedBatch:
     """One batch and what the teachers make of it, watched for changes."""
 
-    def __init__(self, samples: Samples, bf16: bool, members: Sequence[Trainee], timers: Timers) -> None:
+    def __init__(self, samples: Samples, members: Sequence[Member], clock: Clock) -> None:
         self.samples = samples
         self.watched = Watched()
         self.watched.add(samples.tensors())
@@ -89,16 +92,27 @@ class Shared:
             for teacher in member.teachers:
                 have = taps.get(id(teacher), ())
                 taps[id(teacher)] = tuple(dict.fromkeys((*have, *member.reads.taps)))
-        self.teachers = TeacherBatch(samples, taps, bf16, timers, self.watched)
+        self.teachers = TeacherBatch(samples, taps, clock, self.watched)
+        self._progress: dict[float, Tensor] = {}
 
-    def damage(self, member: Trainee) -> str:
-        """What the member's step did to what others share, '' for nothing. Teachers are put right."""
+    def progress(self, share: float) -> Tensor:
+        """The share as a 0-d tensor, filled on the device: a copy from the host would wait for it."""
+        if share not in self._progress:
+            self._progress[share] = torch.full((), share, device=self.samples.targets.device)
+            self.watched.add([self._progress[share]])
+        return self._progress[share]
+
+    def damage(self, member: Member, thorough: bool) -> str:
+        """What the member's step did to what others share, '' for nothing. Teachers are put right.
+
+        thorough: whether also to look for tensors that were exchanged, which takes time.
+        """
         found = (
             "it changed a shared tensor in place (the batch, or a teacher's outputs)" if self.watched.changed else ""
         )
         if not member.method.private_teacher:
             for teacher in member.teachers:
-                if teacher.touched:
+                if teacher.touched or (thorough and teacher.rebuilt):
                     teacher.restore()
                     found = "it changed its teacher, which others share (if it must, it sets private_teacher)"
         return found

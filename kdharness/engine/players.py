@@ -24,10 +24,11 @@ class Players:
     changes (running statistics too).
     """
 
-    def __init__(self, student: StagedModel, method: Method, recipe: Recipe) -> None:
+    def __init__(self, student: StagedModel, method: Method, recipe: Recipe, fused: bool = False) -> None:
         self.student = student
         self.method = method
         self.recipe = recipe
+        self.fused = fused
         self.parameters: dict[str, list[nn.Parameter]] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.resting: list[nn.Module] = []
@@ -80,9 +81,9 @@ class Players:
         """A new one; for a lasting player the one that it left behind in an earlier phase."""
         parameters, recipe = self.parameters[player.name], self._recipes[player.name]
         if not player.lasting:
-            return make_optimizer(recipe, parameters)
+            return make_optimizer(recipe, parameters, self.fused)
         if player.name not in self._lasting:
-            self._lasting[player.name] = make_optimizer(recipe, parameters)
+            self._lasting[player.name] = make_optimizer(recipe, parameters, self.fused)
         optimizer = self._lasting[player.name]
         if {id(p) for p in parameters} != {id(p) for group in optimizer.param_groups for p in group["params"]}:
             what = f"the lasting player '{player.name}' has other parts in phase '{phase.name}' than before"
@@ -114,9 +115,8 @@ class Players:
             optimizer.load_state_dict(state["lasting"][name])
 
 
-def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> Optimizer:
-    """The recipe's optimiser over `parameters`; fused where the device has it."""
-    fused = parameters[0].device.type == "cuda"
+def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter], fused: bool = False) -> Optimizer:
+    """The recipe's optimiser over `parameters`. fused: in one kernel, where the device has that."""
     if recipe.optimizer == "sgd":
         momentum, nesterov = recipe.momentum, recipe.nesterov
         return torch.optim.SGD(

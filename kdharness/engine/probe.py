@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from kdharness.api.specs import Tap
-from kdharness.data.batches import Pass
-from kdharness.data.watched import Watched
-from kdharness.device.clock import Timers
+from kdharness.data.batches import EpochBatches
+from kdharness.device.device import open_device
 from kdharness.device.random import default_generators_kept
-from kdharness.engine.teachers import Teacher, TeacherBatch
-from kdharness.engine.trainee import Trainee
+from kdharness.engine.lockstep import SharedBatch
+from kdharness.engine.member import Member
+from kdharness.engine.networks import placement_of
+from kdharness.engine.phase_clock import PhaseClock
+from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.planning.cell import Cell
+from kdharness.protocol.recipe import Recipe
 from kdharness.registry.manager import Registry
 from kdharness.results.store import ResultsFolder
 
@@ -28,27 +27,28 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
 
     Nothing is kept of it. Whatever the method raises passes through.
     """
-    device = torch.device("cpu")
-    with tempfile.TemporaryDirectory() as folder, default_generators_kept(device):
-        world = World(registry, ResultsFolder(folder), data_root, device, download=False)
-        data = world.data(cell)
-        networks = [world.new_model(source.model, data, "teacher", 0) for source in cell.teachers]
-        teachers = [Teacher(network, "", math.nan, torch.zeros(0)) for network in networks]
-        trainee = Trainee(replace(cell, start=None), 0, world, data, teachers)
-        trainee.lengths = [1] * len(trainee.phases)
+    device = open_device("cpu")
+    with tempfile.TemporaryDirectory() as folder, default_generators_kept(device.default_generators()):
+        world = World(registry, ResultsFolder(folder), data_root, device)
+        data = world.data.of(cell)
+        placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
+        networks = [world.networks.make(source.model, data, "teacher", 0, placement) for source in cell.teachers]
+        teachers = [Teacher(network, "", data, device) for network in networks]
+        member = Member(replace(cell, start=None), 0, world, data, teachers)
+        phases = member.clock.phases
+        member.state.clock = PhaseClock(phases, [1] * len(phases))
         found: dict[str, None] = {}
-        while not trainee.finished:
-            found.update(dict.fromkeys(_step(trainee)))
+        while not member.finished:
+            found.update(dict.fromkeys(_step(member)))
     return tuple(found)
 
 
-def _step(trainee: Trainee) -> Sequence[str]:
-    """The terms of the phase that the trainee is in, which one step ends."""
-    request, data = trainee.request(), trainee.data
-    samples = Pass(request, data.train, data.subsets[request.subset], data.targets).samples(0)
-    taps: dict[int, Sequence[Tap]] = {id(teacher): trainee.reads.taps for teacher in trainee.teachers}
-    outputs = TeacherBatch(samples, taps, request.bf16, Timers(trainee.device), Watched())
-    trainee.step(samples, outputs, torch.zeros(()), measure=False)
-    values = trainee.end_epoch()
-    curves = trainee.method.curves()
+def _step(member: Member) -> Sequence[str]:
+    """The terms of the phase that the member is in, which one step ends."""
+    request, data = member.request(), member.data
+    samples = EpochBatches(request, data.train, data.subsets[request.subset], data.targets).samples(0)
+    shared = SharedBatch(samples, [member], member.device.clock())
+    member.step(samples, shared.teachers, shared.progress(0.0), measure=False)
+    values = member.end_epoch()
+    curves = member.method.curves()
     return [name for name in values if name not in curves]

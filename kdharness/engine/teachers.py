@@ -1,95 +1,81 @@
-"""Teachers: loaded and checked once, run once per batch for all cells that read them."""
+"""A cell's teachers: loaded and checked once per worker, and watched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from kdharness.api.ensemble import ensemble_of
-from kdharness.api.functional import log_mean_probability
-from kdharness.api.specs import Tap
-from kdharness.api.staged import Outputs, StagedModel
-from kdharness.data.batches import Samples
-from kdharness.data.watched import Watched
-from kdharness.device.clock import SHARED, Timers
+from kdharness.api.staged import Placement, StagedModel
+from kdharness.data.prepare import Data
+from kdharness.device.device import Device
+from kdharness.engine.networks import NetworkFactory, placement_of
+from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import UserError
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """A network's tensors from a .safetensors file, or from a PyTorch file read without running code from it.
-
-    PyTorch files may hold the state dict itself or under "model", "state_dict" or "student"; "module." prefixes are
-    taken off.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            weights: dict[str, Tensor] = load_file(path)
-            return weights
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"teacher file {path} does not exist") from None
-    except Exception as error:  # whatever a damaged or foreign file provokes, its name is what the user needs
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"teacher file {path} cannot be read as weights: {first}") from error
-    for name in ("model", "state_dict", "student"):
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise UserError(f"teacher file {path} holds no state dict of tensors")
-    return {key.removeprefix("module."): value for key, value in content.items()}
-
-
-def fill(model: StagedModel, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Loads `weights` into the network. UserError names the first tensor that is missing, superfluous or of another
-    shape.
-    """
-    expected = model.network.state_dict()
-    counters = {k for k in expected if k.endswith("num_batches_tracked")}
-    for name in sorted(set(expected) - set(weights) - counters):
-        raise UserError(f"teacher file {path} does not fit model '{model.spec.name}': it lacks '{name}'")
-    for name in sorted(set(weights) - set(expected)):
-        raise UserError(f"teacher file {path} does not fit model '{model.spec.name}': '{name}' is not part of it")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            have, want = list(tensor.shape), list(expected[name].shape)
-            raise UserError(
-                f"teacher file {path} does not fit model '{model.spec.name}': '{name}' is {have}, not {want}"
-            )
-    model.network.load_state_dict(dict(weights), strict=False)
+from kdharness.measure.evaluate import top1
+from kdharness.measure.predict import predict
+from kdharness.planning.cell import Cell, TeacherSource
+from kdharness.protocol.recipe import Recipe
+from kdharness.results.store import ResultsFolder
 
 
 class Teacher:
-    """A frozen network in eval mode, with its file's digest, its test accuracy in percent and, by split, its logits
-    [N, classes] on the CPU.
+    """A frozen network in eval mode.
+
+    digest: SHA-256 of its file, "" of one that comes from none. data, device: what it is asked about, and where.
     """
 
-    def __init__(self, model: StagedModel, digest: str, top1: float, test_logits: Tensor) -> None:
+    def __init__(self, model: StagedModel, digest: str, data: Data, device: Device) -> None:
         self.model = model.eval().requires_grad_(False)
         self.digest = digest
-        self.top1 = top1
-        self.logits = {"test": test_logits}
+        self._data = data
+        self._device = device
+        self._logits: dict[str, Tensor] = {}
         self._pristine = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        self._stamp = self.stamp()
+        self._note()
 
-    def stamp(self) -> tuple[int, int]:
+    def logits_on(self, split: str) -> Tensor:
+        """The logits [N, classes] on a split, on the CPU; computed when they are first asked for."""
+        if split not in self._logits:
+            images, rows, _ = self._data.split(split)
+            layout = self.model.placement.channels_last
+            self._logits[split] = predict(self.model, images, rows, self._device, layout)["logits"].cpu()
+        return self._logits[split]
+
+    def _note(self) -> None:
+        """Remembers what the network consists of: walking it anew takes longer than many a step."""
+        self._tensors = [*self.model.parameters(), *self.model.buffers()]
+        self._modules = list(self.model.modules())
+        self._stamp = self._stamped()
+
+    def _stamped(self) -> tuple[int, int]:
         """Changes whenever a weight, a buffer or a mode does."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
-        return sum(t._version for t in tensors), sum(m.training for m in self.model.modules())
+        return sum([t._version for t in self._tensors]), sum([m.training for m in self._modules])
 
     @property
     def touched(self) -> bool:
-        return self.stamp() != self._stamp
+        """Whether somebody changed a weight, a buffer or a mode."""
+        return self._stamped() != self._stamp
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether somebody put other tensors or modules in place. Slow: asked once or twice an epoch."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return [id(t) for t in tensors] != [id(t) for t in self._tensors]
 
     def restore(self) -> None:
         """Back to the weights it was loaded with."""
         self.model.load_state_dict(self._pristine)
         self.model.eval().requires_grad_(False)
-        self._stamp = self.stamp()
+        self._note()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Teacher:
+        """A copy of its own for a method that changes its teacher."""
+        from copy import deepcopy
+
+        return Teacher(deepcopy(self.model, memo), self.digest, self._data, self._device)
 
 
 class Ensemble:
@@ -103,65 +89,72 @@ class Ensemble:
     def touched(self) -> bool:
         return any(m.touched for m in self.members)
 
+    @property
+    def rebuilt(self) -> bool:
+        return any(m.rebuilt for m in self.members)
+
     def restore(self) -> None:
         for member in self.members:
             member.restore()
 
 
-class TeacherBatch:
-    """What the teachers make of one batch: each runs when it is first asked for, with the union of the taps that are
-    read.
+# What a method reads as one teacher.
+AnyTeacher = Teacher | Ensemble
+
+
+class TeacherStore:
+    """A worker's teachers.
+
+    floor: percent on the test split that a teacher from a file must reach; None for twice what chance gives.
     """
 
-    def __init__(
-        self, samples: Samples, taps: Mapping[int, Sequence[Tap]], bf16: bool, timers: Timers, watched: Watched
-    ) -> None:
-        self.watched = watched
-        self.samples = samples
-        self.taps = taps
-        self.bf16 = bf16
-        self.timers = timers
-        self._outputs: dict[int, Outputs] = {}
+    def __init__(self, networks: NetworkFactory, folder: ResultsFolder, device: Device, floor: float | None) -> None:
+        self.networks = networks
+        self.folder = folder
+        self.device = device
+        self.floor = floor
+        self._teachers: dict[tuple[str, str, str, Placement], Teacher] = {}
+        self._ensembles: dict[tuple[int, ...], Ensemble] = {}
 
-    def outputs(self, teacher: Teacher | Ensemble) -> Outputs:
-        key = id(teacher)
-        if key not in self._outputs:
-            with self.timers.charge(SHARED):
-                self._outputs[key] = self._mean(teacher) if isinstance(teacher, Ensemble) else self._run(teacher)
-            self.watched.add([t for view in self._outputs[key].views for t in view.tensors()])
-        return self._outputs[key]
+    def of(self, cell: Cell, data: Data) -> list[Teacher]:
+        """The cell's teachers in its order, each loaded and checked once."""
+        placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
+        return [self._teacher(source, data, placement) for source in cell.teachers]
 
-    def _run(self, teacher: Teacher) -> Outputs:
-        taps = self.taps.get(id(teacher), ())
-        device = self.samples.targets.device.type
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
-            views = tuple(teacher.model.run(view, taps) for view in self.samples.views)
-        views[0].views = views
-        return views[0]
+    def path(self, source: TeacherSource) -> Path:
+        """The file with a source's weights."""
+        return Path(source.path) if source.sha256 else self.folder.model_path(source.cell)
 
-    def _mean(self, ensemble: Ensemble) -> Outputs:
-        members = [self.outputs(m).views for m in ensemble.members]
-        mean = [log_mean_probability([o.logits for o in outputs]) for outputs in zip(*members, strict=True)]
-        views = tuple(Outputs(ensemble.model, logits, {}) for logits in mean)
-        views[0].views = views
-        return views[0]
+    def ensemble(self, teachers: Sequence[Teacher]) -> Ensemble:
+        """The teachers as one; the same one for all cells that have them, so that a batch is averaged once."""
+        key = tuple(id(t) for t in teachers)
+        if key not in self._ensembles:
+            self._ensembles[key] = Ensemble(teachers)
+        return self._ensembles[key]
 
+    def _teacher(self, source: TeacherSource, data: Data, placement: Placement) -> Teacher:
+        path = self.path(source)
+        digest = sha256_of(path) if path.exists() else ""
+        # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
+        key = (str(path), digest, data.key, placement)
+        if key not in self._teachers:
+            if source.sha256 and digest != source.sha256:
+                raise UserError(
+                    f"teacher file {path} is not the one that was planned with: its sha256 is {digest or 'unknown'}"
+                )
+            model = self.networks.make(source.model, data, "teacher", 0, placement)
+            fill(model, load_weights(path), path)
+            teacher = Teacher(model, digest, data, self.device)
+            if source.sha256:
+                self._check(teacher, data, path)
+            self._teachers[key] = teacher
+        return self._teachers[key]
 
-class TeacherOutputs(Sequence[Outputs]):
-    """One cell's teachers for one batch, in the cell's order."""
-
-    def __init__(self, teachers: Sequence[Teacher | Ensemble], batch: TeacherBatch) -> None:
-        self._teachers = teachers
-        self._batch = batch
-
-    def __len__(self) -> int:
-        return len(self._teachers)
-
-    @overload
-    def __getitem__(self, number: int) -> Outputs: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Outputs]: ...
-    def __getitem__(self, number: int | slice) -> Outputs | Sequence[Outputs]:
-        if isinstance(number, slice):
-            return [self._batch.outputs(t) for t in self._teachers[number]]
-        return self._batch.outputs(self._teachers[number])
+    def _check(self, teacher: Teacher, data: Data, path: Path) -> None:
+        """UserError for a file's teacher that knows too little."""
+        reached = top1(teacher.logits_on("test"), data.test_targets)
+        least = 200.0 / data.num_classes if self.floor is None else self.floor
+        if reached < least:
+            raise UserError(
+                f"teacher file {path} reaches {reached:.2f} % on the test split, less than the {least:.2f} % asked"
+            )

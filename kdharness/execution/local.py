@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.api.executors import TRAIN_GROUP, Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
+from kdharness.device.names import child_environment, is_cpu
 from kdharness.execution import worker
-
-# Read by the numerical libraries when they are first loaded, so they must be there before the worker starts.
-CPU_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 # No wait counts for more than this towards a cell's silence: while the parent is stopped (Ctrl-Z), so are its workers.
 LONGEST_WAIT_SECONDS = 5.0
@@ -102,7 +100,7 @@ class _Worker:
         log = self._settings.folder / "logs" / f"worker-{self._slot}.log"
         arguments = (theirs, self._heartbeat, self._settings, self._device, self._target, log, self._starts > 0)
         process = context.Process(target=worker.main, args=arguments, name=f"kdharness worker {self._slot}")
-        with _environment(CPU_ENVIRONMENT if self._device.startswith("cpu") else {}), _interrupts_held():
+        with _environment(child_environment(self._device)), _interrupts_held():
             process.start()
             self._process, self._pipe = process, ours  # before Ctrl-C can come, else nobody would stop it
         theirs.close()  # else its end would never be seen
@@ -139,7 +137,7 @@ class _Worker:
 
     def _finish(self, event: JobFinished | WorkerError) -> None:
         self.job = None
-        if isinstance(event, WorkerError) and not self._device.startswith("cpu"):
+        if isinstance(event, WorkerError) and not is_cpu(self._device):
             self.end()  # an accelerator's errors can outlive the job in the process that met them
 
     def _kill_hung(self) -> list[Event]:

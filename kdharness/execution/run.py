@@ -20,10 +20,11 @@ from kdharness.api.executors import (
     WorkerError,
     WorkerSettings,
 )
+from kdharness.device.names import max_group
 from kdharness.errors import UserError
 from kdharness.execution.display import Progress
 from kdharness.execution.resume import Rerun, resume, unmeasured
-from kdharness.execution.schedule import MAX_GROUP, Scheduler, Verdict
+from kdharness.execution.schedule import Scheduler, Verdict
 from kdharness.execution.tally import Tally
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
@@ -33,9 +34,6 @@ from kdharness.results.store import ResultsFolder
 # How long the run waits for events at a time; also how finely a hanging worker is noticed.
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
-
-# An accelerator needs more cells at a time to be busy, and has the memory for them.
-MAX_GROUP_ACCELERATOR = 24
 
 INTERRUPTED_EXIT = 130
 
@@ -111,9 +109,8 @@ class _Run:
         self.cells = {cell.key: cell for cell in resumption.to_run}
         self.not_run: dict[str, str] = {}
         done = [key for key, status in self.statuses.items() if status is Status.OK]
-        on_cpu = all(device.startswith("cpu") for device in settings.devices)
-        max_group = MAX_GROUP if on_cpu else MAX_GROUP_ACCELERATOR
-        self.scheduler = Scheduler(resumption.to_run, done, executor.slots, max_group, resumption.unavailable)
+        largest = max_group(settings.devices)
+        self.scheduler = Scheduler(resumption.to_run, done, executor.slots, largest, resumption.unavailable)
         self.tally = Tally(len(plan.cells), Counter(self.statuses.values()))
         self._written_at = float("-inf")
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kdharness.api.executors import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
+from kdharness.device.names import MAX_GROUP
 from kdharness.planning.cell import TEACHER, Cell, canonical
 from kdharness.results.record import Status
-
-MAX_GROUP = 12
 
 # With several slots the ready cells are cut into this many groups per slot, so that none idles beside a long one.
 GROUPS_PER_SLOT = 3

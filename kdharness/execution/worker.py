@@ -56,7 +56,6 @@ def run_job(job: Job, settings: WorkerSettings, device: str, target: str, emit: 
     """Trains the job and returns the event that ends it. Whatever goes wrong ends the job, not the worker."""
     try:
         train_group = load(target)
-        one_thread(device)
         train_group(job, settings, device, emit, beat)
     except Exception as error:  # noqa: BLE001 - code of any plugin runs here; the traceback goes into the records
         text = "".join(traceback.format_exception(error))
@@ -80,13 +79,6 @@ def cannot_write(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def one_thread(device: str) -> None:
-    """One thread on a CPU: sums are then added in one order on every machine, and workers do not fight for cores."""
-    torch = sys.modules.get("torch")
-    if torch is not None and device.partition(":")[0] == "cpu":
-        torch.set_num_threads(1)
 
 
 def ignore_interrupts() -> None:

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from kdharness.api.evaluation import Evaluation, Inspection, Predictions
 from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
-from kdharness.device.memory import is_out_of_memory
 from kdharness.device.settings import settings_kept
-from kdharness.engine.loading import logits_on
-from kdharness.engine.trainee import Trainee
-from kdharness.errors import CellError, Contained
-from kdharness.measure.predict import autocast, batches, parts, predict, predict_together
+from kdharness.errors import CellError
+from kdharness.measure.evaluate import evaluated, predict_together
+from kdharness.measure.predict import batches, parts, predict
+from kdharness.measure.subject import Subject
 from kdharness.results.record import MetricRow
 
 
@@ -28,35 +27,36 @@ class Measurement:
     runs out is the cell's, which may be tried again alone.
     """
 
-    def __init__(self, trainee: Trainee, logits: dict[str, Tensor]) -> None:
-        self.trainee = trainee
+    def __init__(self, subject: Subject, logits: dict[str, Tensor]) -> None:
+        self.subject = subject
         self.main = next(iter(logits))
-        self.failures: dict[str, Exception] = dict(trainee.observers.failures)
+        self.failures: dict[str, Exception] = dict(subject.observers.failures)
         self._logits = {"test": logits}
 
     def rows(self, metrics: Sequence[str]) -> list[MetricRow]:
         """The numbers of all metrics that this cell can have."""
         found: list[MetricRow] = []
         for name in metrics:
-            spec: MetricSpec = self.trainee.world.registry.get("metric", name).spec
+            spec: MetricSpec = self.subject.registry.get("metric", name).spec
             if name in self.failures or not self._applies(spec):
                 continue
-            with Contained(lambda error, name=name: self._failed(name, error)), settings_kept():  # type: ignore[misc]
+            fail = self.subject.device.contained(lambda error, name=name: self._failed(name, error))  # type: ignore[misc]
+            with fail, settings_kept():
                 found += self._rows(spec)
         return found
 
     def _failed(self, name: str, error: Exception) -> None:
-        if is_out_of_memory(error):
+        if self.subject.device.is_out_of_memory(error):
             raise error
         self.failures[name] = error
 
     def _applies(self, spec: MetricSpec) -> bool:
-        data = self.trainee.data
-        if spec.needs_teacher and not self.trainee.teachers:
+        data = self.subject.data
+        if spec.needs_teacher and not self.subject.teachers:
             return False
         if spec.observe is None and any(s != "test" and s not in data.subsets for s in spec.splits):
             return False
-        return all(h in data.plain.hidden for h in spec.hidden)
+        return all(h in data.host.hidden for h in spec.hidden)
 
     def _rows(self, spec: MetricSpec) -> list[MetricRow]:
         if spec.compute is not None:
@@ -74,20 +74,20 @@ class Measurement:
 
     def _outputs(self, split: str) -> dict[str, Tensor]:
         if split not in self._logits:
-            images, rows, _ = self.trainee.data.split(split)
-            result = predict_together([self.trainee], images, rows)[0]
+            images, rows, _ = self.subject.data.split(split)
+            result = predict_together([self.subject], images, rows)[0]
             if isinstance(result, Exception):
                 raise result
             self._logits[split] = result
         return self._logits[split]
 
     def _predictions(self, split: str, logits: Tensor, taught: bool = False) -> Predictions:
-        data = self.trainee.data
-        teacher = teacher_logits(self.trainee, split) if taught else None
+        data = self.subject.data
+        teacher = teacher_logits(self.subject, split) if taught else None
         if split == "test":
             return Predictions(logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), teacher)
         rows = data.subsets[split].cpu()
-        hidden = {name: torch.from_numpy(values)[rows] for name, values in data.plain.hidden.items()}
+        hidden = {name: torch.from_numpy(values)[rows] for name, values in data.host.hidden.items()}
         return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, teacher, hidden)
 
     # -- of networks --------------------------------------------------------------------------------------------------
@@ -95,13 +95,13 @@ class Measurement:
     def _inspected(
         self, spec: MetricSpec, inspect: Callable[[Inspection], Mapping[str, Mapping[str, float]]]
     ) -> list[MetricRow]:
-        trainee = self.trainee
-        deployables = trainee.method.deployables(trainee.student, [t.model for t in trainee.teachers])
-        with trainee.evaluated() as predictor, torch.no_grad():
-            networks = [trainee.student, predictor, *(network.eval() for network in deployables.values())]
+        subject = self.subject
+        deployables = subject.method.deployables(subject.student, [t.model for t in subject.teachers])
+        with evaluated(subject) as predictor, torch.no_grad():
+            networks = [subject.student, predictor, *(network.eval() for network in deployables.values())]
             with self._unchanged(networks):
                 inspection = Inspection(
-                    student=trainee.student,
+                    student=subject.student,
                     predictor=predictor,
                     deployables=deployables,
                     main=self.main,
@@ -123,33 +123,35 @@ class Measurement:
             changed = [(t, copy) for t, copy in zip(tensors, copies, strict=True) if not torch.equal(t, copy)]
             for tensor, copy in changed:
                 tensor.data.copy_(copy)
-            for teacher in self.trainee.teachers:
+            for teacher in self.subject.teachers:
                 if teacher.touched:
                     teacher.restore()
             if changed:
                 raise CellError("NetworkChanged", "it changed the networks that it was to look at")
 
     def _predict(self, split: str) -> dict[str, Predictions]:
-        images, rows, _ = self.trainee.data.split(split)
-        logits = predict(self.trainee.predictor, images, rows, self.trainee.recipe)
+        images, rows, _ = self.subject.data.split(split)
+        layout = self.subject.recipe.channels_last
+        logits = predict(self.subject.predictor, images, rows, self.subject.device, layout)
         return {name: self._predictions(split, outputs) for name, outputs in logits.items()}
 
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        images, rows, targets = self.trainee.data.split(split)
-        return zip(batches(images, rows, self.trainee.recipe), parts(targets), strict=True)
+        images, rows, targets = self.subject.data.split(split)
+        device, layout = self.subject.device, self.subject.recipe.channels_last
+        return zip(batches(images, rows, device, layout), parts(targets, images, device), strict=True)
 
     def _precision(self) -> AbstractContextManager[object]:
-        return autocast(self.trainee.device, self.trainee.recipe)
+        return self.subject.student.placement.autocast(self.subject.device.torch.type)
 
     # -- of the training ----------------------------------------------------------------------------------------------
 
     def _observed(self, spec: MetricSpec) -> list[MetricRow]:
         """Means over the epochs, and the last epoch's as `<name>_last`."""
-        trainee = self.trainee
-        if trainee.observers.epochs[spec.name] != trainee.epochs:
+        subject = self.subject
+        if subject.observers.epochs[spec.name] != subject.epochs:
             raise CellError("Unobserved", "it was asked for when the cell had been training for a while")
         curves: dict[str, list[float]] = {}
-        for _, split, predictor, number, value in trainee.history:
+        for _, split, predictor, number, value in subject.history:
             if (split, predictor) == ("train", "") and spec.owns(number):
                 curves.setdefault(number, []).append(value)
         values = {number: float(np.mean(curve)) for number, curve in curves.items()}
@@ -161,7 +163,7 @@ def _as_rows(predictor: str, split: str, values: Mapping[str, float]) -> list[Me
     return [MetricRow(str(predictor), split, str(name), float(value)) for name, value in values.items()]
 
 
-def teacher_logits(trainee: Trainee, split: str) -> Tensor | None:
+def teacher_logits(subject: Subject, split: str) -> Tensor | None:
     """The teacher's logits on a split; of several teachers, the logarithm of their mean probability."""
-    logits = [logits_on(t, split, trainee.data, trainee.recipe) for t in trainee.given_teachers]
+    logits = [teacher.logits_on(split) for teacher in subject.reference_teachers]
     return log_mean_probability(logits) if len(logits) > 1 else next(iter(logits), None)

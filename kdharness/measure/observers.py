@@ -15,9 +15,10 @@ from torch.optim import Optimizer
 from kdharness.api.evaluation import Observer
 from kdharness.api.staged import StagedModel
 from kdharness.data.watched import Watched
+from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
 from kdharness.device.settings import settings_kept
-from kdharness.errors import CellError, Contained
+from kdharness.errors import CellError
 from kdharness.registry.manager import Registry
 
 
@@ -27,9 +28,10 @@ class Observers:
     epochs: how many each has seen, which a checkpoint keeps: one that did not see all of them has no number to give.
     """
 
-    def __init__(self, registry: Registry, metrics: Sequence[str], student: StagedModel) -> None:
+    def __init__(self, registry: Registry, metrics: Sequence[str], student: StagedModel, device: Device) -> None:
         specs = {name: registry.get("metric", name).spec for name in metrics}
         self.student = student
+        self.device = device
         self.wanted = {name: spec for name, spec in specs.items() if spec.observe is not None}
         self.failures: dict[str, Exception] = {}
         self.epochs = dict.fromkeys(self.wanted, 0)
@@ -51,7 +53,8 @@ class Observers:
                 optimizer.register_step_pre_hook(partial(self._before_update, parameters))
 
     def _before_update(self, parameters: list[nn.Parameter], *of_the_step: object) -> None:
-        with default_generators_kept(parameters[0].device):  # the cell's own are in place, and must not go on
+        # The cell's own generators are in place, and must not go on.
+        with default_generators_kept(self.device.default_generators()):
             for name, spec in list(self.wanted.items()):
                 with self._looking(name), torch.no_grad():
                     if name not in self._started:
@@ -78,7 +81,7 @@ class Observers:
         """What one observer raises ends it alone. What it changes of the student ends the cell: it must not."""
         watched = Watched()
         watched.add(self._tensors)
-        with Contained(lambda error: self._drop(name, error)), settings_kept():
+        with self.device.contained(lambda error: self._drop(name, error)), settings_kept():
             yield
         if watched.changed:
             raise CellError("SharedStateChanged", f"the metric '{name}' changed the network that it was to look at")

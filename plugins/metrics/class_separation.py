@@ -69,7 +69,8 @@ def classifier_features(network: nn.Module, images: Tensor) -> Tensor | None:
         for handle in handles:
             handle.remove()
     logits = next(iter(result.values())) if isinstance(result, dict) else result
-    same = (x for x, output in reversed(calls) if output.shape == logits.shape and torch.equal(output, logits))
+    logits = logits.float()  # a network gives float32, whatever its layers give
+    same = (x for x, output in reversed(calls) if output.shape == logits.shape and torch.equal(output.float(), logits))
     return next(same, None)
 
 

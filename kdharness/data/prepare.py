@@ -1,0 +1,115 @@
+"""Datasets as cells find them: loaded once, put on the device, under the scenario of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdharness.api.data import Augmentation, DataRequest, ImageDataset
+from kdharness.data.images import DeviceImages
+from kdharness.data.subsets import Subsets, apply
+from kdharness.planning.cell import Cell, canonical
+from kdharness.registry.manager import Registry
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset under one scenario, on the device.
+
+    key: names dataset, scenario and validation share; subsets: int64 positions in the train split by name;
+    targets: the train split's labels as training sees them; host: the same on the CPU, and what the scenario hides.
+    """
+
+    key: str
+    dataset: ImageDataset
+    train: DeviceImages
+    test: DeviceImages
+    subsets: Mapping[str, Tensor]
+    targets: Tensor
+    test_targets: Tensor
+    host: Subsets
+
+    def split(self, name: str) -> tuple[DeviceImages, Tensor, Tensor]:
+        """Images, rows and targets of "test", or of a subset of the train split."""
+        if name == "test":
+            return self.test, self._test_rows, self.test_targets
+        rows = self.subsets[name]
+        return self.train, rows, self.targets[rows]
+
+    @cached_property
+    def _test_rows(self) -> Tensor:
+        return torch.arange(len(self.test), device=self.test_targets.device)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.dataset.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    def augmentation(self, view: str, recipe: str) -> Augmentation:
+        """The crop and flip of one declared view. recipe: the recipe's own augmentation."""
+        kind = {"recipe": recipe, "weak": "standard", "none": "none"}[view]
+        return self.dataset.augmentation if kind == "standard" else Augmentation()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A dataset and its splits on the device, which scenarios share."""
+
+    dataset: ImageDataset
+    train: DeviceImages
+    test: DeviceImages
+
+
+class DataStore:
+    """What a worker has loaded. root: the data folder; download: whether the network may be used."""
+
+    def __init__(self, registry: Registry, root: Path, device: torch.device, download: bool) -> None:
+        self.registry = registry
+        self.root = root
+        self.device = device
+        self.download = download
+        self._loaded: dict[str, _Loaded] = {}
+        self._data: dict[str, Data] = {}
+
+    def of(self, cell: Cell) -> Data:
+        """The cell's data; made once for all cells of the same dataset and scenario."""
+        scenario, validation = cell.document["scenario"], cell.document["evaluation"]["validation"]
+        key = canonical({"dataset": cell.document["dataset"], "scenario": scenario, "validation": validation})
+        if key not in self._data:
+            loaded = self._load(cell)
+            targets = loaded.dataset.splits["train"].targets
+            self._data[key] = self._under(
+                key, loaded, apply(scenario, targets, len(loaded.dataset.classes), validation)
+            )
+        return self._data[key]
+
+    def _under(self, key: str, loaded: _Loaded, host: Subsets) -> Data:
+        return Data(
+            key=key,
+            dataset=loaded.dataset,
+            train=loaded.train,
+            test=loaded.test,
+            subsets={name: torch.from_numpy(rows).to(self.device) for name, rows in host.indices.items()},
+            targets=torch.from_numpy(host.targets).to(self.device),
+            test_targets=torch.from_numpy(loaded.dataset.splits["test"].targets).to(self.device),
+            host=host,
+        )
+
+    def _load(self, cell: Cell) -> _Loaded:
+        key = canonical({"dataset": cell.document["dataset"], "parameters": dict(cell.dataset_parameters)})
+        if key not in self._loaded:
+            spec = self.registry.get("dataset", cell.dataset).spec
+            dataset: ImageDataset = spec.load(DataRequest(self.root, self.download, dict(cell.dataset_parameters)))
+            padding = dataset.augmentation.crop_padding
+            train = DeviceImages(dataset, "train", self.device, padding)
+            self._loaded[key] = _Loaded(dataset, train, DeviceImages(dataset, "test", self.device))
+        return self._loaded[key]

@@ -1,0 +1,108 @@
+"""The door to a device. All that depends on which one it is, is asked here."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+import torch
+
+from kdharness.device.clock import Clock
+from kdharness.device.memory import MemoryMeter, says_out_of_memory
+from kdharness.device.random import RandomState
+from kdharness.errors import Contained
+
+# On a CPU larger batches fall out of the cache.
+EVALUATION_BATCH = 128
+
+
+class Device:
+    """A device as a worker uses it. This class is the CPU; another kind of device overrides what differs.
+
+    name: "cpu", "cuda:0"; torch: the same for torch; fused: whether it has fused optimisers.
+    """
+
+    kind = "cpu"
+    fused = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.torch = torch.device(name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    # -- how numbers are made -----------------------------------------------------------------------------------------
+
+    def use(self) -> None:
+        """Makes this the process' device. Called once, before anything is made on it."""
+        # Sums are added in one order on every machine, and workers do not fight for cores.
+        torch.set_num_threads(1)
+
+    def set_precision(self, precision: str) -> None:
+        """The process' switches for a recipe's precision. Autocast is none of them: networks own it."""
+
+    def lacks(self, precision: str) -> str:
+        """Why a recipe's precision cannot be had here; "" when it can."""
+        return "the CPU has no TF32" if precision == "tf32" else ""
+
+    def fingerprint(self, precision: str) -> str:
+        """Within one fingerprint the same cell gives the same bits."""
+        return f"{self._where()} torch{torch.__version__} {precision}"
+
+    def _where(self) -> str:
+        threads = torch.get_num_threads()
+        plural = "s" * (threads > 1)
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {threads} thread{plural}"
+
+    # -- random numbers -----------------------------------------------------------------------------------------------
+
+    def default_generators(self) -> list[torch.Generator]:
+        """Those that torch draws from where a caller names none."""
+        return [torch.default_generator]
+
+    def random_state(self, seed: int) -> RandomState:
+        """States of all default generators, from one seed."""
+        return RandomState(seed, self.default_generators())
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def clock(self) -> Clock:
+        return Clock()
+
+    def synchronize(self) -> None:
+        """Waits until the device has done all that it was given."""
+
+    # -- memory, and what goes wrong ----------------------------------------------------------------------------------
+
+    def memory_meter(self) -> MemoryMeter:
+        """Measures the most bytes that tensors made in a block held at one time."""
+        return MemoryMeter()
+
+    def release_memory(self) -> None:
+        """Gives back what is kept for later and not in use."""
+
+    def evaluation_batch(self, pixels: int) -> int:
+        """How many images of so many pixels are evaluated at a time."""
+        return EVALUATION_BATCH
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether memory ran out, on the device or on the host."""
+        return says_out_of_memory(error)
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether nothing that this process does on the device can be trusted any more."""
+        return False
+
+    def contained(self, fail: Callable[[Exception], None]) -> Contained:
+        """A block of a plugin's code. What it raises goes to `fail`, but for what the device does not survive."""
+        return Contained(fail, passes=self.is_fatal)
+
+
+def open_device(name: str) -> Device:
+    """The device of that name ("cpu", "cuda:0")."""
+    if name.partition(":")[0] == "cuda":
+        from kdharness.device.cuda import CudaDevice
+
+        return CudaDevice(name)
+    return Device(name)

@@ -1,0 +1,237 @@
+"""A cell in its group: what it asks for, its steps, and what can be measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from kdharness.api.method import EpochContext, Method
+from kdharness.api.phases import StepInfo
+from kdharness.api.staged import StagedModel
+from kdharness.data.batches import BatchRequest, Samples, checked_selection
+from kdharness.data.prepare import Data
+from kdharness.device.settings import settings_kept
+from kdharness.engine.builder import build
+from kdharness.engine.cell_state import CellState, Effort
+from kdharness.engine.losses import LossTerms
+from kdharness.engine.phase_clock import PhaseClock
+from kdharness.engine.players import Players
+from kdharness.engine.stepper import EagerStepper, Stepper
+from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
+from kdharness.engine.teachers import Teacher
+from kdharness.engine.world import World
+from kdharness.errors import CellError
+from kdharness.measure.observers import Observers
+from kdharness.measure.predict import predict
+from kdharness.measure.subject import HistoryRow
+from kdharness.planning.cell import Cell
+from kdharness.protocol.recipe import Recipe
+
+
+class Member:
+    """A cell that trains. Its group calls `request`, `step` for each batch and `end_epoch`, until it has finished.
+
+    number: its place in the job. state: all that a checkpoint holds. teachers: as the method reads them;
+    reference_teachers: those that the student is measured against. test_logits: of the last evaluation, by predictor.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        number: int,
+        world: World,
+        data: Data,
+        teachers: Sequence[Teacher],
+        metrics: Sequence[str] = (),
+    ) -> None:
+        self.cell = cell
+        self.number = number
+        self.data = data
+        self.device = world.device
+        self.registry = world.registry
+        self.costs = world.costs
+        self.recipe = Recipe.model_validate(dict(cell.recipe))
+        self.reference_teachers = [t for t, s in zip(teachers, cell.teachers, strict=True) if not s.auxiliary]
+        built = build(cell, world, data, teachers)
+        self.predictor = built.predictor
+        self.teachers = built.teachers
+        self.reads = built.method.reads
+        self.observers = Observers(world.registry, metrics, built.student, world.device)
+        without = frozenset(cell.document["method"]["without"])
+        self.state = CellState(
+            student=built.student,
+            method=built.method,
+            private_teachers=built.teachers if built.method.private_teacher else (),
+            random=built.random,
+            generators=built.generators,
+            players=Players(built.student, built.method, self.recipe, world.device.fused),
+            terms=LossTerms(cell.method, built.method.terms, without),
+            observers=self.observers,
+            clock=PhaseClock.of(built.method.phases(), self.recipe.epochs),
+        )
+        self.stepper: Stepper = EagerStepper(self.state, self.reads)
+        self.test_logits: dict[str, Tensor] = {}
+        self._measurements: Mapping[str, float] | None = None
+        self.state.enter_phase()
+
+    # -- what is asked of it ------------------------------------------------------------------------------------------
+
+    @property
+    def student(self) -> StagedModel:
+        return self.state.student
+
+    @property
+    def method(self) -> Method:
+        return self.state.method
+
+    @property
+    def clock(self) -> PhaseClock:
+        return self.state.clock
+
+    @property
+    def effort(self) -> Effort:
+        return self.state.effort
+
+    @property
+    def history(self) -> list[HistoryRow]:
+        return self.state.history
+
+    @property
+    def epochs(self) -> int:
+        return self.clock.epochs
+
+    @property
+    def finished(self) -> bool:
+        return self.clock.finished
+
+    @property
+    def evaluation_due(self) -> bool:
+        return self.clock.evaluation_due(self.cell.document["evaluation"]["every"])
+
+    @property
+    def validation_top1(self) -> float | None:
+        return None if self.state.best is None else self.state.best.top1
+
+    def measurements(self) -> Mapping[str, float]:
+        """The method's own numbers over its whole training."""
+        return self.method.measurements() if self._measurements is None else self._measurements
+
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """What runs in here is the cell's: it draws from its own generators, and leaves torch's settings alone."""
+        self.device.set_precision(self.recipe.precision)
+        with settings_kept(), self.state.random.active():
+            yield
+
+    # -- one epoch ----------------------------------------------------------------------------------------------------
+
+    def request(self) -> BatchRequest:
+        """Begins an epoch: learning rates, hooks, and what batches it wants."""
+        self.state.players.set_rates(self.clock.epoch_in_phase, self.clock.phase_epochs)
+        self._check_subset()
+        context = self.epoch_context()
+        with self.isolated():
+            self.student.train()
+            self.method.train()
+            for module in self.state.players.resting:
+                module.eval()
+            self.method.before_epoch(context)
+            chosen = self.method.select(context)
+        self.state.terms.begin_epoch()
+        return BatchRequest(
+            data=self.data.key,
+            seed=self.cell.seed,
+            channels_last=self.recipe.channels_last,
+            precision=self.recipe.precision,
+            subset=self.subset,
+            batch_size=self.clock.phase.batch_size or self.recipe.batch_size,
+            views=tuple(self.data.augmentation(view, self.recipe.augmentation) for view in self.reads.views),
+            partners=self.reads.partners == "same_class",
+            epoch=self.clock.epoch,
+            selection=checked_selection(chosen, len(context.targets)),
+        )
+
+    @property
+    def subset(self) -> str:
+        """The name of the subset that this phase trains on; a teacher's "train" is what the scenario gives to
+        teachers.
+        """
+        own: str = self.cell.document["subset"]
+        return own if self.clock.phase.subset == "train" else self.clock.phase.subset
+
+    def _check_subset(self) -> None:
+        """What the scenario keeps from this cell cannot be asked for by any phase."""
+        own = self.cell.document["subset"]
+        kept = {"validation", "private"} | ({"teacher"} if own != "teacher" else set())
+        have = sorted(set(self.data.subsets) - (kept - {own}))
+        if self.subset not in have:
+            what = f"scenario '{self.cell.scenario}' gives this cell no subset '{self.subset}'"
+            raise CellError("MethodError", f"{what} (it has {', '.join(have)})")
+
+    def epoch_context(self) -> EpochContext:
+        rows = self.data.subsets[self.subset]
+        models = [t.model for t in self.teachers]
+        return EpochContext(
+            phase=self.clock.phase.name,
+            epoch=self.clock.epoch_in_phase,
+            epochs=self.clock.phase_epochs,
+            student=self.student,
+            targets=self.data.targets[rows],
+            predict=partial(self._predict, self.student, rows),
+            predict_teacher=lambda k=0, positions=None: self._predict(models[k], rows, positions),
+        )
+
+    def _predict(self, model: nn.Module, rows: Tensor, positions: Tensor | None = None) -> Tensor:
+        chosen = rows if positions is None else rows[positions.to(rows.device)]
+        return predict(model, self.data.train, chosen, self.device, self.recipe.channels_last)["logits"]
+
+    def step(self, samples: Samples, teachers: TeacherBatch, progress: Tensor, measure: bool) -> None:
+        """One batch. measure: whether its memory is measured, which takes time."""
+        info = StepInfo(self.clock.phase.name, self.clock.epoch_in_phase, self.clock.phase_epochs, progress)
+        outputs = TeacherOutputs(self.teachers, teachers)
+        with self.isolated():
+            if measure:
+                with self.device.memory_meter() as meter:
+                    self.stepper.step(samples, outputs, info)
+                self.effort.memory_bytes = meter.peak + self.state.standing_bytes()
+            else:
+                self.stepper.step(samples, outputs, info)
+        self.effort.images_seen += len(samples.targets)
+
+    def end_epoch(self) -> Mapping[str, float]:
+        """Hooks, curves, and the check that every loss was finite. Returns the epoch's mean of each term and the
+        method's curves.
+        """
+        context = self.epoch_context()
+        with self.isolated():
+            self.method.after_epoch(context)
+            curves = dict(self.method.curves())
+        values = self.state.terms.means(self.clock.epoch + 1)
+        phase_ended = self.clock.tick()
+        for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
+            self.history.append((self.clock.epoch, "train", "", name, float(value)))
+        if phase_ended:
+            self.state.enter_phase()
+        return {**values, **curves}
+
+    # -- the chosen epoch ---------------------------------------------------------------------------------------------
+
+    def restore_best(self) -> None:
+        """Goes back to the best weights. `measurements` stays that of the whole training: what a privacy budget was
+        spent on after the best epoch is spent.
+        """
+        if self.state.best is not None:
+            self._measurements = dict(self.method.measurements())
+            self.state.load_weights(self.state.best.weights)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"device": self.device.kind, **self.state.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.state.load_state_dict(state)

@@ -1,0 +1,34 @@
+"""New networks, each initialised from a stream of its own."""
+
+from __future__ import annotations
+
+from kdharness.api.specs import ModelSpec
+from kdharness.api.staged import Placement, StagedModel
+from kdharness.data.prepare import Data
+from kdharness.device.device import Device
+from kdharness.device.random import default_generators_kept
+from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.seeds import stream
+from kdharness.registry.manager import Registry
+
+
+def placement_of(recipe: Recipe) -> Placement:
+    """How a recipe's networks are run."""
+    return Placement(recipe.precision, recipe.channels_last)
+
+
+class NetworkFactory:
+    """Makes networks of registered models on the device."""
+
+    def __init__(self, registry: Registry, device: Device) -> None:
+        self.registry = registry
+        self.device = device
+
+    def make(self, name: str, data: Data, role: str, seed: int, placement: Placement) -> StagedModel:
+        """A network initialised from the stream of (model, role, seed), whatever method asks for it."""
+        spec: ModelSpec = self.registry.get("model", name).spec
+        # Methods ask for networks while their own generators are in place, which must go on as if they had not.
+        own = self.device.random_state(stream("initialisation", name, role, seed))
+        with default_generators_kept(self.device.default_generators()), own.active():
+            network = spec.factory(data.num_classes, data.input_shape)
+        return StagedModel(network, spec, data.input_shape).to(self.device.torch).place(placement)

@@ -1,0 +1,79 @@
+"""Where a cell stands in its phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kdharness.api.phases import Phase
+
+# The last epochs of a training are always evaluated: reports average over so many.
+LAST_EPOCHS = 10
+
+
+class PhaseClock:
+    """Counts epochs through phases. All counts begin with 0.
+
+    phases, lengths: of the whole training, lengths in epochs. number: of the phase that the cell is in, which is that
+    of no phase once it has finished; epoch_in_phase: ended since the phase began; epoch: since training began.
+    """
+
+    def __init__(self, phases: Sequence[Phase], lengths: Sequence[int]) -> None:
+        self.phases = tuple(phases)
+        self.lengths = tuple(lengths)
+        self.number = 0
+        self.epoch_in_phase = 0
+        self.epoch = 0
+
+    @classmethod
+    def of(cls, phases: Sequence[Phase], epochs: int) -> PhaseClock:
+        """A phase without a length of its own takes its share of the recipe's `epochs`, at least one."""
+        own = (p.epochs if p.epochs is not None else max(1, round(p.fraction * epochs)) for p in phases)
+        return cls(phases, tuple(own))
+
+    @property
+    def phase(self) -> Phase:
+        return self.phases[self.number]
+
+    @property
+    def phase_epochs(self) -> int:
+        """The length of the present phase."""
+        return self.lengths[self.number]
+
+    @property
+    def epochs(self) -> int:
+        """The length of the whole training."""
+        return sum(self.lengths)
+
+    @property
+    def in_last_phase(self) -> bool:
+        return self.number == len(self.phases) - 1
+
+    @property
+    def finished(self) -> bool:
+        return self.number == len(self.phases)
+
+    def share_done(self, batch: int, batches: int) -> float:
+        """Of the present phase, in [0, 1), when batch number `batch` of its epoch begins."""
+        return (self.epoch_in_phase + batch / batches) / self.phase_epochs
+
+    def evaluation_due(self, every: int) -> bool:
+        """Whether the cell is evaluated after the epoch that just ended: in the last ten, and every so many where the
+        benchmark says so (0: it does not).
+        """
+        return self.epoch > self.epochs - LAST_EPOCHS or bool(every and self.epoch % every == 0)
+
+    def tick(self) -> bool:
+        """An epoch ended. Whether the phase ended with it."""
+        self.epoch += 1
+        self.epoch_in_phase += 1
+        if self.epoch_in_phase < self.phase_epochs:
+            return False
+        self.number += 1
+        self.epoch_in_phase = 0
+        return True
+
+    def state_dict(self) -> dict[str, int]:
+        return {"number": self.number, "epoch_in_phase": self.epoch_in_phase, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.number, self.epoch_in_phase, self.epoch = state["number"], state["epoch_in_phase"], state["epoch"]

@@ -1,0 +1,63 @@
+"""Networks' weights from files: read without running code from them, and checked against the network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from kdharness.api.staged import StagedModel
+from kdharness.errors import UserError
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """A network's tensors from a .safetensors file, or from a PyTorch file read without running code from it.
+
+    PyTorch files may hold the state dict itself or under "model", "state_dict" or "student"; "module." prefixes are
+    taken off.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            weights: dict[str, Tensor] = load_file(path)
+            return weights
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"teacher file {path} does not exist") from None
+    except Exception as error:  # whatever a damaged or foreign file provokes, its name is what the user needs
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UserError(f"teacher file {path} cannot be read as weights: {first}") from error
+    for name in ("model", "state_dict", "student"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise UserError(f"teacher file {path} holds no state dict of tensors")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def fill(model: StagedModel, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Loads `weights` into the network. UserError names the first tensor that is missing, superfluous or of another
+    shape.
+    """
+    expected = model.network.state_dict()
+    counters = {k for k in expected if k.endswith("num_batches_tracked")}
+    for name in sorted(set(expected) - set(weights) - counters):
+        raise UserError(f"teacher file {path} does not fit model '{model.spec.name}': it lacks '{name}'")
+    for name in sorted(set(weights) - set(expected)):
+        raise UserError(f"teacher file {path} does not fit model '{model.spec.name}': '{name}' is not part of it")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            have, want = list(tensor.shape), list(expected[name].shape)
+            raise UserError(
+                f"teacher file {path} does not fit model '{model.spec.name}': '{name}' is {have}, not {want}"
+            )
+    model.network.load_state_dict(dict(weights), strict=False)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,61 @@
+"""Evaluation of several cells: each batch of images is made once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
+
+from kdharness.data.images import DeviceImages
+from kdharness.measure.predict import forward, joined, parts
+from kdharness.measure.subject import Subject
+
+
+@contextmanager
+def eval_modes(subject: Subject) -> Iterator[nn.Module]:
+    """Everything of the cell in eval mode, then in train mode. Gives its predictor."""
+    subject.student.eval()
+    subject.method.eval()
+    subject.predictor.eval()
+    try:
+        yield subject.predictor
+    finally:
+        subject.student.train()
+        subject.method.train()
+
+
+@contextmanager
+def evaluated(subject: Subject) -> Iterator[nn.Module]:
+    """The cell's predictor in eval mode, in the cell's own turn."""
+    with subject.isolated(), eval_modes(subject) as predictor:
+        yield predictor
+
+
+def predict_together(
+    subjects: Sequence[Subject], images: DeviceImages, rows: Tensor
+) -> list[dict[str, Tensor] | Exception]:
+    """For each cell the logits by predictor's name, [n, classes]. What one raises stands in its place."""
+    chunks: list[list[dict[str, Tensor]]] = [[] for _ in subjects]
+    failures: dict[int, Exception] = {}
+    if not subjects:
+        return []
+    with ExitStack() as modes:
+        predictors = [modes.enter_context(eval_modes(subject)) for subject in subjects]
+        for part in parts(rows, images, subjects[0].device):
+            prepared: dict[bool, Tensor] = {}
+            for k, subject in enumerate(subjects):
+                if k in failures:
+                    continue
+                layout = subject.recipe.channels_last
+                if layout not in prepared:
+                    prepared[layout] = images.view(part, None, layout)
+                fail = subject.device.contained(lambda error, k=k: failures.update({k: error}))  # type: ignore[misc]
+                with fail, subject.isolated():
+                    chunks[k].append(forward(predictors[k], prepared[layout]))
+    return [failures[k] if k in failures else joined(chunks[k]) for k in range(len(subjects))]
+
+
+def top1(logits: Tensor, targets: Tensor) -> float:
+    """Percent of samples whose largest logit is the target's."""
+    return float((logits.argmax(1) == targets.to(logits.device)).double().mean()) * 100

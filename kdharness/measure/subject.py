@@ -1,0 +1,95 @@
+"""What a cell must offer so that it can be measured. The engine's cells do; measuring knows no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from kdharness.api.method import Method
+from kdharness.api.staged import StagedModel
+from kdharness.data.prepare import Data
+from kdharness.device.device import Device
+from kdharness.measure.costs import CostCache
+from kdharness.measure.observers import Observers
+from kdharness.planning.cell import Cell
+from kdharness.protocol.recipe import Recipe
+from kdharness.registry.manager import Registry
+
+# Epoch, split, predictor, metric, value.
+HistoryRow = tuple[int, str, str, str, float]
+
+
+class ReferenceTeacher(Protocol):
+    """A teacher that a student is measured against. digest: of its file."""
+
+    @property
+    def model(self) -> StagedModel: ...
+    @property
+    def digest(self) -> str: ...
+
+    def logits_on(self, split: str) -> Tensor:
+        """[N, classes] on the CPU, computed when first asked for."""
+
+
+class Guarded(Protocol):
+    """What a method reads as a teacher: it can be put right when somebody changed it."""
+
+    @property
+    def model(self) -> StagedModel: ...
+    @property
+    def touched(self) -> bool: ...
+
+    def restore(self) -> None: ...
+
+
+class Effort(Protocol):
+    """What a cell's training took so far. Times in seconds, memory in bytes."""
+
+    images_seen: int
+    own_seconds: float
+    shared_seconds: float
+    memory_bytes: int
+
+
+class Subject(Protocol):
+    """A cell with its networks.
+
+    student: the network; predictor: what is evaluated; teachers: what the method reads; reference_teachers: those that
+    the student is measured against. epochs: of its whole training; validation_top1: percent, None without a split.
+    """
+
+    cell: Cell
+    recipe: Recipe
+    data: Data
+    device: Device
+    registry: Registry
+    costs: CostCache
+    observers: Observers
+
+    @property
+    def student(self) -> StagedModel: ...
+    @property
+    def method(self) -> Method: ...
+    @property
+    def predictor(self) -> nn.Module: ...
+    @property
+    def teachers(self) -> Sequence[Guarded]: ...
+    @property
+    def reference_teachers(self) -> Sequence[ReferenceTeacher]: ...
+    @property
+    def history(self) -> Sequence[HistoryRow]: ...
+    @property
+    def effort(self) -> Effort: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def validation_top1(self) -> float | None: ...
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """What runs in here draws from the cell's own generators, and leaves torch's settings alone."""
+
+    def measurements(self) -> Mapping[str, float]:
+        """The method's own numbers over its whole training."""
