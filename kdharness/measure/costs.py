@@ -23,7 +23,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def count_parameters_used(module: nn.Module, input_shape: Shape, device: Device) -> int:
+def count_parameters_used(module: nn.Module, input_shape: Shape, device: torch.device) -> int:
     """Parameters that the output depends on: an early exit's network holds deeper layers that it never runs."""
     parameters = list(module.parameters())
     wanted = [p.requires_grad for p in parameters]
@@ -40,7 +40,7 @@ def count_parameters_used(module: nn.Module, input_shape: Shape, device: Device)
     return sum(used) if found else count_parameters(module)
 
 
-def count_macs(module: nn.Module, input_shape: Shape, device: Device) -> int:
+def count_macs(module: nn.Module, input_shape: Shape, device: torch.device) -> int:
     """Multiply-accumulates of convolutions and matrix products in one forward pass of one image, in eval mode."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), eval_mode(module), counter:
@@ -53,7 +53,7 @@ def latency_seconds(module: nn.Module, input_shape: Shape, device: Device, repea
 
     Other processes can only add to it, so that the shortest of several is the steadiest.
     """
-    image = _blank(input_shape, device)
+    image = _blank(input_shape, device.torch)
     times = []
     with torch.no_grad(), eval_mode(module):
         for number in range(repeats + WARM_UP):
@@ -65,8 +65,8 @@ def latency_seconds(module: nn.Module, input_shape: Shape, device: Device, repea
     return min(times)
 
 
-def _blank(input_shape: Shape, device: Device) -> Tensor:
-    return torch.zeros((1, *input_shape), device=device.torch)
+def _blank(input_shape: Shape, device: torch.device) -> Tensor:
+    return torch.zeros((1, *input_shape), device=device)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class NetworkCosts:
     def of(cls, module: nn.Module, input_shape: Shape, device: Device) -> NetworkCosts:
         return cls(
             count_parameters(module),
-            count_macs(module, input_shape, device),
+            count_macs(module, input_shape, device.torch),
             latency_seconds(module, input_shape, device),
         )
 

@@ -83,8 +83,8 @@ def _deployable_rows(subject: Subject, parts: Mapping[str, nn.Module]) -> list[M
     with evaluated(subject):
         for name, module in parts.items():
             costs = {
-                "parameters": count_parameters_used(module, shape, device),
-                "macs": count_macs(module, shape, device),
+                "parameters": count_parameters_used(module, shape, device.torch),
+                "macs": count_macs(module, shape, device.torch),
                 "latency_seconds": latency_seconds(module, shape, device),
             }
             rows += [MetricRow(name, "test", metric, float(value)) for metric, value in costs.items()]
@@ -93,7 +93,7 @@ def _deployable_rows(subject: Subject, parts: Mapping[str, nn.Module]) -> list[M
 
 def _costs(subject: Subject, main: nn.Module | None) -> dict[str, Any]:
     """main: the network that gives the main output alone, where the predictor has others beside it."""
-    shape, device = subject.data.input_shape, subject.device
+    shape, device = subject.data.input_shape, subject.device.torch
     effort = subject.effort
     seconds = effort.own_seconds + effort.shared_seconds
     values: dict[str, Any] = {

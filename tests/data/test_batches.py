@@ -1,4 +1,4 @@
-"""Passes: what one epoch is made of."""
+"""What one epoch is made of."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from kdharness.api import Augmentation, ImageDataset, Split
-from kdharness.data.batches import Pass, PassRequest, batch_bounds
+from kdharness.data.batches import BatchRequest, EpochBatches, batch_bounds
 from kdharness.data.images import DeviceImages
 
 CPU = torch.device("cpu")
-REQUEST = PassRequest(
+REQUEST = BatchRequest(
     data="any",
     seed=0,
     channels_last=False,
-    bf16=False,
+    precision="fp32",
     subset="train",
     batch_size=8,
     views=(Augmentation(crop_padding=1, flip=True),),
@@ -29,14 +29,16 @@ LABELS[7] = 3  # alone in its class
 SUBSET = torch.arange(0, 60, 2)  # 30 of the 60
 
 
-def a_pass(request: PassRequest = REQUEST, subset: torch.Tensor = SUBSET, labels: np.ndarray = LABELS) -> Pass:
+def an_epoch(
+    request: BatchRequest = REQUEST, subset: torch.Tensor = SUBSET, labels: np.ndarray = LABELS
+) -> EpochBatches:
     pixels = np.arange(60, dtype=np.uint8).repeat(4 * 4).reshape(60, 1, 4, 4)  # each image is its own number
     split = Split(pixels, labels)
     dataset = ImageDataset({"train": split}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
-    return Pass(request, DeviceImages(dataset, "train", CPU, 1), subset, torch.from_numpy(labels))
+    return EpochBatches(request, DeviceImages(dataset, "train", CPU, 1), subset, torch.from_numpy(labels))
 
 
-def epoch(batches: Pass) -> list:
+def epoch(batches: EpochBatches) -> list:
     return [batches.samples(number) for number in range(len(batches))]
 
 
@@ -46,13 +48,13 @@ def image_numbers(view: torch.Tensor) -> list[int]:
 
 
 def test_each_sample_comes_once_and_the_last_batch_is_short():
-    samples = epoch(a_pass())
+    samples = epoch(an_epoch())
     assert [len(s.targets) for s in samples] == [8, 8, 8, 6]
     assert sorted(torch.cat([s.indices for s in samples]).tolist()) == list(range(30))
 
 
 def test_images_and_labels_belong_to_the_indices():
-    for samples in epoch(a_pass()):
+    for samples in epoch(an_epoch()):
         rows = SUBSET[samples.indices]
         assert samples.targets.tolist() == LABELS[rows].tolist()
         assert image_numbers(samples.views[0]) == rows.tolist()
@@ -78,7 +80,7 @@ def test_sizes_of_batches(n, batch_size, sizes):
 
 
 def test_any_batch_can_be_made_again():
-    batches = a_pass(replace(REQUEST, partners=True))
+    batches = an_epoch(replace(REQUEST, partners=True))
     before = [s.tensors() for s in epoch(batches)]
     for number in (2, 0, 3, 0):
         assert all(torch.equal(a, b) for a, b in zip(batches.samples(number).tensors(), before[number], strict=True))
@@ -86,38 +88,43 @@ def test_any_batch_can_be_made_again():
 
 def test_equal_requests_are_equal_passes():
     torch.manual_seed(3)
-    first = epoch(a_pass(replace(REQUEST, partners=True)))
+    first = epoch(an_epoch(replace(REQUEST, partners=True)))
     torch.manual_seed(4)
-    second = epoch(a_pass(replace(REQUEST, partners=True)))
+    second = epoch(an_epoch(replace(REQUEST, partners=True)))
     for one, other in zip(first, second, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.tensors(), other.tensors(), strict=True))
 
 
 @pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 1}])
 def test_epochs_and_seeds_differ_in_order_and_in_views(change):
-    one, other = a_pass(), a_pass(replace(REQUEST, **change))
+    one, other = an_epoch(), an_epoch(replace(REQUEST, **change))
     assert not torch.equal(one.order, other.order)
     assert not torch.equal(one.draws[0].flip, other.draws[0].flip)
 
 
 def test_what_does_not_touch_the_samples_does_not_touch_their_order():
     """So that methods are compared on the same batches, whatever else they read."""
-    plain = a_pass()
-    for change in ({"partners": True}, {"bf16": True}, {"channels_last": True}, {"views": (*REQUEST.views,) * 2}):
-        other = a_pass(replace(REQUEST, **change))
+    plain = an_epoch()
+    for change in (
+        {"partners": True},
+        {"precision": "bf16"},
+        {"channels_last": True},
+        {"views": (*REQUEST.views,) * 2},
+    ):
+        other = an_epoch(replace(REQUEST, **change))
         assert torch.equal(plain.order, other.order)
         assert torch.equal(plain.samples(1).views[0], other.samples(1).views[0])
 
 
 def test_two_views_of_one_kind_are_drawn_apart():
-    batches = a_pass(replace(REQUEST, views=REQUEST.views * 2))
+    batches = an_epoch(replace(REQUEST, views=REQUEST.views * 2))
     first, second = (torch.cat([s.views[k] for s in epoch(batches)]) for k in (0, 1))
     assert image_numbers(first) == image_numbers(second)
     assert not torch.equal(first, second)
 
 
 def test_partners_are_another_image_of_the_same_class():
-    batches = a_pass(replace(REQUEST, partners=True))
+    batches = an_epoch(replace(REQUEST, partners=True))
     for samples in epoch(batches):
         own = SUBSET[samples.indices].tolist()
         other = image_numbers(samples.partners)
@@ -128,14 +135,14 @@ def test_partners_are_another_image_of_the_same_class():
 
 def test_who_is_alone_in_its_class_is_its_own_partner():
     everyone = torch.arange(60)
-    for samples in epoch(a_pass(replace(REQUEST, partners=True), everyone)):
+    for samples in epoch(an_epoch(replace(REQUEST, partners=True), everyone)):
         for own, other in zip(samples.indices.tolist(), image_numbers(samples.partners), strict=True):
             assert (own == other) == (own == 7)
 
 
 def test_a_selection_is_what_comes():
     chosen = (1, 4, 9, 16, 25, 2, 3)
-    samples = epoch(a_pass(replace(REQUEST, selection=chosen, batch_size=4)))
+    samples = epoch(an_epoch(replace(REQUEST, selection=chosen, batch_size=4)))
     assert [len(s.targets) for s in samples] == [4, 3]
     assert sorted(torch.cat([s.indices for s in samples]).tolist()) == sorted(chosen)
     for batch in samples:
@@ -144,5 +151,5 @@ def test_a_selection_is_what_comes():
 
 def test_partners_come_from_the_selection():
     chosen = (0, 3, 6, 9)  # images 0, 6, 12, 18, all of class 0
-    samples = a_pass(replace(REQUEST, selection=chosen, partners=True)).samples(0)
+    samples = an_epoch(replace(REQUEST, selection=chosen, partners=True)).samples(0)
     assert set(image_numbers(samples.partners)) == {0, 6, 12, 18}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from kdharness.data.prepare import DataStore
 from kdharness.data.subsets import apply, proportional, stratified
-from kdharness.engine.world import World
 
 UNEVEN = np.repeat(np.arange(4), (50, 30, 15, 5)).astype(np.int64)
 EVEN = np.tile(np.arange(10), 20).astype(np.int64)
@@ -179,9 +179,9 @@ def test_its_seed_decides_and_nothing_else(scenario):
 
 def test_the_test_split_is_what_it_was(lab):
     """Whatever the scenario, test labels are the dataset's own."""
-    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
+    store = DataStore(lab.registry, lab.path, torch.device("cpu"), download=False)
     for scenario in ("clean", "noise40", "asym40", "few100", "small100", "split80"):
         cell = lab.plan(methods=("vanilla",), scenarios=(scenario,)).cells[0].cell
-        data = world.data(cell)
+        data = store.of(cell)
         assert (data.test_targets.numpy() == data.dataset.splits["test"].targets).all()
         assert len(data.test) == 797

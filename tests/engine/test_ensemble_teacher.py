@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from kdharness.api.functional import log_mean_probability
-from kdharness.device.clock import Timers
-from kdharness.engine.loading import teachers_of
+from kdharness.device.device import open_device
 from kdharness.engine.lockstep import Lockstep
-from kdharness.engine.teachers import Ensemble, TeacherBatch
-from kdharness.engine.trainee import Trainee
+from kdharness.engine.member import Member
+from kdharness.engine.teacher_batch import TeacherBatch
+from kdharness.engine.teachers import Ensemble
 from kdharness.engine.world import World
 from kdharness.protocol.benchmark import parse
 
@@ -37,10 +37,10 @@ def cell_of(plan, method: str):
     return next(p.cell for p in plan.cells if p.cell.method == method and p.cell.role == "student")
 
 
-def trainee_of(lab, cell) -> Trainee:
-    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
-    data = world.data(cell)
-    return Trainee(cell, 0, world, data, teachers_of(cell, world, data, None))
+def member_of(lab, cell) -> Member:
+    world = World(lab.registry, lab.folder, lab.path, open_device("cpu"))
+    data = world.data.of(cell)
+    return Member(cell, 0, world, data, world.teachers.of(cell, data))
 
 
 def test_all_are_trained(trained) -> None:
@@ -57,40 +57,38 @@ def test_log_mean_probability() -> None:
 
 def test_a_method_that_reads_one_teacher_gets_the_mean_probability(trained, monkeypatch) -> None:
     lab, plan, _ = trained
-    trainee = trainee_of(lab, cell_of(plan, "kd"))
-    ensemble = trainee.teachers[0]
+    member = member_of(lab, cell_of(plan, "kd"))
+    ensemble = member.teachers[0]
     assert isinstance(ensemble, Ensemble)
-    assert len(trainee.teachers) == 1
-    images = trainee.data.test.view(torch.arange(20), None, False)
+    assert len(member.teachers) == 1
+    images = member.data.test.view(torch.arange(20), None, False)
     with torch.no_grad():
-        members = [t.model(images).softmax(1) for t in trainee.given_teachers]
+        members = [t.model(images).softmax(1) for t in member.reference_teachers]
         torch.testing.assert_close(ensemble.model(images).softmax(1), torch.stack(members).mean(0))
     seen = []
-    monkeypatch.setattr(
-        type(trainee.method), "losses", lambda self, batch, student, teacher: seen.append(teacher) or {}
-    )
-    run_one_epoch(trainee)
+    monkeypatch.setattr(type(member.method), "losses", lambda self, batch, student, teacher: seen.append(teacher) or {})
+    run_one_epoch(member)
     assert len(seen[0].logits) == 50
     torch.testing.assert_close(seen[0].logits.exp().sum(1), torch.ones(50))
     with pytest.raises(AttributeError):
         _ = seen[0].stages
 
 
-def run_one_epoch(trainee: Trainee) -> None:
-    def fail(member: Trainee, error: Exception) -> None:
+def run_one_epoch(member: Member) -> None:
+    def fail(one: Member, error: Exception) -> None:
         raise error
 
-    Lockstep(Timers(torch.device("cpu")), fail, lambda number: None).run(trainee.request(), [trainee])
+    Lockstep(open_device("cpu"), fail, lambda number: None).run(member.request(), [member])
 
 
 def test_the_reported_teacher_is_the_ensemble(trained) -> None:
     lab, plan, records = trained
     cell = cell_of(plan, "kd")
-    trainee = trainee_of(lab, cell)
-    rows = torch.arange(len(trainee.data.test))
+    member = member_of(lab, cell)
+    rows = torch.arange(len(member.data.test))
     with torch.no_grad():
-        logits = trainee.teachers[0].model.eval()(trainee.data.test.view(rows, None, False))
-    hits = (logits.argmax(1) == trainee.data.test_targets).double().mean().item() * 100
+        logits = member.teachers[0].model.eval()(member.data.test.view(rows, None, False))
+    hits = (logits.argmax(1) == member.data.test_targets).double().mean().item() * 100
     for method in ("kd", "meal"):
         assert records[cell_of(plan, method).key].values["teacher_top1"] == pytest.approx(hits, abs=1e-9)
     digests = records[cell.key].values["teacher_digest"].split("+")
@@ -158,8 +156,8 @@ def test_a_warm_start_begins_with_the_trained_weights(trained) -> None:
 
     lab, plan, _ = trained
     weights = load_weights(lab.folder.model_path(cell_of(plan, "vanilla").key))
-    started = trainee_of(lab, cell_of(plan, "meal_v2")).student.network.state_dict()
-    fresh = trainee_of(lab, cell_of(plan, "meal")).student.network.state_dict()
+    started = member_of(lab, cell_of(plan, "meal_v2")).student.network.state_dict()
+    fresh = member_of(lab, cell_of(plan, "meal")).student.network.state_dict()
     assert all(torch.equal(started[name], tensor) for name, tensor in weights.items())
     assert any(not torch.equal(fresh[name], tensor) for name, tensor in weights.items())
 
@@ -169,8 +167,8 @@ def test_batchnorm_of_private_teachers_uses_the_batch(trained, lab) -> None:
     group, _, _ = trained
     plan = group.plan(small_benchmark("kd", "meal"), settings=("meal.teacher_batchnorm=train",))
     cell = cell_of(plan, "meal")
-    trainee = trainee_of(group, cell)
-    run_one_epoch(trainee)
-    assert not any(t.touched for t in trainee.given_teachers)
-    assert any(t.touched for t in trainee.teachers)
+    member = member_of(group, cell)
+    run_one_epoch(member)
+    assert not any(t.touched for t in member.reference_teachers)
+    assert any(t.touched for t in member.teachers)
     assert group.train([cell, cell_of(plan, "kd")])[cell.key].status.value == "ok"

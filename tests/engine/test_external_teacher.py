@@ -140,16 +140,21 @@ def test_code_in_a_file_is_not_executed(lab, tmp_path, legacy):
 
 def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
     """Where it names one, it replaces twice what chance gives."""
-    from kdharness.engine.loading import teachers_of
+    from kdharness.device.device import open_device
     from kdharness.engine.world import World
+    from kdharness.measure.evaluate import top1
 
     save_file(weights, tmp_path / "t.safetensors")
     cell = lab.plan(methods=("kd",), teachers=(str(tmp_path / "t.safetensors"),)).cells[-1].cell
-    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
+    strict, lenient = (
+        World(lab.registry, lab.folder, lab.path, open_device("cpu"), teacher_top1_floor=floor)
+        for floor in (99.5, 50.0)
+    )
     with pytest.raises(UserError, match=r"less than the 99\.50 % asked"):
-        teachers_of(cell, world, world.data(cell), 99.5)
-    (teacher,) = teachers_of(cell, world, world.data(cell), 50.0)
-    assert teacher.top1 > 60
+        strict.teachers.of(cell, strict.data.of(cell))
+    data = lenient.data.of(cell)
+    (teacher,) = lenient.teachers.of(cell, data)
+    assert top1(teacher.logits_on("test"), data.test_targets) > 60
 
 
 def test_a_file_that_changed_after_planning_is_refused(lab, tmp_path, weights):
@@ -193,7 +198,7 @@ def test_two_teachers_need_names(lab, tmp_path, weights):
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}])
 def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
     """What a worker met first must not decide what a later cell is taught."""
-    from kdharness.engine.loading import teachers_of
+    from kdharness.device.device import open_device
     from kdharness.engine.world import World
 
     protocol = load("digits")
@@ -201,8 +206,8 @@ def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
     other = replace(plain.cells[-1].cell, document={**plain.cells[-1].cell.document})
     other.document["recipe"] = {**other.recipe, **change}
     lab.train([plain.cells[0].cell])
-    world = World(lab.registry, lab.folder, lab.path, torch.device("cpu"), download=False)
-    data = world.data(other)
-    first, second = (teachers_of(cell, world, data, None)[0] for cell in (plain.cells[-1].cell, other))
+    world = World(lab.registry, lab.folder, lab.path, open_device("cpu"))
+    data = world.data.of(other)
+    first, second = (world.teachers.of(cell, data)[0] for cell in (plain.cells[-1].cell, other))
     assert first is not second
-    assert teachers_of(other, world, data, None)[0] is second
+    assert world.teachers.of(other, data)[0] is second

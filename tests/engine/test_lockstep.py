@@ -8,7 +8,7 @@ import pytest
 
 from kdharness.api.executors import CellFinished, EpochFinished
 from kdharness.api.staged import StagedModel
-from kdharness.engine.teachers import TeacherBatch
+from kdharness.engine.teacher_batch import TeacherBatch
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Status
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from kdharness.api import reverse_gradient
 from kdharness.api.executors import EpochFinished
-from kdharness.engine.trainee import Trainee
+from kdharness.engine.cell_state import CellState
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import Benchmark, load
 from kdharness.results.record import Record, Status
@@ -526,14 +526,14 @@ def test_validation_chooses_the_epoch_and_its_weights_are_deployed(lab, monkeypa
         update={"recipe": load("digits").recipe.model_copy(update={"schedule": "constant", "lr": 0.4})}
     )
     kept: list[tuple[float, dict[str, torch.Tensor]]] = []
-    original = Trainee.keep_best
+    original = CellState.keep_best
 
-    def keep(self: Trainee, accuracy: float) -> None:
-        if self.cell.role == "student":
+    def keep(self: CellState, accuracy: float) -> None:
+        if self.method.name == "vanilla":
             kept.append((accuracy, {k: v.clone() for k, v in self.student.network.state_dict().items()}))
         original(self, accuracy)
 
-    monkeypatch.setattr(Trainee, "keep_best", keep)
+    monkeypatch.setattr(CellState, "keep_best", keep)
     record = well(train_one(lab, "vanilla", benchmark=protocol, epochs=12))
     accuracies = [accuracy for accuracy, _ in kept]
     best = accuracies.index(max(accuracies))

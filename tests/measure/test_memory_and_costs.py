@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from kdharness.api.staged import StagedModel
-from kdharness.device.clock import SHARED, Timers
+from kdharness.device.clock import SHARED, Clock
+from kdharness.device.device import open_device
 from kdharness.device.memory import MemoryMeter
-from kdharness.engine.trainee import Trainee
+from kdharness.engine.member import Member
 from kdharness.measure.costs import count_macs, count_parameters, latency_seconds
 
 CPU = torch.device("cpu")
@@ -35,7 +36,11 @@ def test_multiply_accumulates_by_hand():
     assert count_parameters(model) == 8 * 27 + 8 + 8 * 16 * 5 + 5
 
 
-@pytest.mark.parametrize("measure", [count_macs, latency_seconds])
+def latency(module: nn.Module, shape: tuple[int, int, int], device: torch.device) -> float:
+    return latency_seconds(module, shape, open_device(device.type))
+
+
+@pytest.mark.parametrize("measure", [count_macs, latency])
 def test_measuring_a_network_leaves_it_as_it_was(registry, measure):
     model = network(registry, "conv4", 10, (1, 8, 8)).train()
     model.network.stage2.eval()
@@ -51,7 +56,7 @@ class Broken(nn.Module):
         raise ValueError("broken")
 
 
-@pytest.mark.parametrize("measure", [count_macs, latency_seconds])
+@pytest.mark.parametrize("measure", [count_macs, latency])
 def test_modes_are_put_back_when_the_network_raises(measure):
     model = Broken().train()
     with pytest.raises(ValueError, match="broken"):
@@ -99,10 +104,10 @@ METHODS = ("vanilla", "kd", "dkd", "at", "sp", "rkd", "vid", "nst", "pkt", "dist
 def test_a_step_under_the_meter_gives_the_same_bits(make_lab, monkeypatch):
     """Or the epoch in which memory is measured would train otherwise than the others."""
     bits = []
-    original = Trainee.step
+    original = Member.step
     for measured in (True, False):
         lab = make_lab(f"measured_{measured}")
-        monkeypatch.setattr(Trainee, "step", lambda self, *args, on=measured: original(self, *args[:3], on))
+        monkeypatch.setattr(Member, "step", lambda self, *args, on=measured: original(self, *args[:3], on))
         plan = lab.plan(methods=METHODS, scenarios=("few100",))
         lab.train_plan(plan)
         bits.append({p.cell.label: lab.bits(p.cell.key) for p in plan.cells})
@@ -121,31 +126,31 @@ def test_peak_memory_covers_what_stands_between_steps(lab):
 
 
 def test_a_nested_stretch_is_charged_to_its_own_account():
-    timers = Timers(CPU)
-    with timers.charge("cell"):
+    clock = Clock()
+    with clock.charge("cell"):
         time.sleep(0.02)
-        with timers.charge(SHARED):
+        with clock.charge(SHARED):
             time.sleep(0.05)
         time.sleep(0.02)
-    timers.settle()
-    cell, shared = timers.take("cell"), timers.take(SHARED)
+    clock.settle()
+    cell, shared = clock.take("cell"), clock.take(SHARED)
     assert 0.04 <= cell < 0.05 + 0.04
     assert shared >= 0.05
-    assert timers.take("cell") == 0.0
+    assert clock.take("cell") == 0.0
 
 
 def test_time_is_charged_when_the_block_raises():
-    timers = Timers(CPU)
+    clock = Clock()
 
     def fail() -> None:
-        with timers.charge("cell"), timers.charge(SHARED):
+        with clock.charge("cell"), clock.charge(SHARED):
             time.sleep(0.01)
             raise ValueError("x")
 
     with pytest.raises(ValueError, match="x"):
         fail()
-    assert timers.take(SHARED) >= 0.01
-    assert timers.take("cell") < 0.01
-    with timers.charge("cell"):
+    assert clock.take(SHARED) >= 0.01
+    assert clock.take("cell") < 0.01
+    with clock.charge("cell"):
         pass
-    assert timers.take(SHARED) == 0.0
+    assert clock.take(SHARED) == 0.0

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, EpochContext, ModelShape, Outputs, Pair, Step, StepInfo
 from kdharness.cli.main import execute
-from kdharness.engine import world as worlds
-from kdharness.engine.trainee import Trainee
+from kdharness.data.prepare import DataStore
+from kdharness.engine.cell_state import CellState
+from kdharness.engine.member import Member
 from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
 
@@ -720,8 +721,8 @@ def test_what_is_spent_after_the_best_epoch_counts(lab: Any, monkeypatch: pytest
     """The first look is the best, so that its weights are deployed; the account is that of the whole training."""
     protocol = load("digits")
     rule = protocol.evaluation.model_copy(update={"validation": 0.2, "every": 1})
-    keep = Trainee.keep_best
-    monkeypatch.setattr(Trainee, "keep_best", lambda self, accuracy: keep(self, -float(self.epoch)))
+    keep = CellState.keep_best
+    monkeypatch.setattr(CellState, "keep_best", lambda self, accuracy: keep(self, -float(self.clock.epoch)))
     chosen = {"benchmark": protocol.model_copy(update={"evaluation": rule})}
     record, _ = student_bits(lab, "rona.mechanism=gradient", "rona.query_rate=0.1", **chosen)
     assert record.values["selection"] == "validation"
@@ -756,7 +757,7 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
     for cell in cells[:-1]:
         source = intact.folder.model_path(cell.key).parent
         shutil.copytree(source, spoiled.folder.model_path(cell.key).parent)
-    honest = worlds.World.data
+    honest = DataStore.of
     spoilt: list[int] = []
 
     def spoil(self: Any, cell: Any) -> Any:
@@ -767,7 +768,7 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
         spoilt.append(len(private))
         return data
 
-    monkeypatch.setattr(worlds.World, "data", spoil)
+    monkeypatch.setattr(DataStore, "of", spoil)
     record = spoiled.train([cells[-1]])[cells[-1].key]
     assert record.status == "ok", record.error_message
     assert spoilt == [200]
@@ -777,19 +778,19 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
 def test_contexts_show_no_private_row(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     student_bits(lab)
     seen: list[Any] = []
-    build, context_of = Rona.build, Trainee.epoch_context
+    build, context_of = Rona.build, Member.epoch_context
 
     def watched_build(self: Rona, context: BuildContext) -> None:
         seen.append(("build", len(context.targets), set(context.subset_sizes)))
         build(self, context)
 
-    def watched(self: Trainee) -> EpochContext:
+    def watched(self: Member) -> EpochContext:
         found = context_of(self)
         seen.append((found.phase, len(found.targets), len(found.predict())))
         return found
 
     monkeypatch.setattr(Rona, "build", watched_build)
-    monkeypatch.setattr(Trainee, "epoch_context", watched)
+    monkeypatch.setattr(Member, "epoch_context", watched)
     lab.train([rona_cells(lab).cells[-1].cell])
     assert seen[0] == ("build", 800, {"train", "public", "teacher"})
     assert {rest for _, *rest in ((s[0], s[1:]) for s in seen[1:]) for rest in rest} == {(800, 800)}
