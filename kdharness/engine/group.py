@@ -28,12 +28,13 @@ from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.trainee import Trainee
 from kdharness.engine.world import World
 from kdharness.errors import CellError, Contained, one_line
-from kdharness.measure.outcome import final_numbers, now, save_predictions, top1
+from kdharness.measure.outcome import final_numbers, save_predictions, top1
 from kdharness.measure.predict import predict_together
 from kdharness.planning.cell import Cell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
+from kdharness.text import timestamp
 
 _worlds: dict[str, World] = {}
 
@@ -75,7 +76,7 @@ class Group:
 
     def _start(self, number: int, cell: Cell) -> None:
         """Builds the cell, or takes it up where its checkpoint left it."""
-        self.started[cell.key] = now()
+        self.started[cell.key] = timestamp()
         path = self.world.folder.checkpoint_path(cell.key)
         self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds)
         # Whatever kills the process from here on, this record is already true.
@@ -194,7 +195,7 @@ class Group:
             values=values,
             metrics=tuple(rows),
             measured=tuple(name for name in self.settings.metrics if name not in failures),
-            finished_at=now(),
+            finished_at=timestamp(),
             **_told(failures),
         )
         self.checkpoints[cell.key].remove()
@@ -226,7 +227,7 @@ class Group:
             self.checkpoints[cell.key].remove()
         trace = "".join(traceback.format_exception(error))
         record = self._write(
-            cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=now()
+            cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=timestamp()
         )
         self.emit(CellFinished(self.job.number, record))
 

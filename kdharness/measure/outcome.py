@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,6 @@ from kdharness.errors import CellError
 from kdharness.measure.costs import count_macs, count_parameters, count_parameters_used, latency_seconds
 from kdharness.measure.metrics import Measurement, teacher_logits
 from kdharness.results.record import COLUMNS, MetricRow
-
-
-def now() -> str:
-    """The time as records hold it: ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def top1(logits: Tensor, targets: Tensor) -> float:

@@ -1,0 +1,47 @@
+"""Small pieces of text that several rooms read or write: lists of words, ranges of seeds, moments, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Literal
+
+
+def words(text: str) -> tuple[str, ...]:
+    """("a", "b") of "a, b"; empty parts do not count."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """'0-2,5' for 0, 1, 2, 5; each seed once, in order."""
+    runs: list[list[int]] = []
+    for seed in sorted({int(seed) for seed in seeds}):
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(timespec: Literal["seconds", "microseconds"] = "seconds") -> str:
+    """This moment as files hold it: ISO 8601 in UTC, '2025-01-31T12:00:00Z'."""
+    return now().isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """In two units at most: '45 s', '12 min', '3 h 20 min', '2 d 4 h'."""
+    seconds = round(seconds)
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
