@@ -45,7 +45,7 @@ def ablate(
 def _beside(request: Asked, options: opt.RunOptions) -> tuple[str, ...]:
     """The methods to compare with."""
     registry = request.registry
-    given = opt.words(options.methods)
+    given = opt.listed(options.methods)
     names = request.benchmark.references if given is None else given
     where = "--methods" if given is not None else f"benchmark '{request.benchmark.name}'"
     names = tuple(registry.methods) if "all" in names else names

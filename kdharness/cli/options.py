@@ -14,6 +14,7 @@ import typer
 from platformdirs import user_data_path
 
 from kdharness.device.names import OPTION_HELP, WORKERS_HELP
+from kdharness.text import words
 
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name, or a path to a .toml file.")
@@ -92,11 +93,9 @@ def with_run_options(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def words(text: str | None) -> tuple[str, ...] | None:
+def listed(text: str | None) -> tuple[str, ...] | None:
     """The comma-separated words of an option, or None when it was not given."""
-    if text is None:
-        return None
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return None if text is None else words(text)
 
 
 def data_root(given: Path | None) -> Path:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kdharness.api.executors import WorkerSettings
-from kdharness.cli.options import RunOptions, data_root, warn, words
+from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.device.names import slots
 from kdharness.errors import UserError, unknown
 from kdharness.execution.display import make_progress
@@ -25,6 +25,7 @@ from kdharness.protocol.benchmark import Benchmark, load, parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.store import ResultsFolder
+from kdharness.text import seeds_text
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ def asked(benchmark: str, options: RunOptions) -> Asked:
         raise UserError(f"--seeds: {error}") from None
     registry = Registry.load(options.plugin or ())
     selection = Selection(
-        methods=words(options.methods),
-        skip=words(options.skip) or (),
-        datasets=words(options.datasets),
-        pairs=words(options.pairs),
-        scenarios=words(options.scenarios),
+        methods=listed(options.methods),
+        skip=listed(options.skip) or (),
+        datasets=listed(options.datasets),
+        pairs=listed(options.pairs),
+        scenarios=listed(options.scenarios),
         seeds=seeds,
         settings=tuple(options.settings or ()),
         epochs=options.epochs,
@@ -162,7 +163,7 @@ def dry(request: RunRequest) -> int:
     for column in ("role", "method", "pair", "data", "seeds", "will"):
         table.add_column(column, overflow="fold")
     for (role, method, pair, data, action), seeds in groups.items():
-        table.add_row(role, method, pair, data, _ranges(seeds), action)
+        table.add_row(role, method, pair, data, seeds_text(seeds), action)
     console = Console()
     console.print(table)
     skipped = sum(bool(p.skip) for p in request.plan.cells)
@@ -187,14 +188,3 @@ def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     pair = f"{cell.teacher}:{cell.student}" if cell.teacher else cell.student
     action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
     return cell.role, method, pair, f"{cell.dataset} {cell.scenario}", action
-
-
-def _ranges(seeds: list[int]) -> str:
-    """[0, 1, 2, 5] as "0-2,5"."""
-    parts: list[list[int]] = []
-    for seed in sorted(set(seeds)):
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

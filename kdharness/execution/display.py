@@ -14,6 +14,7 @@ from rich.text import Text
 from kdharness.execution.tally import RunningGroup, Tally
 from kdharness.planning.cell import Cell
 from kdharness.results.record import Record, Status
+from kdharness.text import duration
 
 STYLES = {Status.OK: "green", Status.NOT_RUN: "yellow", Status.INTERRUPTED: "yellow"}
 
@@ -123,19 +124,6 @@ def cell_line(cell: Cell, status: Status, record: Record | None = None, reason: 
     else:
         parts.append(reason)
     return "  ".join(part for part in parts if part)
-
-
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3 h 20 min', '2 d 4 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def render(tally: Tally) -> Group:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from kdharness.api.executors import (
     CellFinished,
@@ -30,6 +29,7 @@ from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
+from kdharness.text import timestamp
 
 # How long the run waits for events at a time; also how finely a hanging worker is noticed.
 POLL_SECONDS = 0.25
@@ -174,7 +174,7 @@ class _Run:
             error_message=verdict.message,
             traceback=verdict.traceback,
             started_at=unfinished.started_at if unfinished is not None and begun else "",
-            finished_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            finished_at=timestamp(),
             attempts=verdict.attempts,
         )
         self.folder.write_record(record)

@@ -15,7 +15,7 @@ from kdharness.planning.selection import MethodChoice, Recipes, Selection, parse
 from kdharness.protocol.benchmark import Benchmark, PairNames
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.scenario import Scenario, resolve
-from kdharness.protocol.variant import check_without, coerced, competitor, shown, words
+from kdharness.protocol.variant import check_without, coerced, competitor, parts, shown
 from kdharness.registry.manager import Registry
 
 
@@ -121,7 +121,7 @@ class Axes:
         """What is said of a choice's parameters for a pair, and the loss terms that it leaves out."""
         # What tells a variant from the plain method outweighs --set, or the two would be one.
         given = {**self.parameters_of(choice.name, pair), **self.settings.get(choice.name, {}), **choice.parameters}
-        without = {*choice.without, *words(given.pop("without", ()))}
+        without = {*choice.without, *parts(given.pop("without", ()))}
         return given, tuple(sorted(without))
 
     def parameters_of(self, method: str, pair: PairNames) -> dict[str, Any]:

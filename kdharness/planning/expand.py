@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from kdharness.api.method import Method, Pair, Requirement
@@ -20,6 +19,7 @@ from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.variant import coerced, lacking, made, untrainable, variant_text
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Registered
+from kdharness.text import timestamp
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Expansion:
             metrics=axes.metrics,
             warnings=tuple(axes.warnings),
             command=tuple(command),
-            created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            created_at=timestamp("microseconds"),
             claims=axes.claims,
             ablated=axes.ablated,
             parts={key: tuple(names) for key, names in self.parts.items()},

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from kdharness.errors import UserError, unknown
 from kdharness.protocol.benchmark import Benchmark, explain_recipe
 from kdharness.protocol.recipe import Recipe
+from kdharness.text import words
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,7 @@ class Recipes:
 
 
 def _listed(key: str, value: Any) -> Any:
-    return (
-        [part for part in value.strip("[] ").split(",") if part.strip()]
-        if key == "milestones" and isinstance(value, str)
-        else value
-    )
+    return list(words(value.strip("[] "))) if key == "milestones" and isinstance(value, str) else value
 
 
 def _text(value: object) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.api.specs import MethodSpec, Parameter
 from kdharness.errors import UserError, unknown
+from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
@@ -41,10 +42,10 @@ def coerced(
     return values
 
 
-def words(value: object) -> tuple[str, ...]:
+def parts(value: object) -> tuple[str, ...]:
     """The names in "a,b", "[a, b]" or a list; () for anything else."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.strip("[]()").split(",") if part.strip())
+        return words(value.strip("[]()"))
     return tuple(str(part) for part in value) if isinstance(value, list | tuple) else ()
 
 
@@ -100,7 +101,7 @@ def competitor(text: str, spec: MethodSpec, base: Mapping[str, Any], where: str)
     types = {p.name: p.type for p in spec.parameters}
     given: dict[str, str] = {}
     without: list[str] = []
-    for part in words(inside):
+    for part in parts(inside):
         key, equals, value = (word.strip() for word in part.partition("="))
         if not equals:
             raise UserError(f"{where}: '{part}' in '{text}' is not of the form parameter=value")

@@ -13,7 +13,8 @@ from kdharness.protocol.claim import Claim
 from kdharness.stats.paired import Verdict, seeds_needed, verdict
 from kdharness.stats.settings import SETTING, comparable
 from kdharness.stats.significance import sign_flip_p, t_p
-from kdharness.stats.summary import Estimate, estimate, measurements, seeds_text
+from kdharness.stats.summary import Estimate, estimate, measurements
+from kdharness.text import seeds_text
 
 CLAIM_COLUMNS = (
     *SETTING, "deviations", "claim", "paper", "better", "predictor", "metric", "than", "than_predictor", "than_metric",

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from kdharness.text import duration, now, timestamp
+
 # A run on another machine counts as alive while it reports at least this often.
 SILENCE_SECONDS = 120
 
@@ -18,8 +20,7 @@ def stamped(progress: Mapping[str, Any]) -> dict[str, Any]:
     Further keys: done, total, images_per_second, seconds_left, and running, a list of
     {"cells": [key], "stepping": key, "label": str, "epoch": int, "epochs": int}.
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"updated_at": now, "pid": os.getpid(), "host": platform.node(), **progress}
+    return {"updated_at": timestamp(), "pid": os.getpid(), "host": platform.node(), **progress}
 
 
 def running_elsewhere(progress: Mapping[str, Any]) -> bool:
@@ -35,7 +36,7 @@ def silence_seconds(progress: Mapping[str, Any]) -> float:
         updated = datetime.fromisoformat(str(progress.get("updated_at")))
     except ValueError:
         return float("inf")
-    return (datetime.now(UTC) - updated.replace(tzinfo=updated.tzinfo or UTC)).total_seconds()
+    return (now() - updated.replace(tzinfo=updated.tzinfo or UTC)).total_seconds()
 
 
 def describe(progress: Mapping[str, Any] | None) -> str:
@@ -68,15 +69,3 @@ def summary_line(progress: Mapping[str, Any]) -> str:
     if progress.get("seconds_left") is not None:
         parts.append(f"about {duration(progress['seconds_left'])} left")
     return " · ".join(parts) or "running"
-
-
-def duration(seconds: float) -> str:
-    """In two units at most: '45 s', '12 min', '3 h 20 min', '2 d 4 h'."""
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    if hours < 36:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING
-from kdharness.stats.summary import estimate, measurements, seeds_text
+from kdharness.stats.summary import estimate, measurements
+from kdharness.text import seeds_text
 
 OVERALL_COLUMNS = (
     *BLOCK, "regime", *COMPETITOR, "pairs", "pairs_planned", "n", "seeds", "gain", "sd", "ci_low", "ci_high",

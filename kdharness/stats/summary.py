@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from kdharness.stats.settings import COMPETITOR, SETTING
+from kdharness.text import seeds_text
 
 CONFIDENCE = 0.95
 LEAST_FOR_INTERVAL = 3
@@ -80,14 +81,3 @@ def measurements(group: pd.DataFrame, value: str) -> pd.Series[float]:
     if series.index.has_duplicates:
         raise ValueError(f"one competitor has two values for a seed: {seeds_text(series.index)}")
     return series
-
-
-def seeds_text(seeds: Iterable[int]) -> str:
-    """'0-2,5' for 0, 1, 2, 5."""
-    runs: list[list[int]] = []
-    for seed in sorted(int(s) for s in seeds):
-        if runs and seed == runs[-1][1] + 1:
-            runs[-1][1] = seed
-        else:
-            runs.append([seed, seed])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

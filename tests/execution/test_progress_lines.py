@@ -10,7 +10,7 @@ from fake_groups import make_cell, make_teacher
 from rich.console import Console
 
 from kdharness.api.executors import EpochFinished, Job
-from kdharness.execution.display import LiveProgress, PlainProgress, duration, make_progress, render
+from kdharness.execution.display import LiveProgress, PlainProgress, make_progress, render
 from kdharness.execution.tally import Tally
 from kdharness.results.record import Record, Status
 
@@ -107,10 +107,3 @@ def test_nothing_is_foretold_before_anything_is_known() -> None:
     tally = a_tally()
     assert (tally.images_per_second, tally.seconds_left) == (None, None)
     assert tally.to_json()["running"] == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(12, "12 s"), (600, "10 min"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kdharness.stats.settings import comparable
-from kdharness.stats.summary import SUMMARY_COLUMNS, estimate, measurements, seeds_text, summarise
+from kdharness.stats.summary import SUMMARY_COLUMNS, estimate, measurements, summarise
 
 
 def summary(records: list[fabricate.Record]) -> pd.DataFrame:
@@ -29,12 +29,6 @@ def test_no_interval_below_three_and_no_sd_below_two() -> None:
     assert math.isnan(estimate([1.0, 3.0]).ci_low)
     assert math.isnan(estimate([1.0]).sd)
     assert math.isnan(estimate([]).mean)
-
-
-def test_seeds_as_text() -> None:
-    assert seeds_text([5, 0, 2, 1]) == "0-2,5"
-    assert seeds_text([0, 2, 4]) == "0,2,4"
-    assert seeds_text([]) == ""
 
 
 def test_one_row_per_variant_and_setting() -> None:
