@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from kdharness.api.specs import Tap
+from kdharness.api.declarations import Tap
 from kdharness.data.batches import Pass, PassRequest, Samples
 from kdharness.data.watched import Watched
 from kdharness.device.clock import SHARED, Timers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from kdharness.api.specs import Tap
+from kdharness.api.declarations import Tap
 from kdharness.data.batches import Pass
 from kdharness.data.watched import Watched
 from kdharness.device.clock import Timers

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from kdharness.api.declarations import Tap
 from kdharness.api.ensemble import ensemble_of
 from kdharness.api.functional import log_mean_probability
-from kdharness.api.specs import Tap
 from kdharness.api.staged import Outputs, StagedModel
 from kdharness.data.batches import Samples
 from kdharness.data.watched import Watched

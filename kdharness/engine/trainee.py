@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdharness.api.declarations import Phase, Tap
 from kdharness.api.method import EpochContext, Method
-from kdharness.api.phases import Batch, Phase, Step, StepInfo
-from kdharness.api.specs import Tap
 from kdharness.api.staged import Outputs
+from kdharness.api.step import Batch, Step, StepInfo
 from kdharness.data.batches import PassRequest, Samples, checked_selection
 from kdharness.device.memory import MemoryMeter, tensor_bytes
 from kdharness.device.random import RandomState

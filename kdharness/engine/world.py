@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from kdharness.api.data import Augmentation, DataRequest, ImageDataset
-from kdharness.api.specs import ModelSpec
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.staged import StagedModel
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
