@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.functional import log_mean_probability
-from kdharness.api.specs import ModelSpec
 from kdharness.api.staged import StagedModel
 
 

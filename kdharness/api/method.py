@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kdharness.api.phases import Batch, Phase, Step
+from kdharness.api.declarations import Phase, Reads
+from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.shapes import ModelShape
-from kdharness.api.specs import Reads
+from kdharness.api.step import Batch, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kdharness.api.staged import Outputs, StagedModel
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Names of the teacher models and of the student model."""
-
-    teachers: tuple[str, ...]
-    student: str
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A cell that must be done first, and whose trained network becomes one of this cell's teachers, or its start.
-
-    model: the network it trains; method, parameters, teachers: how (labels alone by default);
-    subset: the training data it sees ("teacher": what the scenario gives to teachers);
-    same_seed: trained with the seed of the cell that requires it, rather than with the teachers' own seed;
-    role: "teacher", or "student" for a cell that is a full student run of its own (an earlier generation, an
-    assistant);
-    warm_start: its weights are what the student starts from, and it does not teach (one at most);
-    auxiliary: it helps the method and is not what the student is measured against: no part of the column `teacher`,
-        of `teacher_top1`, of the agreement with the teacher.
-    """
-
-    model: str
-    method: str = "vanilla"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    teachers: tuple[Requirement, ...] = ()
-    subset: str = "teacher"
-    same_seed: bool = False
-    role: str = "teacher"
-    warm_start: bool = False
-    auxiliary: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from kdharness.api.declarations import Tap
 from kdharness.api.functional import eval_mode
-from kdharness.api.specs import Tap
 from kdharness.api.staged import StagedModel
 
 

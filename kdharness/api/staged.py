@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.functional import eval_mode
-from kdharness.api.specs import ModelSpec
 
 
 @dataclass(frozen=True)

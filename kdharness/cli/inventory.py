@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdharness import __version__
-from kdharness.api.specs import MethodSpec, Parameter
+from kdharness.api.parameters import Parameter
+from kdharness.api.specs import MethodSpec
 from kdharness.protocol.benchmark import available
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Failure, Source, attempt

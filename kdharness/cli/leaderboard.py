@@ -19,8 +19,7 @@ def leaderboard(
     """Rank the variants of every setting by their benchmark's rule; several folders are merged."""
     from rich.console import Console
 
-    from kdharness.report.leaderboard import leaderboard as ranking
-    from kdharness.report.leaderboard import merge
+    from kdharness.report.leaderboard import leaderboard as ranking, merge
     from kdharness.report.terminal import show
     from kdharness.report.view import ranking_of
     from kdharness.results.store import find_folders, to_stderr

@@ -1,4 +1,4 @@
-"""The door to a device. All that depends on which one it is, is asked here."""
+"""A device, and all that depends on which one it is. This one is the CPU."""
 
 from __future__ import annotations
 
@@ -97,12 +97,3 @@ class Device:
     def contained(self, fail: Callable[[Exception], None]) -> Contained:
         """A block of a plugin's code. What it raises goes to `fail`, but for what the device does not survive."""
         return Contained(fail, passes=self.is_fatal)
-
-
-def open_device(name: str) -> Device:
-    """The device of that name ("cpu", "cuda:0")."""
-    if name.partition(":")[0] == "cuda":
-        from kdharness.device.cuda import CudaDevice
-
-        return CudaDevice(name)
-    return Device(name)

@@ -19,7 +19,7 @@ from kdharness.api.executors import (
     WorkerSettings,
 )
 from kdharness.data.batches import BatchRequest
-from kdharness.device.device import open_device
+from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.checkpoint import Checkpoint, packed, save_arrays, save_weights
 from kdharness.engine.lockstep import Lockstep

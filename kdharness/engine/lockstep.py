@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from kdharness.api.specs import Tap
+from kdharness.api.declarations import Tap
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
 from kdharness.data.watched import Watched
 from kdharness.device.clock import SHARED, Clock

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from kdharness.api.method import EpochContext, Method
-from kdharness.api.phases import StepInfo
 from kdharness.api.staged import StagedModel
+from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
 from kdharness.device.settings import settings_kept

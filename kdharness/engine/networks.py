@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdharness.api.specs import ModelSpec
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.staged import Placement, StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device

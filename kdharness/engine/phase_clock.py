@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kdharness.api.phases import Phase
+from kdharness.api.declarations import Phase
 
 # The last epochs of a training are always evaluated: reports average over so many.
 LAST_EPOCHS = 10

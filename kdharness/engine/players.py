@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdharness.api.declarations import Phase, Player
 from kdharness.api.method import Method
-from kdharness.api.phases import Phase, Player
 from kdharness.api.staged import StagedModel
 from kdharness.errors import CellError
 from kdharness.protocol.recipe import Recipe

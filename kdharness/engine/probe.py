@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdharness.data.batches import EpochBatches
-from kdharness.device.device import open_device
+from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import torch
 
-from kdharness.api.phases import Batch, Step, StepInfo
-from kdharness.api.specs import Reads
+from kdharness.api.declarations import Reads
 from kdharness.api.staged import Outputs
+from kdharness.api.step import Batch, Step, StepInfo
 from kdharness.data.batches import Samples
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.teacher_batch import TeacherOutputs

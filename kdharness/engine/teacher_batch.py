@@ -7,8 +7,8 @@ from typing import overload
 
 import torch
 
+from kdharness.api.declarations import Tap
 from kdharness.api.functional import log_mean_probability
-from kdharness.api.specs import Tap
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
 from kdharness.data.watched import Watched

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from kdharness.api.data import DatasetInfo
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.ensemble import ensemble_of
 from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
-from kdharness.api.specs import ModelSpec
 from kdharness.api.staged import StagedModel
 from kdharness.planning.cell import Cell, canonical
 from kdharness.registry.manager import Registry

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kdharness.api.method import Method, Pair, Requirement
+from kdharness.api.method import Method
+from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError, unknown
 from kdharness.planning.axes import Axes, KnownDataset

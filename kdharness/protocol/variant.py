@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kdharness.api.specs import MethodSpec, Parameter
+from kdharness.api.parameters import Parameter
+from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError, unknown
 from kdharness.text import words
 

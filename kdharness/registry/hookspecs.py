@@ -7,8 +7,9 @@ from typing import Any
 
 import pluggy
 
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.events import CellInfo
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, ModelSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
 
 hookspec = pluggy.HookspecMarker("kdharness")
 

@@ -8,15 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kdharness.api.specs import (
-    DatasetSpec,
-    ExecutorSpec,
-    MethodSpec,
-    MetricSpec,
-    ModelSpec,
-    Parameter,
-    check_name,
-)
+from kdharness.api.declarations import ModelSpec
+from kdharness.api.parameters import Parameter, check_name
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
 
 
 @dataclass(frozen=True)

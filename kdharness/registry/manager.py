@@ -11,7 +11,8 @@ from typing import Any
 
 import pluggy
 
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, ModelSpec
+from kdharness.api.declarations import ModelSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
 from kdharness.errors import UserError, nearest, unknown
 from kdharness.registry import hookspecs
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition, same_definition

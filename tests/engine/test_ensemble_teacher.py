@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdharness.api.functional import log_mean_probability
-from kdharness.device.device import open_device
+from kdharness.device.door import open_device
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherBatch

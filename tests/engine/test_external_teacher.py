@@ -140,7 +140,7 @@ def test_code_in_a_file_is_not_executed(lab, tmp_path, legacy):
 
 def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
     """Where it names one, it replaces twice what chance gives."""
-    from kdharness.device.device import open_device
+    from kdharness.device.door import open_device
     from kdharness.engine.world import World
     from kdharness.measure.evaluate import top1
 
@@ -198,7 +198,7 @@ def test_two_teachers_need_names(lab, tmp_path, weights):
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"channels_last": True}])
 def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
     """What a worker met first must not decide what a later cell is taught."""
-    from kdharness.device.device import open_device
+    from kdharness.device.door import open_device
     from kdharness.engine.world import World
 
     protocol = load("digits")

@@ -11,7 +11,7 @@ from torch import nn
 
 from kdharness.api.staged import StagedModel
 from kdharness.device.clock import SHARED, Clock
-from kdharness.device.device import open_device
+from kdharness.device.door import open_device
 from kdharness.device.memory import MemoryMeter
 from kdharness.engine.member import Member
 from kdharness.measure.costs import count_macs, count_parameters, latency_seconds

@@ -1,50 +1,13 @@
-"""A cell's training in pieces: phases and players before it starts, batches and steps while it runs."""
+"""One step of training, as a method sees it: the batch, where training stands, and the update."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-
-
-@dataclass(frozen=True)
-class Player:
-    """A set of trained parts with an optimiser of its own.
-
-    parts: attribute paths that begin with "student" or "method" ("student", "method.adapter"); together the
-    parameters they hold.
-        "method" alone means every parameter of the method that no other player of the phase names.
-    optimizer: fields of the recipe's optimiser to replace, e.g. {"optimizer": "adam", "lr": 1e-3}.
-    lasting: the optimiser, its moments included, outlives the phase: a later phase's lasting player of the same name
-        goes on with it, at its own learning rate. Otherwise each phase begins with a new one.
-    """
-
-    name: str = "main"
-    parts: tuple[str, ...] = ("student", "method")
-    optimizer: Mapping[str, Any] = field(default_factory=dict)
-    lasting: bool = False
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of training. Its schedule runs over its own length.
-
-    epochs: its length in epochs; None: `fraction` of the recipe's.
-    subset: the training data it sees, a name that the scenario defines ("train" everywhere).
-    batch_size: None for the recipe's. recipe: other recipe fields to replace (schedule, milestones, ...).
-    """
-
-    name: str = "train"
-    epochs: int | None = None
-    fraction: float = 1.0
-    subset: str = "train"
-    batch_size: int | None = None
-    players: tuple[Player, ...] = (Player(),)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
