@@ -10,10 +10,19 @@ import torch
 
 from kdharness.errors import CellError
 
+
+def _default_device() -> torch.device:
+    """Torch's default device. Torch 2.9's own function raises once a default was set and taken back."""
+    try:
+        return torch.get_default_device()
+    except AttributeError:
+        return torch.device("cpu")
+
+
 # What all cells of a process share: its name, how it is read, how it is put back.
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = (
     ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
-    ("torch's default device", torch.get_default_device, lambda device: torch.set_default_device(None)),
+    ("torch's default device", _default_device, lambda device: torch.set_default_device(None)),
     ("whether torch records gradients", torch.is_grad_enabled, torch.set_grad_enabled),
     ("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
     (

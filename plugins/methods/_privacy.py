@@ -42,7 +42,8 @@ def clip_norms(vectors: Tensor, bound: Tensor | float) -> Tensor:
 
 def row_norms(vectors: Tensor) -> Tensor:
     """Euclidean norms [N] of rows of any shape."""
-    return torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    return norms
 
 
 def noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -110,7 +110,8 @@ def hint_distance(features: Tensor, target: Tensor, reduction: HintReduction) ->
     """
     difference = features - target
     if reduction == "frobenius":
-        return torch.linalg.vector_norm(difference)
+        norm: Tensor = torch.linalg.vector_norm(difference)
+        return norm
     squared = difference.square()
     if reduction == "batch_mean":
         return squared.sum(dim=1).mean()
@@ -191,8 +192,9 @@ class BYOT(Method):
         deepest, target = student.logits, student.embedding
         if chosen.detach:
             deepest, target = deepest.detach(), target.detach()
-        features = [exit_.features(stage) for exit_, stage in zip(self.exits, student.stages[:-1], strict=True)]
-        logits = [exit_.fc(feature) for exit_, feature in zip(self.exits, features, strict=True)]
+        exits = cast("Iterable[Exit]", self.exits)
+        features = [exit_.features(stage) for exit_, stage in zip(exits, student.stages[:-1], strict=True)]
+        logits = [exit_.fc(feature) for exit_, feature in zip(exits, features, strict=True)]
         ce = [F.cross_entropy(z, batch.targets) for z in logits]
         kd = [softened_kl(z, deepest, chosen.temperature, chosen.t_squared) for z in logits]
         hints = [

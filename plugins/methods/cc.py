@@ -40,8 +40,8 @@ class CC(Method):
     dimension: int = 128
 
     def build(self, context: BuildContext) -> None:
-        self.embed_student = nn.Linear(context.student.embedding, self.dimension)
-        self.embed_teacher = nn.Linear(context.teacher.embedding, self.dimension)
+        self.embed_student = nn.Linear(context.student.embedding or 0, self.dimension)
+        self.embed_teacher = nn.Linear(context.teacher.embedding or 0, self.dimension)
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         cc = cc_loss(self.embed_student(student.embedding), self.embed_teacher(teacher.embedding))

@@ -18,7 +18,7 @@ before either: `peer_model`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -80,12 +80,15 @@ class DML(Method):
     def build(self, context: BuildContext) -> None:
         self.peer = nn.ModuleList(context.peer(f"peer{number}", self.peer_model) for number in range(1, self.peers + 1))
 
+    def _peers(self) -> Iterable[StagedModel]:
+        return cast("Iterable[StagedModel]", self.peer)
+
     def phases(self) -> Sequence[Phase]:
         peers = [Player(f"peer{k + 1}", parts=(f"method.peer.{k}",)) for k in range(self.peers)]
         return [Phase(players=(Player("main", parts=("student",)), *peers))]
 
     def losses(self, batch: Batch, student: Outputs, teacher: None) -> dict[str, Tensor]:
-        logits = [student.logits, *(peer.run(batch.images).logits.float() for peer in self.peer)]
+        logits = [student.logits, *(peer.run(batch.images).logits.float() for peer in self._peers())]
         ce = [F.cross_entropy(z, batch.targets) for z in logits]
         kl = [
             self.weight * mutual_loss(z, [*logits[:k], *logits[k + 1 :]], self.temperature, self.of_mean)
@@ -112,7 +115,7 @@ class DML(Method):
             step.apply(f"peer{k + 1}")
 
     def predictor(self, student: StagedModel, teachers: Sequence[StagedModel]) -> Cohort:
-        return Cohort([student, *self.peer])  # type: ignore[list-item]
+        return Cohort([student, *self._peers()])
 
     def deployables(self, student: StagedModel, teachers: Sequence[StagedModel]) -> Mapping[str, nn.Module]:
         return self.predictor(student, teachers).networks()

@@ -171,12 +171,13 @@ class Rona(Method):
         guide, hint = context.student.stages[self.guide_stage], context.teacher.stages[self.teacher_hint_stage]
         self.adapter = nn.Conv2d(guide[0], hint[0], kernel_size=1)
         nn.init.trunc_normal_(self.adapter.weight, std=0.1, a=-0.2, b=0.2)
+        assert self.adapter.bias is not None
         nn.init.ones_(self.adapter.bias)
         self.queries, self.noise = context.generator("queries"), context.generator("noise")
         self.recipe_epochs = context.epochs
         # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
-        for counter in ("samples", "batches", "epochs", "gated", "asked"):
-            self.register_buffer(counter, torch.zeros((), dtype=torch.int64))
+        counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(5)]
+        self.samples, self.batches, self.epochs, self.gated, self.asked = counters
 
     def stretches(self) -> list[Stretch]:
         """As published, in their order, but for those of no epochs."""

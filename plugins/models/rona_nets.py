@@ -67,6 +67,7 @@ class RonaNet(nn.Module):
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 std = deviation or math.sqrt(2 / layer.weight[0].numel())
                 nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -86,11 +86,12 @@ def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, bea
     """Trains the cells in lockstep, as their methods' names say."""
     folder = ResultsFolder(settings.folder)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    with (settings.folder / "jobs.txt").open("a") as file:
-        file.write(f"{os.getpid()} {job.alone} {' '.join(cell.method for cell in job.cells)}\n")
     for cell in job.cells:
         folder.write_record(Record(cell, Status.INTERRUPTED, attempts=job.attempts[cell.key], started_at="then"))
         emit(CellStarted(job.number, cell.key))
+    # After the records: whoever waits for this line may end the run at once, and finds them.
+    with (settings.folder / "jobs.txt").open("a") as file:
+        file.write(f"{os.getpid()} {job.alone} {' '.join(cell.method for cell in job.cells)}\n")
     left = dict(enumerate(job.cells))
     for epoch in range(1, EPOCHS + 1):
         for index, cell in list(left.items()):
