@@ -61,9 +61,7 @@ def drawn(make_lab: Callable[..., Lab], tmp_path: Path) -> Callable[..., dict[st
 
     def train(method: str = "drawn", seed: int = 0) -> dict[str, Any]:
         where = tmp_path / f"{method}-{seed}.json"
-        plan = lab.plan(
-            methods=(method,), seeds=(seed,), scenarios=("few100",), settings=(f"{method}.where={where}",)
-        )
+        plan = lab.plan(methods=(method,), seeds=(seed,), scenarios=("few100",), settings=(f"{method}.where={where}",))
         (record,) = lab.train_plan(plan).values()
         assert record.status == "ok", record.traceback
         found: dict[str, Any] = json.loads(where.read_text())

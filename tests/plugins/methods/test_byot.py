@@ -251,9 +251,12 @@ def test_terms_of_the_journals_preset_by_hand() -> None:
     images, targets = some_images()
     losses = losses_of(model, method, images, targets)
     outputs = model.run(images, method.reads.taps)
-    features = [exit_.bottleneck(stage).mean((2, 3)) for exit_, stage in zip(method.exits, outputs.stages, strict=False)]
+    pairs = list(zip(method.exits, outputs.stages, strict=False))
+    features = [exit_.bottleneck(stage).mean((2, 3)) for exit_, stage in pairs]
     target = (outputs.logits / 2).softmax(1)
-    kd = sum((target * (target.log() - (e.fc(f) / 2).log_softmax(1))).sum() / 6 for e, f in zip(method.exits, features))  # fmt: skip
+    kd = 0.0
+    for (exit_, _), feature in zip(pairs, features, strict=True):
+        kd = kd + (target * (target.log() - (exit_.fc(feature) / 2).log_softmax(1))).sum() / len(images)
     hint = 0.0
     for adapter, feature in zip(method.adapters, features, strict=False):
         adapted = feature @ adapter.weight.T + adapter.bias
