@@ -63,3 +63,10 @@ def test_describe_imports_no_scikit_learn() -> None:
         "assert not {'sklearn', 'torch', 'torchvision', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_constants_go_with_the_images() -> None:
+    data = digits.load(REQUEST)
+    assert (data.mean, data.std) == ((0.3052,), (0.3759,))
+    assert (data.augmentation.crop_padding, data.augmentation.flip) == (0, False)
+    assert data.classes == tuple("0123456789")

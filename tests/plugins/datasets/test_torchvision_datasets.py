@@ -235,3 +235,39 @@ def test_nothing_is_printed_to_stdout(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Downloading" in captured.err
+
+
+# -- published constants ----------------------------------------------------------------------------------------------
+
+# By channel, of the training split, in units of pixel value / 255; those of MNIST and Fashion-MNIST too.
+STATISTICS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion_mnist": ((0.2860,), (0.3530,)),
+    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+}
+# Classes, shape of an image, training images, zeros on each side before a crop, whether images are mirrored.
+FACTS = {
+    "cifar10": (10, (3, 32, 32), 50_000, 4, True),
+    "cifar100": (100, (3, 32, 32), 50_000, 4, True),
+    "mnist": (10, (1, 28, 28), 60_000, 2, False),
+    "fashion_mnist": (10, (1, 28, 28), 60_000, 2, True),
+    "svhn": (10, (3, 32, 32), 73_257, 4, False),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_constants_are_the_published_ones(name: str) -> None:
+    source = SOURCES[name]
+    augmentation = source.augmentation
+    assert (source.mean, source.std) == STATISTICS[name]
+    assert FACTS[name] == (
+        source.num_classes, source.input_shape, source.train_size, augmentation.crop_padding, augmentation.flip,
+    )  # fmt: skip
+
+
+def test_constants_go_with_the_images(tmp_path: Path) -> None:
+    write_mnist(tmp_path, "MNIST")
+    data = plugin.load(DataRequest(tmp_path), small("mnist", 4))
+    assert (data.mean, data.std, data.augmentation) == ((0.1307,), (0.3081,), SOURCES["mnist"].augmentation)

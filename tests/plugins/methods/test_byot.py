@@ -245,6 +245,41 @@ def test_the_journals_hint_spares_the_deepest_shallow_exit() -> None:
     assert not reached(hint, method.exits[2])
 
 
+def test_terms_of_the_journals_preset_by_hand() -> None:
+    model = network()
+    method = built(model, preset="journal", alpha=0.4, temperature=2.0)
+    images, targets = some_images()
+    losses = losses_of(model, method, images, targets)
+    outputs = model.run(images, method.reads.taps)
+    pairs = list(zip(method.exits, outputs.stages, strict=False))
+    features = [exit_.bottleneck(stage).mean((2, 3)) for exit_, stage in pairs]
+    target = (outputs.logits / 2).softmax(1)
+    kd = 0.0
+    for (exit_, _), feature in zip(pairs, features, strict=True):
+        kd = kd + (target * (target.log() - (exit_.fc(feature) / 2).log_softmax(1))).sum() / len(images)
+    hint = 0.0
+    for adapter, feature in zip(method.adapters, features, strict=False):
+        adapted = feature @ adapter.weight.T + adapter.bias
+        hint = hint + ((adapted - outputs.embedding) ** 2).sum().sqrt()
+    torch.testing.assert_close(losses["exit_kd"], 0.4 * kd)
+    torch.testing.assert_close(losses["hint"], 0.03 * hint)
+
+
+@pytest.mark.parametrize(("bottleneck", "width"), [("conf128", 128), ("quarter", 3)])
+def test_width_of_the_bottleneck(bottleneck: str, width: int) -> None:
+    """1x1 to the width, k x k with stride k to the size of the deepest map, 1x1 to its channels."""
+    method = built(network(), bottleneck=bottleneck)
+    for exit_, (channels, size) in zip(method.exits, ((6, 8), (8, 4), (10, 2)), strict=True):
+        convolutions = [m for m in exit_.bottleneck if isinstance(m, nn.Conv2d)]
+        assert [(m.in_channels, m.out_channels, m.kernel_size, m.stride) for m in convolutions] == [
+            (channels, width, (1, 1), (1, 1)),
+            (width, width, (size, size), (size, size)),
+            (width, 12, (1, 1), (1, 1)),
+        ]
+        assert all(m.bias is not None for m in convolutions)
+        assert [type(m).__name__ for m in exit_.bottleneck] == ["Conv2d", "BatchNorm2d", "ReLU"] * 3
+
+
 def test_every_declared_ablation_trains() -> None:
     known = {parameter.name for parameter in SPEC.parameters}
     for name, changes in BYOT.ablations.items():

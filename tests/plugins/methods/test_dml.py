@@ -204,3 +204,19 @@ def test_a_network_that_the_key_does_not_know_is_refused(make_lab: Any, tmp_path
     record = lab.train([cell])[cell.key]
     assert (record.status, record.error_type) == ("failed", "MethodError")
     assert "a network of 'conv64', which its networks() does not name" in record.error_message
+
+
+def test_terms_have_their_weights_and_temperature(registry: Registry) -> None:
+    """The student's terms and the peers' are sums of their own; the weight is for divergences alone."""
+    batch = a_batch()
+    method, student = made(registry, peers=2, weight=0.25, temperature=3.0)
+    networks = [student, *method.peer]
+    z = [member.run(batch.images, ()).logits.detach().double() for member in networks]
+    found = method.losses(batch, student.run(batch.images, ()), None)
+    ce = [F.cross_entropy(one, batch.targets) for one in z]
+    p = [(one / 3).softmax(1) for one in z]
+    divergences = [[(q * (q / own).log()).sum() / 6 for q in p] for own in p]
+    kl = [0.25 * 9 * sum(row) / 2 for row in divergences]  # to itself it is zero
+    expected = {"ce": ce[0], "kl": kl[0], "peer_ce": ce[1] + ce[2], "peer_kl": kl[1] + kl[2]}
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(float(value), rel=1e-4), name

@@ -213,6 +213,27 @@ def test_labels_count_only_where_they_are_asked_for(adv_mode: str) -> None:
     assert not torch.equal(total(TARGETS, hard_label_weight=0.3), total(TARGETS.flip(0), hard_label_weight=0.3))
 
 
+def test_adversarial_and_hard_label_terms_have_their_weights() -> None:
+    method = built(adversarial_weight=0.25, hard_label_weight=0.5, similarity="l2")
+    student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
+    losses = method.losses(batch_of(TARGETS), student, [teacher])
+    pairs = [(s.flatten(2).mean(1), t.flatten(2).mean(1)) for s, t in zip(student.stages, teacher.stages, strict=True)]
+    pairs.append((student.logits, teacher.logits))
+    played = sum(discriminator_loss(d, s, t) for d, (s, t) in zip(method.discriminators, pairs, strict=True))
+    torch.testing.assert_close(losses["adversarial"], 0.25 * played)
+    torch.testing.assert_close(losses["ce"], 0.5 * F.cross_entropy(student.logits, TARGETS))
+    assert method.terms == {"similarity": "distill", "adversarial": "player", "ce": "task"}
+
+
+def test_maximum_pooling_is_of_each_channel() -> None:
+    """It does not commute with the mean over channels, as averages do."""
+    method = built(pooling="maximum", similarity="l1", adv_mode="none", stage_weights=(1.0, 0.0), pooled_sizes=(2,))
+    student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
+    vectors = [n.stages[-1].flatten(2).unflatten(2, (2, 2)).amax(3).mean(1) for n in (student, teacher)]
+    losses = method.losses(batch_of(TARGETS), student, [teacher])
+    torch.testing.assert_close(losses["similarity"], (vectors[0] - vectors[1]).abs().mean())
+
+
 # -- adversaries ------------------------------------------------------------------------------------------------------
 
 

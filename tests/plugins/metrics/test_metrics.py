@@ -64,6 +64,13 @@ def test_top5() -> None:
     assert SPECS["top5"].compute(evaluation(logits, torch.tensor([2, 1]))) == {"top5": 50.0}
 
 
+@pytest.mark.parametrize(("name", "k"), [("top1", 1), ("top3", 3), ("top5", 5)])
+def test_each_accuracy_counts_its_own_number_of_classes(name: str, k: int) -> None:
+    """The label of sample i has rank i + 1: k of seven samples are hits."""
+    logits = torch.arange(7.0, 0.0, -1.0).repeat(7, 1)
+    assert SPECS[name].compute(evaluation(logits, torch.arange(7))) == {name: pytest.approx(100 * k / 7)}
+
+
 def test_top5_of_fewer_classes_takes_all() -> None:
     assert topk_accuracy(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), 5) == 100.0
 
@@ -88,9 +95,45 @@ def test_ece_does_not_let_errors_cancel_across_bins() -> None:
     assert expected_calibration_error(logits, torch.tensor([0, 1])) == pytest.approx((0.4 + 0.9) / 2)
 
 
+def test_ece_has_15_bins_of_equal_width() -> None:
+    """Against the definition; labels are as likely as said, so that gaps of either sign cancel by other bins."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(500, 4, generator=generator, dtype=torch.float64)
+    targets = torch.multinomial(logits.softmax(1), 1, generator=generator).squeeze(1)
+    confidence, predicted = logits.softmax(1).max(1)
+    correct = (predicted == targets).double()
+
+    def by_definition(bins: int) -> float:
+        total = 0.0
+        for m in range(1, bins + 1):
+            inside = ((m - 1) / bins < confidence) & (confidence <= m / bins)
+            if inside.any():
+                gap = correct[inside].mean() - confidence[inside].mean()
+                total += inside.double().mean().item() * abs(gap.item())
+        return total
+
+    found = SPECS["ece"].compute(evaluation(logits, targets))["ece"]
+    assert found == pytest.approx(by_definition(15), rel=1e-9)
+    assert all(abs(by_definition(bins) - found) > 1e-5 for bins in (*range(8, 15), *range(16, 25)))
+    assert "15 bins" in SPECS["ece"].summary
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_below() -> None:
+    """With two bins one half belongs to the first: an error there does not cancel against the second."""
+    logits = log_probabilities((0.5, 0.5), (0.75, 0.25))
+    found = expected_calibration_error(logits, torch.tensor([0, 1]), bins=2)
+    assert found == pytest.approx((0.5 + 0.75) / 2)
+
+
 def test_ece_of_certain_and_right_is_zero() -> None:
     logits = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]])
     assert expected_calibration_error(logits, torch.tensor([0, 1])) == 0.0
+
+
+def test_nll_of_the_specification_is_that_of_the_labels() -> None:
+    logits = log_probabilities((0.5, 0.25, 0.25), (0.1, 0.8, 0.1))
+    expected = -(math.log(0.25) + math.log(0.8)) / 2
+    assert SPECS["nll"].compute(evaluation(logits, torch.tensor([1, 1]))) == {"nll": pytest.approx(expected)}
 
 
 def test_teacher_agreement_counts_shared_errors() -> None:

@@ -1,0 +1,95 @@
+"""The defaults of every method are published numbers: a change of one is a change of the method.
+
+Sources stand in the methods' files: papers, their authors' code, and the two implementations that most published
+CIFAR-100 tables were made with (RepDistiller, mdistiller).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kdharness_plugins.methods import kdharness_methods
+
+from kdharness.api import Reads
+
+SPECS = {spec.name: spec for spec in kdharness_methods()}
+
+MEAL: dict[str, Any] = {
+    "similarity": "ce", "similarity_weight": 1, "stage_weights": (0.001, 0.01, 0.05, 0.1, 1), "intermediate": True,
+    "pooling": "average", "pooled_sizes": (), "adv_mode": "joint_same_sign", "adversarial_weight": 1,
+    "discriminator_shrink": 2, "discriminator_output_relu": True, "discriminator_lr": 1e-3, "teacher_choice": "random",
+    "teachers_used": 0, "teacher_batchnorm": "eval", "hard_label_weight": 0, "warm_start": False, "lr": None,
+    "weight_decay": None,
+}  # fmt: skip
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "vanilla": {},
+    "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
+    "dkd": {"ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
+    "dist": {"ce_weight": 1, "beta": 2, "gamma": 2, "temperature": 4},
+    "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2},
+    "fitnet": {"ce_weight": 1, "weight": 100, "hint_stage": 1},
+    "at": {"ce_weight": 1, "weight": 1000, "power": 2},
+    "sp": {"ce_weight": 1, "weight": 3000},
+    "nst": {"ce_weight": 1, "weight": 50},
+    "pkt": {"ce_weight": 1, "weight": 30_000},
+    "rkd": {"ce_weight": 1, "weight": 1, "distance_weight": 25, "angle_weight": 50},
+    "cc": {"ce_weight": 1, "weight": 0.02, "dimension": 128},
+    "vid": {"ce_weight": 1, "weight": 1, "initial_variance": 5, "eps": 1e-5},
+    "byot": {
+        "preset": "conf", "alpha": None, "temperature": None, "t_squared": None, "hint_weight": None,
+        "hint_reduction": None, "hint_adapter": None, "hint_exits": None, "deepest_ce": None, "bottleneck": None,
+        "detach": None,
+    },
+    "dml": {
+        "peers": 1, "peer_model": None, "weight": 1, "temperature": 1, "updates": "in_turn", "of_mean": False,
+    },
+    "meal": MEAL,
+    "meal_v2": {
+        **MEAL, "stage_weights": (1,), "intermediate": False, "discriminator_shrink": 8, "discriminator_lr": None,
+        "teacher_choice": "mean_probability", "warm_start": True, "lr": 0.01, "weight_decay": 0,
+    },
+    "rona": {
+        "mechanism": "loss_scalar", "sigma": 10, "delta": 1e-5, "bound": "adaptive", "hint_bound": 100,
+        "distill_bound": 1, "selection": "kcenter", "query_rate": 0.5, "temperature": 3, "teacher_hint_stage": 0,
+        "guide_stage": 1, "lr": 1e-3, "hint_epochs": 40, "warm_epochs": 3, "iterations": 5, "distill_epochs": 8,
+        "self_epochs": 8, "self_decay": 2, "follow_recipe": True, "distill_batch_size": None, "self_batch_size": None,
+    },
+}  # fmt: skip
+
+# Method: what it may see of the teachers, and of the networks' insides.
+READS: dict[str, Reads] = {
+    **dict.fromkeys(("vanilla", "dml"), Reads(teachers="none")),
+    **dict.fromkeys(("kd", "dkd", "dist", "lskd"), Reads()),
+    **dict.fromkeys(("fitnet", "at", "sp", "nst", "vid"), Reads(taps=("stages",))),
+    **dict.fromkeys(("pkt", "rkd", "cc"), Reads(taps=("embedding",))),
+    "byot": Reads(teachers="none", taps=("stages", "embedding")),
+    "meal": Reads(teachers="many", taps=("stages",)),
+    "meal_v2": Reads(teachers="many"),
+    "rona": Reads(teachers="many", taps=("stages",)),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_defaults_are_the_published_settings(name: str) -> None:
+    assert {parameter.name: parameter.default for parameter in SPECS[name].parameters} == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_method_reads_what_its_formula_needs_and_no_more(name: str) -> None:
+    assert SPECS[name].factory().reads == READS[name]
+
+
+def test_the_tags_of_terms_say_what_is_distillation() -> None:
+    """`ablate` drops the terms of tag "distill"; a player's terms train somebody else."""
+    tags = {name: dict(SPECS[name].factory().terms) for name in SPECS}
+    players = {
+        "dml": {"ce": "task", "kl": "distill", "peer_ce": "player", "peer_kl": "player"},
+        "byot": {"ce": "task", "exit_ce": "task", "exit_kd": "distill", "hint": "distill"},
+        "meal": {"similarity": "distill", "adversarial": "player"},
+        "meal_v2": {"similarity": "distill", "adversarial": "player"},
+        "rona": {"hint": "distill", "distill": "distill", "self": "task"},
+        "fitnet": {"ce": "task", "hint": "distill"},
+        "vanilla": {"ce": "task"},
+    }
+    assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
