@@ -136,6 +136,10 @@ class Bench:
 
     def forward(self, phase: Phase) -> Forward:
         """The student, those teachers that the method asks for, and the losses."""
+        return self._with_losses(*self._given(phase))
+
+    def _given(self, phase: Phase) -> tuple[Batch, Any]:
+        """The batch, and the teacher as `losses` gets it."""
         info = StepInfo(phase.name, 0, 1, torch.full((), 0.5, device=self.device))
         reads = self.method.reads
         views = tuple(self.views)
@@ -149,7 +153,12 @@ class Bench:
         )
         teachers = _Taught(self.teachers, views, reads.taps)
         teacher = None if reads.teachers == "none" else teachers[0] if reads.teachers == "one" else teachers
-        return self._with_losses(batch, teacher)
+        return batch, teacher
+
+    def losses(self, phase: Phase) -> Any:
+        """What the method returns, whatever it is."""
+        batch, teacher = self._given(phase)
+        return self.method.losses(batch, _run(self.student, batch.views, self.method.reads.taps), teacher)
 
     def _with_losses(self, batch: Batch, teacher: Any) -> Forward:
         student = _run(self.student, batch.views, self.method.reads.taps)

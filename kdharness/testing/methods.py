@@ -64,10 +64,18 @@ def parametrize_with_checks(
 
     cases = [MethodCase.of(method) for method in methods]
     expected = expected_failures or {}
+    strangers = set(expected) - {name for case in cases for name in (case.spec.name, case.label)}
+    if strangers:
+        raise ValueError(f"a failure is expected of '{min(strangers)}', which is not among the methods")
     found = []
     for case in cases:
         reasons = {**expected.get(case.spec.name, {}), **expected.get(case.label, {})}
-        for name, check in method_checks(case):
+        checks = dict(method_checks(case))
+        if set(reasons) - set(checks):
+            raise ValueError(
+                f"'{min(set(reasons) - set(checks))}' of {case.label} is expected to fail, and is no check"
+            )
+        for name, check in checks.items():
             marks = [pytest.mark.xfail(reason=reasons[name], strict=True)] if name in reasons else []
             found.append(pytest.param(partial(_run, check), id=f"{case.label}-{name}", marks=marks))
     return pytest.mark.parametrize("check", found)

@@ -73,17 +73,15 @@ def _on_cpu(owner: torch.Tensor | torch.Generator) -> bool:
 @contextmanager
 def fake_accelerator() -> Iterator[torch.device]:
     """Gives a device on which tensors are fake. CheckFailed for what waits for it."""
-    device = torch.device(ACCELERATOR)
-    with default_generators_kept(CPU):
-        try:
-            with FakeTensorMode(allow_non_fake_inputs=True), _Host():
-                yield device
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
-            raise CheckFailed(f"{error}: its result depends on numbers that are on the device") from error
+    try:
+        with default_generators_kept(CPU), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+            yield torch.device(ACCELERATOR)
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
 
 
 @contextmanager
 def meta_device() -> Iterator[torch.device]:
-    """The device without numbers; the default generators are kept."""
+    """Gives the device without numbers; torch's own errors say what asks for one."""
     with default_generators_kept(CPU):
         yield META

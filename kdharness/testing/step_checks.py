@@ -42,9 +42,11 @@ def steps(bench: Bench) -> Iterator[tuple[Phase, Forward]]:
 def check_losses_are_finite_named_scalars(case: MethodCase) -> None:
     """In every phase: a dict of 0-d tensors, all of them finite, of which one at least reaches a trained part."""
     with on_the_bench(case) as bench:
-        for phase, forward in steps(bench):
-            _check_terms(forward.returned, phase.name)
-            if not any(term.requires_grad for term in forward.losses.values()):
+        for phase in bench.phases:
+            bench.enter(phase)
+            returned = bench.losses(phase)
+            _check_terms(returned, phase.name)
+            if not any(term.requires_grad for term in returned.values()):
                 raise CheckFailed(f"no loss term of phase '{phase.name}' has a gradient")
         for term, tag in bench.method.terms.items():
             if tag not in TAGS:
@@ -74,6 +76,7 @@ def check_declared_terms_are_returned(case: MethodCase) -> None:
 
 def check_ablations_can_be_made(case: MethodCase) -> None:
     """Each named parameter set of `ablations` makes a method that takes a step; sets not for this pair are left out."""
+    _ = case.cell
     for name, changes in case.spec.factory.ablations.items():
         ablated = replace(case, parameters={**case.parameters, **changes})
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -69,39 +69,41 @@ def check_same_bits_when_resumed(case: MethodCase) -> None:
     run, cell = trained(case), case.cell
     epochs = int(run.records[cell.key].values["epochs"])
     with _another_lab(run, cell, checkpoint_seconds=0.0) as stopped:
-        for last in range(2, epochs + 1):
-            _stop_in(stopped, cell, last)
-        stopped.on_event = lambda event: None
-        _compare(run, stopped, cell, stopped.train([cell])[cell.key], "stopped and resumed")
+        for epoch in range(2, epochs + 1):
+            _train_until(stopped, cell, epoch)
+        record = _train_until(stopped, cell, epochs + 1)
+        _compare(run, stopped, cell, record, "stopped and resumed")
 
 
 class _Stop(KeyboardInterrupt):
     """Ends a training as Ctrl-C does."""
 
 
-def _stop_in(lab: Lab, cell: Cell, epoch: int) -> None:
-    """Trains until this epoch is told, before it is saved: the checkpoint on disk is of the epoch before."""
+def _train_until(lab: Lab, cell: Cell, epoch: int) -> Record | None:
+    """Trains until this epoch is told, before it is saved, so that the next training begins with it; or to the end.
+
+    CheckFailed where this training did not begin with the epoch before.
+    """
+    told: list[int] = []
 
     def stop(event: Event) -> None:
-        if isinstance(event, EpochFinished) and event.epoch == epoch:
-            raise _Stop
+        if isinstance(event, EpochFinished):
+            told.append(event.epoch)
+            if event.epoch == epoch:
+                raise _Stop
 
     lab.on_event = stop
-    lab.events.clear()
-    try:
-        records = lab.train([cell])
-    except _Stop:
-        first = next(event.epoch for event in lab.events if isinstance(event, EpochFinished))
-        if first < epoch - 1:
-            raise CheckFailed(f"its checkpoint is not taken up: it began again with epoch {first}") from None
-    else:
-        record = records[cell.key]
-        raise CheckFailed(f"it ends {record.status} before epoch {epoch}: {record.error_message or 'no error'}")
+    record = None
+    with suppress(_Stop):
+        record = lab.train([cell]).get(cell.key)
+    if told and told[0] != epoch - 1:
+        raise CheckFailed(f"its checkpoint is not taken up: it began with epoch {told[0]} and not {epoch - 1}")
+    return record
 
 
-def _compare(run: Trained, lab: Lab, cell: Cell, record: Record, how: str) -> None:
-    if record.status is not Status.OK:
-        raise CheckFailed(f"{how} it ends {record.status}: {record.error_message}")
+def _compare(run: Trained, lab: Lab, cell: Cell, record: Record | None, how: str) -> None:
+    if record is None or record.status is not Status.OK:
+        raise CheckFailed(f"{how} it does not finish: {record.error_message if record else 'it goes on too long'}")
     expected, found = run.lab.bits(cell.key), lab.bits(cell.key)
     different = [name for name in expected if expected[name] != found[name]]
     own = f"x_{cell.method}_"
