@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from lab import Lab
 
 from kdharness.registry.manager import Registry
+from kdharness.testing import Lab
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -117,7 +117,7 @@ PLACES = (
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    from lab import Lab
+    from kdharness.testing import Lab
 
     lab = Lab(tmp_path_factory.mktemp("undisturbed") / "lab")
     (cell,) = (p.cell for p in lab.plan(methods=("vanilla",), scenarios=("few100",)).cells)

@@ -26,7 +26,7 @@ def small_benchmark(*methods: str, scenario: str = "few100"):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory):
     """kd, meal and meal_v2 with two teachers, in one folder."""
-    from lab import Lab
+    from kdharness.testing import Lab
 
     lab = Lab(tmp_path_factory.mktemp("ensemble") / "lab")
     plan = lab.plan(small_benchmark("kd", "meal", "meal_v2"))

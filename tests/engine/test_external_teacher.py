@@ -19,7 +19,7 @@ from kdharness.results.record import Record, Status
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, torch.Tensor]:
     """Of a conv32 that was trained for a while."""
-    from lab import Lab
+    from kdharness.testing import Lab
 
     lab = Lab(tmp_path_factory.mktemp("teacher") / "lab")
     teacher = lab.plan(methods=("kd",), epochs=8).cells[0].cell

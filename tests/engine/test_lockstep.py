@@ -69,7 +69,7 @@ def students_of(plan, *methods):
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory):
     """Every method in one group of two epochs, trained once for this module."""
-    from lab import Lab
+    from kdharness.testing import Lab
 
     lab = Lab(tmp_path_factory.mktemp("everything") / "lab")
     plan = lab.plan()

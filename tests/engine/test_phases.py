@@ -121,7 +121,7 @@ def curve(lab, record: Record, metric: str, split: str = "train", predictor: str
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
     """One run of three phases: what each step saw, and the weights at each epoch's last step."""
-    from lab import Lab
+    from kdharness.testing import Lab
 
     path = tmp_path_factory.mktemp("staged")
     file = path / "staged.py"

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from lab import Lab
 
 from kdharness.api.executors import EpochFinished
 from kdharness.results.record import Status
+from kdharness.testing import Lab
 
 # Method: settings that make it hard, and the epochs that show all of its phases.
 CASES = {

@@ -10,12 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kdharness_plugins.methods.dml import DML, mutual_loss
-from lab import Lab
 from torch import Tensor
 
 from kdharness.api import Batch, BuildContext, ModelShape, StagedModel, Step, StepInfo
 from kdharness.errors import UserError
 from kdharness.registry.manager import Registry
+from kdharness.testing import Lab
 
 SHAPE = (1, 8, 8)
 RATE = 0.1

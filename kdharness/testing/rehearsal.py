@@ -1,0 +1,87 @@
+"""Rehearsals: a step on a device that is not there.
+
+Under `fake_accelerator` a tensor on the device has a shape and no numbers: whoever mixes devices, or looks at a number
+of the device, fails at that line. Tensors on the CPU are real, as beside a real device. On the meta device the backward
+pass and the optimiser run too.
+
+What only a device can show is not rehearsed: kernels and their numbers, fused optimisers, generators of the device,
+autocast, events, streams and graphs, and memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kdharness.device import ACCELERATOR
+from kdharness.device.random import default_generators_kept
+from kdharness.testing.case import CheckFailed
+from kdharness.testing.operations import INDEXING, generators_of, operator_name, tensors_of
+
+CPU = torch.device("cpu")
+META = torch.device("meta")
+
+
+class _Host(TorchDispatchMode):
+    """Stands before the fake mode: what is on the CPU stays real, and may be looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        target = kwargs.get("device")
+        faked = any(isinstance(tensor, FakeTensor) for tensor in tensors_of(args, kwargs))
+        if not faked and (target is None or torch.device(target).type == "cpu"):
+            with unset_fake_temporarily():
+                return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        fault = _fault(operator_name(func), args, kwargs, result)
+        if fault:
+            raise CheckFailed(fault)
+        return result
+
+
+def _fault(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> str:
+    """What a device waits for, or refuses, and the fake mode does not: '' for nothing."""
+    if name in ("copy_", "_to_copy"):
+        target, source = (args[0], args[1]) if name == "copy_" else (result, args[0])
+        if _on_cpu(target) and not _on_cpu(source):
+            return "a tensor is copied from the device to the host, which waits for the device"
+    if name in INDEXING and _on_cpu(args[0]) and not all(map(_on_cpu, tensors_of(args))):
+        return "a tensor on the CPU is indexed by one on the device"
+    if any(_on_cpu(generator) for generator in generators_of(args, kwargs)):
+        return "a generator on the CPU is to draw on the device"
+    return ""
+
+
+def _on_cpu(owner: torch.Tensor | torch.Generator) -> bool:
+    return owner.device.type == "cpu"
+
+
+@contextmanager
+def fake_accelerator() -> Iterator[torch.device]:
+    """Gives a device on which tensors are fake. CheckFailed for what waits for it."""
+    try:
+        with default_generators_kept(CPU), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+            yield torch.device(ACCELERATOR)
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
+
+
+@contextmanager
+def meta_device() -> Iterator[torch.device]:
+    """Gives the device without numbers; torch's own errors say what asks for one."""
+    with default_generators_kept(CPU):
+        yield META

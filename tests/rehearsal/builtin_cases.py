@@ -1,0 +1,24 @@
+"""Every built-in method, and its variants that take another way through the engine, as cases to check."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from kdharness.registry.manager import Registry
+from kdharness.testing import MethodCase
+
+# As the oracle of final weights has them.
+GOLDEN = Path(__file__).parent.parent / "golden" / "methods.toml"
+# Epochs that show all of a method's phases, where two do not.
+EPOCHS = {"rona": 4}
+
+
+def builtin_cases(pair: str = "conv16:conv8") -> list[MethodCase]:
+    methods = {name: found.spec for name, found in Registry.load().methods.items()}
+    variants = tomllib.loads(GOLDEN.read_text(encoding="utf-8"))["variants"]
+    asked = [(name, {}) for name in methods]
+    for variant in variants:
+        without = {"without": variant["without"]} if "without" in variant else {}
+        asked.append((variant["method"], {**variant.get("parameters", {}), **without}))
+    return [MethodCase(methods[name], given, pair, EPOCHS.get(name, 2)) for name, given in asked]
