@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.api import Method, MethodSpec, hookimpl
-from kdharness.planning.cell import STUDENT as STUDENT_ROLE
-from kdharness.planning.cell import Cell
+from kdharness.planning.cell import STUDENT as STUDENT_ROLE, Cell
 from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection

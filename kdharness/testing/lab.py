@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from kdharness.api.executors import CellFinished, Event, Job, WorkerSettings
+from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.group import Group
 from kdharness.engine.world import World
@@ -23,7 +22,7 @@ from kdharness.registry.manager import Registry
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
 
-CPU = torch.device("cpu")
+CPU = open_device("cpu")
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Lab:
             self.on_event(event)
 
         job, settings = Job(0, tuple(cells), {}, alone), self._settings(cells)
-        with default_generators_kept(CPU):
+        with default_generators_kept(CPU.default_generators()):
             Group(job, settings, self._world, emit, self._beat).run()
         return records
 
@@ -99,7 +98,7 @@ class Lab:
 
     @cached_property
     def _world(self) -> World:
-        return World(self.registry, self.folder, self.path, CPU, download=False)
+        return World(self.registry, self.folder, self.path, CPU)
 
     def _beat(self, cell: int | None) -> None:
         self.beats.append(cell)

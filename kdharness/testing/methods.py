@@ -7,8 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api import MethodSpec
-from kdharness.testing import step_checks as steps
-from kdharness.testing import training_checks as trainings
+from kdharness.testing import step_checks as steps, training_checks as trainings
 from kdharness.testing.case import CheckSkipped, MethodCase
 
 if TYPE_CHECKING:

@@ -25,11 +25,12 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdharness.device import ACCELERATOR
+from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.testing.case import CheckFailed
 from kdharness.testing.operations import INDEXING, generators_of, operator_name, tensors_of
 
-CPU = torch.device("cpu")
+CPU = open_device("cpu")
 META = torch.device("meta")
 
 
@@ -74,7 +75,7 @@ def _on_cpu(owner: torch.Tensor | torch.Generator) -> bool:
 def fake_accelerator() -> Iterator[torch.device]:
     """Gives a device on which tensors are fake. CheckFailed for what waits for it."""
     try:
-        with default_generators_kept(CPU), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+        with default_generators_kept(CPU.default_generators()), FakeTensorMode(allow_non_fake_inputs=True), _Host():
             yield torch.device(ACCELERATOR)
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
@@ -83,5 +84,5 @@ def fake_accelerator() -> Iterator[torch.device]:
 @contextmanager
 def meta_device() -> Iterator[torch.device]:
     """Gives the device without numbers; torch's own errors say what asks for one."""
-    with default_generators_kept(CPU):
+    with default_generators_kept(CPU.default_generators()):
         yield META

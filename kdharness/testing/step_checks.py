@@ -25,8 +25,8 @@ TAGS = ("task", "distill", "player")
 @contextmanager
 def on_the_bench(case: MethodCase, method_seed: int = 0) -> Iterator[Bench]:
     """The case on the CPU; the default generators are kept."""
-    with default_generators_kept(CPU):
-        yield Bench(case, CPU, method_seed)
+    with default_generators_kept(CPU.default_generators()):
+        yield Bench(case, CPU.torch, method_seed)
 
 
 def steps(bench: Bench) -> Iterator[tuple[Phase, Forward]]:
