@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         MethodSpec as MethodSpec,
         MetricSpec as MetricSpec,
     )
-    from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel
+    from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel, full_precision as full_precision
     from kdharness.api.step import Batch as Batch, Step as Step, StepInfo as StepInfo
 
 # Every public name, by the module of this package that holds it. Type checkers cannot read it: for them the names
@@ -112,7 +112,7 @@ _HOMES = {
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
     "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),
-    "staged": ("Outputs", "StagedModel"),
+    "staged": ("Outputs", "StagedModel", "full_precision"),
     "step": ("Batch", "Step", "StepInfo"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

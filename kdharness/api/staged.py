@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -295,6 +295,20 @@ class StagedModel(nn.Module):
                     handle.remove()
             self._leads[stage] = order[: reached[stages[-1]][0]], [reached[s][1] for s in stages]
         return self._leads[stage]
+
+
+@contextmanager
+def full_precision(module: nn.Module) -> Iterator[None]:
+    """The networks within `module` in float32 for the duration: for what reduced precision does not bear."""
+    networks = [part for part in module.modules() if isinstance(part, StagedModel)]
+    placements = [network.placement for network in networks]
+    try:
+        for network in networks:
+            network.placement = replace(network.placement, precision="fp32")
+        yield
+    finally:
+        for network, placement in zip(networks, placements, strict=True):
+            network.placement = placement
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from kdharness.api import eval_mode
+from kdharness.api import eval_mode, full_precision
 
 Gradients = dict[str, Tensor]
 
@@ -42,7 +42,8 @@ class SampleLoss(nn.Module):
 
         parameters = {name: p.detach() for name, p in self.trained.items()}
         each = vmap(grad(call), in_dims=(None, 0, 0))
-        with eval_mode(self):
+        # The bound on a gradient is a promise, and torch maps no normalisation of mixed types over samples.
+        with eval_mode(self), full_precision(self):
             for part in zip(images.split(chunk), targets.split(chunk), strict=True):
                 yield each(parameters, *part)
 

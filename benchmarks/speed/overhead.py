@@ -1,0 +1,114 @@
+"""What the engine costs per cell and step beside the step: random states, settings, watched tensors, hooks, clock.
+
+    python benchmarks/speed/overhead.py [--pair resnet56:resnet20] [--methods kd,fitnet] [--rounds 5]
+
+Everything around a step is timed with a step that does nothing, the hooks by themselves, and a bare step (student,
+losses, backward, optimiser; the teacher's outputs are there already) for the ratio. Medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from kdharness.api import StepInfo
+from kdharness.api.staged import Placement
+from kdharness.data.batches import EpochBatches, Samples
+from kdharness.device.door import open_device
+from kdharness.engine.lockstep import Lockstep, SharedBatch
+from kdharness.engine.member import Member
+from kdharness.engine.teacher_batch import TeacherOutputs
+from kdharness.engine.teachers import Teacher
+from kdharness.engine.world import World
+from kdharness.protocol.benchmark import parse
+from kdharness.testing.lab import Lab
+
+PLUGIN = Path(__file__).with_name("random_images.py")
+RECIPE = {"epochs": 100, "batch_size": 64, "lr": 0.05}
+
+
+class NoStep:
+    """A step that asks for the teacher and does nothing."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+
+    def step(self, samples: Samples, teachers: TeacherOutputs, info: StepInfo) -> None:
+        if self.member.reads.teachers == "one":
+            _ = teachers[0]
+
+
+def microseconds(action: Callable[[], object], times: int) -> float:
+    """Of one of so many runs."""
+    start = time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - start) / times * 1e6
+
+
+def member_of(pair: str, method: str, folder: Path) -> Member:
+    """The method's cell with networks as initialised."""
+    lab = Lab(folder, plugin_files=(PLUGIN,))
+    content = {"name": "speed", "datasets": ["random_images"], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
+    cell = lab.plan(parse(content, "speed"), methods=(method,), epochs=None).cells[-1].cell
+    device = open_device("cpu")
+    device.use()
+    world = World(lab.registry, lab.folder, folder, device)
+    data = world.data.of(cell)
+    networks = [world.networks.make(t.model, data, "teacher", 0, Placement()) for t in cell.teachers]
+    return Member(cell, 0, world, data, [Teacher(network, "", data, device) for network in networks])
+
+
+def overhead(member: Member, times: int) -> dict[str, float]:
+    """Microseconds per step: around it, of its hooks, and of a bare one."""
+    request, data = member.request(), member.data
+    batches = EpochBatches(request, data.train, data.subsets[request.subset], data.targets)
+    lockstep = Lockstep(member.device, _raise, lambda number: None)
+    shared = SharedBatch(batches.samples(0), [member], lockstep.clock)
+    for teacher in member.teachers:
+        shared.teachers.outputs(teacher)
+    real = member.stepper
+    info = StepInfo("train", 0, 1, torch.zeros(()))
+    outputs = TeacherOutputs(member.teachers, shared.teachers)
+    bare = microseconds(lambda: real.step(shared.samples, outputs, info), max(3, times // 100))
+    member.stepper = NoStep(member)
+    around = microseconds(lambda: (shared.watched.changed, lockstep._step(member, shared, batches, 1)), times)
+    member.stepper = real
+
+    def hooks() -> None:
+        with member.student._tapped(member.reads.taps):
+            pass
+
+    return {"around": around, "hooks": microseconds(hooks, times), "bare": bare}
+
+
+def _raise(member: Member, error: Exception) -> None:
+    raise error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", default="resnet56:resnet20")
+    parser.add_argument("--methods", default="vanilla,kd,fitnet")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--times", type=int, default=300)
+    given = parser.parse_args()
+    for method in given.methods.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            member = member_of(given.pair, method, Path(folder))
+            found = [overhead(member, given.times) for _ in range(given.rounds)]
+        around, hooks, bare = (statistics.median(f[name] for f in found) for name in ("around", "hooks", "bare"))
+        print(
+            f"{method:10s} {given.pair}: around a step {around:.0f} us, hooks {hooks:.0f} us, a bare step"
+            f" {bare / 1000:.1f} ms: {(around + hooks) / bare:.2%} of it"
+        )
+
+
+if __name__ == "__main__":
+    main()

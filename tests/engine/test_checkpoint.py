@@ -1,0 +1,61 @@
+"""What counts as a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from kdharness.engine.checkpoint import Checkpoint, packed
+
+
+def test_what_another_kind_of_device_wrote_counts_as_none(tmp_path):
+    """Its generators cannot go on here, and what they held would leak into other cells' draws."""
+    path = tmp_path / "checkpoint"
+    Checkpoint(path, 0.0, "cuda").save(packed({"device": "cuda", "weights": torch.ones(2)}))
+    assert Checkpoint(path, 0.0, "cpu").load() is None
+    assert torch.equal(Checkpoint(path, 0.0, "cuda").load()["weights"], torch.ones(2))
+
+
+def test_a_cell_begun_on_another_device_starts_anew_and_ends_as_if_it_had_not_begun(make_lab):
+    straight, resumed = make_lab("straight"), make_lab("resumed", checkpoint_seconds=0.0)
+    plan = straight.plan(methods=("vanilla",), scenarios=("few100",), epochs=3)
+    (cell,) = (p.cell for p in plan.cells)
+    straight.train([cell])
+
+    class Stop(BaseException):
+        pass
+
+    def stop(event):
+        if getattr(event, "epoch", 0) == 2:
+            raise Stop
+
+    resumed.on_event = stop
+    with contextlib.suppress(Stop):
+        resumed.train([cell])
+    path = resumed.folder.checkpoint_path(cell.key)
+    state = torch.load(path, weights_only=True)
+    assert state["device"] == "cpu"
+    torch.save({**state, "device": "cuda"}, path)
+    resumed.on_event = lambda event: None
+    resumed.train([cell])
+    assert resumed.bits(cell.key) == straight.bits(cell.key)
+    epochs = [event.epoch for event in resumed.events if hasattr(event, "epoch")]
+    assert epochs == [1, 2, 1, 2, 3], "it went on from a checkpoint that is not its own"
+
+
+def test_what_is_interrupted_leaves_its_curves(make_lab):
+    lab = make_lab("interrupted")
+    (cell,) = (p.cell for p in lab.plan(methods=("vanilla",), scenarios=("few100",), epochs=3).cells)
+
+    def interrupt(event):
+        if getattr(event, "epoch", 0) == 2:
+            raise KeyboardInterrupt
+
+    lab.on_event = interrupt
+    with contextlib.suppress(KeyboardInterrupt):
+        lab.train([cell])
+    rows = lab.folder.history_path(cell.key).read_text().splitlines()
+    assert rows[0] == "epoch,split,predictor,metric,value"
+    assert {row.split(",")[0] for row in rows[1:]} == {"1", "2"}
+    assert lab.folder.read_record(cell.key).status.value == "interrupted"
