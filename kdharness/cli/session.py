@@ -14,9 +14,10 @@ from rich.table import Table
 from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.device.names import slots
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UserError
 from kdharness.execution.display import make_progress
-from kdharness.execution.resume import Rerun, resume, unmeasured
+from kdharness.execution.rerun import Rerun
+from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan, PlannedCell
@@ -40,10 +41,7 @@ class Asked:
 
 def asked(benchmark: str, options: RunOptions) -> Asked:
     """UserError for what no command can mean."""
-    rerun = options.rerun
-    if rerun not in (None, "failed", "all"):
-        raise unknown("value", rerun, ("failed", "all"), "--rerun")
-    if rerun == "all" and not (options.yes or options.dry_run) and sys.stdin.isatty():
+    if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
     try:
         seeds = None if options.seeds is None else parse_seeds(options.seeds)
@@ -102,7 +100,7 @@ class RunRequest:
     plugin_files: tuple[Path, ...]
     timeout_seconds: float | None
     teacher_top1_floor: float | None
-    rerun: str | None
+    rerun: Rerun | None
     show: Callable[[ResultsFolder], None]
 
     @property
@@ -153,8 +151,7 @@ def dry(request: RunRequest) -> int:
     folder = ResultsFolder(request.folder)
     records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
     known = {key: record for key, record in records.items() if record is not None}
-    rerun = Rerun(request.rerun) if request.rerun else None
-    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), rerun)
+    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), request.rerun)
     waiting = {cell.key for cell in resumption.to_run}
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:
