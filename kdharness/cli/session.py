@@ -19,10 +19,11 @@ from kdharness.execution.display import make_progress
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
-from kdharness.planning.expand import expand
+from kdharness.planning import make_plan
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
-from kdharness.protocol.benchmark import Benchmark, load, parse_seeds
+from kdharness.protocol.benchmark import Benchmark, load
+from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.store import ResultsFolder
@@ -30,7 +31,7 @@ from kdharness.text import seeds_text
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunCommand:
     """A command, understood: the benchmark, what is selected of it, the plugins, and how it is to run."""
 
     benchmark: Benchmark
@@ -39,7 +40,7 @@ class Asked:
     options: RunOptions
 
 
-def asked(benchmark: str, options: RunOptions) -> Asked:
+def understand(benchmark: str, options: RunOptions) -> RunCommand:
     """UserError for what no command can mean."""
     if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
@@ -61,25 +62,25 @@ def asked(benchmark: str, options: RunOptions) -> Asked:
         data_root=data_root(options.data),
         download=options.download,
     )
-    return Asked(load(benchmark), selection, registry, options)
+    return RunCommand(load(benchmark), selection, registry, options)
 
 
-def carry_out(asked: Asked, selection: Selection, show: Callable[[ResultsFolder], None] | None = None) -> int:
-    """Plans and runs the selection, or shows the plan. show: prints the results, by default the whole report. Returns
-    the exit code.
+def carry_out(command: RunCommand, show: Callable[[ResultsFolder], None] | None = None) -> int:
+    """Plans and runs, or shows the plan. show: prints the results, by default the whole report. Returns the exit
+    code.
     """
-    options = asked.options
+    options = command.options
     request = RunRequest(
-        plan=expand(asked.benchmark, selection, asked.registry, sys.argv[1:]),
-        registry=asked.registry,
+        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:]),
+        registry=command.registry,
         out=options.out,
         devices=slots(options.device, options.workers, in_process=options.executor == "inline"),
         executor=options.executor,
-        data_root=selection.data_root,
+        data_root=command.selection.data_root,
         download=options.download,
         plugin_files=tuple(path.resolve() for path in options.plugin or ()),
         timeout_seconds=options.timeout,
-        teacher_top1_floor=asked.benchmark.teacher_top1_floor,
+        teacher_top1_floor=command.benchmark.teacher_top1_floor,
         rerun=options.rerun,
         show=show or _report,
     )
