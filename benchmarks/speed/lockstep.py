@@ -22,8 +22,8 @@ from kdharness.api import Augmentation
 from kdharness.api.executors import Job, WorkerSettings
 from kdharness.data.images import DeviceImages, Draws
 from kdharness.engine.group import train_group
+from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
-from kdharness.planning.expand import expand
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import parse
 from kdharness.registry.manager import Registry
@@ -41,7 +41,7 @@ def lockstep(pair: str, methods: tuple[str, ...], rounds: int, recipe: dict[str,
     """Medians of the seconds one by one and as a group, for one epoch of every method."""
     registry = Registry.load((PLUGIN,))
     content = {"name": "speed", "datasets": ["random_images"], "pairs": [pair], "seeds": [0], "recipe": recipe}
-    plan = expand(parse(content, "speed"), Selection(methods=methods), registry)
+    plan = make_plan(parse(content, "speed"), Selection(methods=methods), registry)
     cells = [planned.cell for planned in plan.cells if not planned.skip]
     students = [cell for cell in cells if cell.role == "student"]
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,8 @@ import typer
 from kdharness.cli import options as opt
 
 if TYPE_CHECKING:
-    from kdharness.cli.session import Asked
+    from kdharness.cli.session import RunCommand
+    from kdharness.planning.resolve import Resolved
 
 
 @opt.with_run_options
@@ -25,48 +26,49 @@ def ablate(
     """
     from rich.console import Console
 
-    from kdharness.cli.session import asked, carry_out
-    from kdharness.planning.ablation import ablation_choices, declared_terms
-    from kdharness.planning.axes import Axes
+    from kdharness.cli.session import carry_out, understand
+    from kdharness.planning.ablation import ablation_choices, terms_that_run
+    from kdharness.planning.resolve import resolve
     from kdharness.planning.selection import MethodChoice
     from kdharness.report.terminal import show_parts
     from kdharness.report.view import report_of
 
-    request = asked(benchmark, options)
-    factory = request.registry.get("method", method, "ablate").spec.factory
-    beside = _beside(request, options)
-    plain = replace(request, selection=replace(request.selection, choices=tuple(map(MethodChoice, (method, *beside)))))
-    terms = declared_terms(Axes(plain.benchmark, plain.selection, plain.registry), method) or _found(plain, method)
-    choices = ablation_choices(factory, terms, beside)
-    selection = replace(request.selection, choices=choices)
-    raise typer.Exit(carry_out(request, selection, lambda folder: show_parts(report_of(folder), method, Console())))
+    command = understand(benchmark, options)
+    registry = command.registry
+    factory = registry.get("method", method, "ablate").spec.factory
+    beside = _beside(command)
+    whole = replace(command.selection, choices=tuple(map(MethodChoice, (method, *beside))))
+    resolved = resolve(command.benchmark, whole, registry)
+    terms = terms_that_run(resolved, method) or _found(resolved, method, command)
+    selection = replace(command.selection, choices=ablation_choices(factory, terms, beside))
+    ablation = replace(command, selection=selection)
+    raise typer.Exit(carry_out(ablation, lambda folder: show_parts(report_of(folder), method, Console())))
 
 
-def _beside(request: Asked, options: opt.RunOptions) -> tuple[str, ...]:
+def _beside(command: RunCommand) -> tuple[str, ...]:
     """The methods to compare with."""
-    registry = request.registry
-    given = opt.listed(options.methods)
-    names = request.benchmark.references if given is None else given
-    where = "--methods" if given is not None else f"benchmark '{request.benchmark.name}'"
+    registry, selection = command.registry, command.selection
+    names = command.benchmark.references if selection.methods is None else selection.methods
+    where = command.benchmark.place if selection.methods is None else "--methods"
     names = tuple(registry.methods) if "all" in names else names
     for name in names:
         registry.get("method", name, where)
-    for name in request.selection.skip:
+    for name in selection.skip:
         registry.get("method", name, "--skip")
-    return tuple(name for name in names if name not in request.selection.skip)
+    return tuple(name for name in names if name not in selection.skip)
 
 
-def _found(request: Asked, method: str) -> tuple[str, ...]:
+def _found(resolved: Resolved, method: str, command: RunCommand) -> tuple[str, ...]:
     """The loss terms of a method that declares none, by a step of its first cell; a warning where that fails."""
     from kdharness.engine.probe import find_terms
     from kdharness.planning.expand import expand
 
-    cells = [p.cell for p in expand(request.benchmark, request.selection, request.registry).cells if not p.skip]
+    cells = [p.cell for p in expand(resolved).cells if not p.skip]
     cell = next((c for c in cells if c.role == "student" and c.method == method), None)
     if cell is None:
         return ()
     try:
-        return find_terms(cell, request.registry, request.selection.data_root)
+        return find_terms(cell, command.registry, command.selection.data_root)
     except Exception as error:  # noqa: BLE001 - a plugin's method may raise anything; its declared ablations still run
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         opt.warn(

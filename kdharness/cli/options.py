@@ -14,7 +14,18 @@ import typer
 from platformdirs import user_data_path
 
 from kdharness.device.names import OPTION_HELP, WORKERS_HELP
+from kdharness.errors import unknown
+from kdharness.execution.rerun import Rerun
 from kdharness.text import words
+
+
+def parse_rerun(text: str) -> Rerun:
+    """The value of --rerun. UserError for any other text."""
+    try:
+        return Rerun(text)
+    except ValueError:
+        raise unknown("value", text, Rerun, "--rerun") from None
+
 
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name, or a path to a .toml file.")
@@ -42,8 +53,13 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python f
 Out = Annotated[Path, typer.Option(help="The root of the results.")]
 Timeout = Annotated[float | None, typer.Option(help="Limit on one cell's own training time, in seconds.", min=0.001)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and why cells will not run; train nothing.")]
-Rerun = Annotated[
-    str | None, typer.Option(help="failed: run failed, oom and timeout cells again; all: run everything again.")
+RerunOption = Annotated[
+    Rerun | None,
+    typer.Option(
+        parser=parse_rerun,
+        metavar="[failed|all]",
+        help="failed: run failed, oom and timeout cells again; all: run everything again.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 
@@ -70,7 +86,7 @@ class RunOptions:
     out: Out = Path("results")
     timeout: Timeout = None
     dry_run: DryRun = False
-    rerun: Rerun = None
+    rerun: RerunOption = None
     yes: Yes = False
 
 

@@ -10,7 +10,6 @@ from kdharness.cli import options as opt
 @opt.with_run_options
 def run(options: opt.RunOptions, benchmark: opt.BenchmarkArgument = "digits") -> None:
     """Run a benchmark's matrix and print its leaderboard. Running again continues."""
-    from kdharness.cli.session import asked, carry_out
+    from kdharness.cli.session import carry_out, understand
 
-    request = asked(benchmark, options)
-    raise typer.Exit(carry_out(request, request.selection))
+    raise typer.Exit(carry_out(understand(benchmark, options)))

@@ -14,14 +14,16 @@ from rich.table import Table
 from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.device.names import slots
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UserError
 from kdharness.execution.display import make_progress
-from kdharness.execution.resume import Rerun, resume, unmeasured
+from kdharness.execution.rerun import Rerun
+from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
-from kdharness.planning.expand import expand
+from kdharness.planning import make_plan
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
-from kdharness.protocol.benchmark import Benchmark, load, parse_seeds
+from kdharness.protocol.benchmark import Benchmark, load
+from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.store import ResultsFolder
@@ -29,7 +31,7 @@ from kdharness.text import seeds_text
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunCommand:
     """A command, understood: the benchmark, what is selected of it, the plugins, and how it is to run."""
 
     benchmark: Benchmark
@@ -38,12 +40,9 @@ class Asked:
     options: RunOptions
 
 
-def asked(benchmark: str, options: RunOptions) -> Asked:
+def understand(benchmark: str, options: RunOptions) -> RunCommand:
     """UserError for what no command can mean."""
-    rerun = options.rerun
-    if rerun not in (None, "failed", "all"):
-        raise unknown("value", rerun, ("failed", "all"), "--rerun")
-    if rerun == "all" and not (options.yes or options.dry_run) and sys.stdin.isatty():
+    if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
     try:
         seeds = None if options.seeds is None else parse_seeds(options.seeds)
@@ -63,25 +62,25 @@ def asked(benchmark: str, options: RunOptions) -> Asked:
         data_root=data_root(options.data),
         download=options.download,
     )
-    return Asked(load(benchmark), selection, registry, options)
+    return RunCommand(load(benchmark), selection, registry, options)
 
 
-def carry_out(asked: Asked, selection: Selection, show: Callable[[ResultsFolder], None] | None = None) -> int:
-    """Plans and runs the selection, or shows the plan. show: prints the results, by default the whole report. Returns
-    the exit code.
+def carry_out(command: RunCommand, show: Callable[[ResultsFolder], None] | None = None) -> int:
+    """Plans and runs, or shows the plan. show: prints the results, by default the whole report. Returns the exit
+    code.
     """
-    options = asked.options
+    options = command.options
     request = RunRequest(
-        plan=expand(asked.benchmark, selection, asked.registry, sys.argv[1:]),
-        registry=asked.registry,
+        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:]),
+        registry=command.registry,
         out=options.out,
         devices=slots(options.device, options.workers, in_process=options.executor == "inline"),
         executor=options.executor,
-        data_root=selection.data_root,
+        data_root=command.selection.data_root,
         download=options.download,
         plugin_files=tuple(path.resolve() for path in options.plugin or ()),
         timeout_seconds=options.timeout,
-        teacher_top1_floor=asked.benchmark.teacher_top1_floor,
+        teacher_top1_floor=command.benchmark.teacher_top1_floor,
         rerun=options.rerun,
         show=show or _report,
     )
@@ -102,7 +101,7 @@ class RunRequest:
     plugin_files: tuple[Path, ...]
     timeout_seconds: float | None
     teacher_top1_floor: float | None
-    rerun: str | None
+    rerun: Rerun | None
     show: Callable[[ResultsFolder], None]
 
     @property
@@ -153,8 +152,7 @@ def dry(request: RunRequest) -> int:
     folder = ResultsFolder(request.folder)
     records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
     known = {key: record for key, record in records.items() if record is not None}
-    rerun = Rerun(request.rerun) if request.rerun else None
-    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), rerun)
+    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), request.rerun)
     waiting = {cell.key for cell in resumption.to_run}
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:

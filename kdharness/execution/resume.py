@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from kdharness.execution.rerun import Rerun
 from kdharness.execution.schedule import unavailable_reason
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
 from kdharness.results.record import Record, Status
-
-
-class Rerun(StrEnum):
-    """Which finished cells are run again."""
-
-    FAILED = "failed"
-    ALL = "all"
-
 
 FAILURES = {Status.FAILED, Status.OOM, Status.TIMEOUT}
 

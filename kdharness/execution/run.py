@@ -22,7 +22,8 @@ from kdharness.api.executors import (
 from kdharness.device.names import max_group
 from kdharness.errors import UserError
 from kdharness.execution.display import Progress
-from kdharness.execution.resume import Rerun, resume, unmeasured
+from kdharness.execution.rerun import Rerun
+from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.schedule import Scheduler, Verdict
 from kdharness.execution.tally import Tally
 from kdharness.planning.plan import Plan, PlannedCell
@@ -65,14 +66,14 @@ def execute(
     executor: Executor,
     registry: Registry,
     progress: Progress,
-    rerun: Rerun | str | None = None,
+    rerun: Rerun | None = None,
 ) -> Outcome:
     """Runs what is missing of the plan; the caller holds the folder's lock.
 
     Ctrl-C ends it early, with the finished cells kept; a second one while it stops kills the workers at once.
     UserError when nothing more can be written.
     """
-    run = _Run(plan, folder, settings, executor, registry, progress, Rerun(rerun) if rerun else None)
+    run = _Run(plan, folder, settings, executor, registry, progress, rerun)
     interrupted = False
     try:
         run.loop()

@@ -1,1 +1,25 @@
-"""From a benchmark and a command line to a plan: cells with keys, and the graph of what each requires."""
+"""The way from a benchmark and a command to a plan: resolve (look everything up once), then expand (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdharness.planning.plan import Plan
+    from kdharness.planning.selection import Selection
+    from kdharness.protocol.benchmark import Benchmark
+    from kdharness.registry.manager import Registry
+
+
+def make_plan(benchmark: Benchmark, selection: Selection, registry: Registry, command: Sequence[str] = ()) -> Plan:
+    """All cells that the selection asks for, required ones first. command: the arguments, for the plan to remember.
+
+    UserError for unknown names and wrong values, and for an empty matrix.
+    """
+    from kdharness.planning.expand import expand
+    from kdharness.planning.resolve import resolve
+    from kdharness.text import timestamp
+
+    resolved = resolve(benchmark, selection, registry)
+    return expand(resolved, command=command, created_at=timestamp("microseconds"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,9 @@ from kdharness.api.ensemble import ensemble_of
 from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
+from kdharness.planning.catalogue import Catalogue
 from kdharness.planning.cell import Cell, canonical
-from kdharness.registry.manager import Registry
+from kdharness.planning.resolve import Resolved
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,24 @@ def reason_to_skip(
         return method.skip(context)
 
 
-class Compatibility:
+def on_meta_device(resolved: Resolved) -> Callable[[Cell, Method], str | None]:
+    """The question whether a cell's method can serve its models, answered by their networks."""
+    infos = {name: dataset.info for name, dataset in resolved.datasets.items()}
+    return _MetaDevice(resolved.models, infos).reason
+
+
+class _MetaDevice:
     """Answers are remembered: seeds and many methods share them."""
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+    def __init__(self, models: Catalogue[ModelSpec], infos: Mapping[str, DatasetInfo]) -> None:
+        self.models = models
+        self.infos = infos
         self._reasons: dict[str, str | None] = {}
-        self._models: dict[str, StagedModel | str] = {}
+        self._networks: dict[str, StagedModel | str] = {}
 
-    def reason(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
+    def reason(self, cell: Cell, method: Method) -> str | None:
         """Why the cell cannot be trained, or None."""
+        info = self.infos[cell.dataset]
         models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
         key = canonical(
             {"method": cell.method, "parameters": dict(cell.parameters), "models": models, "data": info.identity}
@@ -99,34 +108,35 @@ class Compatibility:
         recipe = cell.recipe
         sizes = {"train": info.train_size, "teacher": info.train_size}
         blueprint = Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
-        models: list[StagedModel] = []
+        networks: list[StagedModel] = []
         for name in (cell.student, *(t.model for t in cell.teachers), *cell.networks):
-            model = self._model(name, blueprint)
-            if isinstance(model, str):
-                return model
-            models.append(model)
-        teachers, others = models[1 : len(cell.teachers) + 1], models[len(cell.teachers) + 1 :]
+            network = self._network(name, blueprint)
+            if isinstance(network, str):
+                return network
+            networks.append(network)
+        teachers, others = networks[1 : len(cell.teachers) + 1], networks[len(cell.teachers) + 1 :]
         try:
-            return reason_to_skip(method, models[0], teachers, blueprint, others)
+            return reason_to_skip(method, networks[0], teachers, blueprint, others)
         except Exception:  # noqa: BLE001 - a plugin may raise anything; the cell is planned, and fails with a traceback
             return None
 
-    def _model(self, name: str, blueprint: Blueprint) -> StagedModel | str:
+    def _network(self, name: str, blueprint: Blueprint) -> StagedModel | str:
         """The network on the meta device, or why it cannot be made for this data."""
         key = f"{name} {blueprint.num_classes} {blueprint.input_shape}"
-        if key not in self._models:
-            self._models[key] = self._built(name, blueprint)
-        return self._models[key]
+        if key not in self._networks:
+            self._networks[key] = _built(self.models.get(name).spec, blueprint)
+        return self._networks[key]
 
-    def _built(self, name: str, blueprint: Blueprint) -> StagedModel | str:
-        spec, reason = self.registry.get("model", name).spec, ""
-        # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
-        for device in ("meta", "cpu"):
-            try:
-                model = trial_model(spec, blueprint, device)
-                shape_of(model)
-                return model
-            except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
-                reason = " ".join(str(error).split())[:200]
-        shape = "x".join(map(str, blueprint.input_shape))
-        return f"model '{name}' cannot take {shape} images: {reason}"
+
+def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
+    reason = ""
+    # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
+    for device in ("meta", "cpu"):
+        try:
+            model = trial_model(spec, blueprint, device)
+            shape_of(model)
+            return model
+        except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
+            reason = " ".join(str(error).split())[:200]
+    shape = "x".join(map(str, blueprint.input_shape))
+    return f"model '{spec.name}' cannot take {shape} images: {reason}"

@@ -1,52 +1,45 @@
-"""From a benchmark and a selection to a plan."""
+"""From what is resolved to a plan. Nothing here looks a name up elsewhere, reads a file or asks the clock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kdharness.api.method import Method
 from kdharness.api.requirements import Pair, Requirement
-from kdharness.api.specs import MethodSpec
-from kdharness.errors import UserError, unknown
-from kdharness.planning.axes import Axes, KnownDataset
+from kdharness.errors import UserError
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource, digest
-from kdharness.planning.compatibility import Compatibility
+from kdharness.planning.choices import ChosenMethod, Setup
 from kdharness.planning.plan import Plan, PlannedCell
-from kdharness.planning.selection import MethodChoice, Selection
-from kdharness.protocol.benchmark import Benchmark, PairNames
+from kdharness.planning.resolve import Resolved
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import coerced, lacking, made, untrainable, variant_text
-from kdharness.registry.manager import Registry
-from kdharness.registry.source import Registered
-from kdharness.text import timestamp
+from kdharness.protocol.variant import completed, defaults, made, untrainable
+
+if TYPE_CHECKING:  # it loads torch
+    from kdharness.api.method import Method
+
+# Why a cell's method cannot serve its models, or None.
+Compatibility = Callable[[Cell, "Method"], str | None]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One point of the matrix but for method and seed."""
+    """One point of the matrix but for method and seed. dataset, scenario: names."""
 
     dataset: str
-    scenario_name: str
-    scenario: Scenario
-    pair: PairNames
+    scenario: str
+    pair: Pair
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training run that has no identity yet.
-
-    parameters: all of the method's; base: those that a variant's name leaves out; requirements: None: the method says.
-    """
+    """A training run that has no identity yet. requirements: None: the method says."""
 
     method: str
-    parameters: Mapping[str, Any]
-    base: Mapping[str, Any]
+    setup: Setup
     student: str
     teachers: tuple[str, ...]
     seed: int
-    without: tuple[str, ...] = ()
     role: str = STUDENT
     subset: str = "train"
     requirements: tuple[Requirement, ...] | None = None
@@ -54,8 +47,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a cell's teachers come from, what its student starts from, and the models of further networks that the
-    method makes; fault: why they cannot be had.
+    """What a cell's networks come from.
+
+    start: what the student starts from. networks: models of further networks that the method makes.
+    fault: why they cannot be had.
     """
 
     teachers: tuple[TeacherSource, ...] = ()
@@ -64,116 +59,82 @@ class Sources:
     fault: str = ""
 
 
-def expand(benchmark: Benchmark, selection: Selection, registry: Registry, command: Sequence[str] = ()) -> Plan:
-    """All cells that the selection asks for, required ones first. UserError for unknown names and for an empty
-    matrix.
+def expand(
+    resolved: Resolved, compatibility: Compatibility | None = None, command: Sequence[str] = (), created_at: str = ""
+) -> Plan:
+    """All cells, required ones first. UserError for an empty matrix.
+
+    compatibility: None asks the networks on the meta device.
     """
-    return Expansion(benchmark, selection, registry).plan(command)
+    if compatibility is None:
+        from kdharness.planning.compatibility import on_meta_device  # here, for it loads torch
+
+        compatibility = on_meta_device(resolved)
+    return _Expansion(resolved, compatibility).plan(tuple(command), created_at)
 
 
-class Expansion:
+class _Expansion:
     """The cells made so far, by key, and the parts of an ablation that each is."""
 
-    def __init__(self, benchmark: Benchmark, selection: Selection, registry: Registry) -> None:
-        self.benchmark = benchmark
-        self.selection = selection
-        self.registry = registry
-        self.axes = Axes(benchmark, selection, registry)
-        self.compatibility = Compatibility(registry)
+    def __init__(self, resolved: Resolved, compatibility: Compatibility) -> None:
+        self.resolved = resolved
+        self.compatibility = compatibility
         self.cells: dict[str, PlannedCell] = {}
         self.parts: dict[str, list[str]] = {}
 
-    def plan(self, command: Sequence[str]) -> Plan:
-        axes = self.axes
-        for setting in self._settings():
-            for choice in axes.choices:
-                if axes.runs_in(choice.name, setting.scenario_name):
-                    for seed in axes.seeds:
-                        self._add_student(setting, choice, seed)
+    def plan(self, command: tuple[str, ...], created_at: str) -> Plan:
+        resolved = self.resolved
+        for dataset in resolved.datasets:
+            for scenario in resolved.scenarios:
+                for pair in resolved.pairs:
+                    self._add_students(Setting(dataset, scenario, pair))
         if not self.cells:
-            raise UserError("nothing is left to run: " + "; ".join(axes.warnings))
+            raise UserError("nothing is left to run: " + "; ".join(resolved.warnings))
         return Plan(
-            benchmark=self.benchmark.name,
+            benchmark=resolved.benchmark,
             cells=tuple(self.cells.values()),
-            summary=self.benchmark.summary,
-            note=self.benchmark.note,
-            references=self.benchmark.references,
-            metrics=axes.metrics,
-            warnings=tuple(axes.warnings),
-            command=tuple(command),
-            created_at=timestamp("microseconds"),
-            claims=axes.claims,
-            ablated=axes.ablated,
+            summary=resolved.summary,
+            note=resolved.note,
+            references=resolved.references,
+            metrics=resolved.metrics,
+            warnings=resolved.warnings,
+            command=command,
+            created_at=created_at,
+            claims=resolved.claims,
+            ablated=resolved.ablated,
             parts={key: tuple(names) for key, names in self.parts.items()},
         )
 
-    def _settings(self) -> list[Setting]:
-        axes = self.axes
-        return [
-            Setting(dataset, name, axes.scenario(name), pair)
-            for dataset in axes.datasets
-            for name in axes.scenarios
-            for pair in axes.pairs
-        ]
-
     # -- cells --------------------------------------------------------------------------------------------------------
 
-    def _add_student(self, setting: Setting, choice: MethodChoice, seed: int) -> None:
-        spec = self._method(choice.name).spec
-        owner, place = f"method '{choice.name}'", self.axes.place
-        defaults = self.axes.parameters_of(choice.name, setting.pair)
-        given, without = self.axes.asked_of(choice, setting.pair)
-        training = Training(
-            method=choice.name,
-            base=coerced(owner, spec.parameters, {k: v for k, v in defaults.items() if k != "without"}, place),
-            parameters=coerced(owner, spec.parameters, given),
-            student=setting.pair.student,
-            teachers=setting.pair.teachers,
-            seed=seed,
-            without=without,
-        )
-        method, fault = self._instance(training)
-        terms = method.terms if method is not None else {}
-        for term in lacking(terms, without):
-            if choice.part and term in choice.without:
-                return  # with this pair's parameters, the method has no such part
-            self._check_term(term, choice, training, terms)
-        cell = self._add(setting, training, method, fault)
-        names = self.parts.setdefault(cell.key, []) if choice.part else []
-        if choice.part not in names:
-            names.append(choice.part)
+    def _add_students(self, setting: Setting) -> None:
+        for chosen in self.resolved.chosen:
+            setup = chosen.setups.get(setting.pair)
+            if setup is None or setting.scenario not in chosen.scenarios:
+                continue
+            for seed in self.resolved.seeds:
+                self._add_student(setting, chosen, setup, seed)
 
-    def _check_term(self, term: str, choice: MethodChoice, training: Training, terms: Mapping[str, str]) -> None:
-        """UserError for a term to leave out that is not among `terms`, unless it is only --set that takes it away."""
-        spec, asked = self._method(choice.name).spec, self.axes.settings.get(choice.name, {})
-        where = f"{self.axes.place}, variants" if term in choice.without else self.axes.place
-        if term not in choice.without and "without" in asked:
-            where = f"--set {choice.name}.without"
-        else:
-            own = coerced(f"method '{choice.name}'", spec.parameters, {**training.base, **choice.parameters})
-            method, _ = self._instance(replace(training, parameters=own))
-            terms = method.terms if method is not None else {}
-        if lacking(terms, [term]):
-            raise unknown(f"loss term of method '{choice.name}'", term, terms, where)
+    def _add_student(self, setting: Setting, chosen: ChosenMethod, setup: Setup, seed: int) -> None:
+        pair = setting.pair
+        cell = self._add(setting, Training(chosen.name, setup, pair.student, pair.teachers, seed))
+        names = self.parts.setdefault(cell.key, []) if chosen.part else []
+        if chosen.part not in names:
+            names.append(chosen.part)
 
-    def _add(self, setting: Setting, training: Training, method: Method | None, fault: str) -> Cell:
-        """Plans a cell, after the cells that it requires, and returns it. fault: why the method cannot be made."""
+    def _add(self, setting: Setting, training: Training) -> Cell:
+        """Plans a cell, after the cells that it requires, and returns it."""
+        method, fault = self._made(training)
         sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
         cell = self._cell(setting, training, sources, method.regime if method is not None else "")
         if cell.key not in self.cells:
-            fault = sources.fault or self._reason(cell, method) or ""
-            self.cells[cell.key] = PlannedCell(cell, fault)
+            self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
         return cell
 
-    def _method(self, name: str) -> Registered[MethodSpec]:
-        found: Registered[MethodSpec] = self.registry.get("method", name)
-        return found
-
-    def _instance(self, training: Training) -> tuple[Method | None, str]:
+    def _made(self, training: Training) -> tuple[Method | None, str]:
         """The method with its parameters; or None, and what it raised."""
-        spec = self._method(training.method).spec
         try:
-            method = made(spec, training.parameters)
+            method = made(self.resolved.methods.get(training.method).spec, training.setup.values)
             _ = [set(method.terms), method.regime, method.reads]  # which may be properties, and raise
             return method, ""
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it must not stop the others' plan
@@ -189,41 +150,37 @@ class Expansion:
         except Exception as error:  # noqa: BLE001 - as above
             return Sources(fault=_raised(training.method, f"failed in {asked}", error))
         try:
-            found = [(r, self._source(setting, r, training.seed)) for r in requirements]
+            found = [(r, self._source(setting, r, training)) for r in requirements]
             for name in networks:
-                self.registry.get("model", name)
+                self.resolved.models.get(name)
         except UserError as error:
             fault = f"method '{training.method}' requires what there is not: {error}"
-            if training.method in self.axes.settings:  # what a user asked for, rather than what a plugin does
+            if training.setup.is_commanded:  # what a user asked for, rather than what a plugin does
                 raise UserError(fault) from None
             return Sources(fault=fault)
         teachers = tuple(source for requirement, source in found if not requirement.warm_start)
         start = next((source for requirement, source in found if requirement.warm_start), None)
         return Sources(teachers, start, networks)
 
-    def _source(self, setting: Setting, requirement: Requirement, seed: int) -> TeacherSource:
+    def _source(self, setting: Setting, requirement: Requirement, training: Training) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""
         model = requirement.model
-        plain = replace(requirement, same_seed=False, auxiliary=False) == Requirement(model)
-        if plain and model in self.axes.files:
-            file = self.axes.files[model]
+        is_plain = replace(requirement, same_seed=False, auxiliary=False) == Requirement(model)
+        if is_plain and model in self.resolved.files:
+            file = self.resolved.files[model]
             return TeacherSource(model, sha256=file.sha256, path=file.path, auxiliary=requirement.auxiliary)
-        spec = self._method(requirement.method).spec
-        owner = f"method '{requirement.method}'"
-        training = Training(
+        spec = self.resolved.methods.get(requirement.method).spec
+        required = Training(
             method=requirement.method,
-            base=coerced(owner, spec.parameters, {}),
-            parameters=coerced(owner, spec.parameters, requirement.parameters),
-            student=self.registry.get("model", model).spec.name,
+            setup=Setup(completed(spec, requirement.parameters, f"required by '{training.method}'"), defaults(spec)),
+            student=self.resolved.models.get(model).spec.name,
             teachers=tuple(r.model for r in requirement.teachers),
-            seed=seed if requirement.same_seed else self.benchmark.teacher_seed,
+            seed=training.seed if requirement.same_seed else self.resolved.teacher_seed,
             role=requirement.role,
             subset=requirement.subset,
             requirements=requirement.teachers or None,
         )
-        return TeacherSource(
-            model, cell=self._add(setting, training, *self._instance(training)).key, auxiliary=requirement.auxiliary
-        )
+        return TeacherSource(model, cell=self._add(setting, required).key, auxiliary=requirement.auxiliary)
 
     def _reason(self, cell: Cell, method: Method | None) -> str | None:
         """Why the cell will not run: its models do not fit the data or the method, or what it requires will not run."""
@@ -233,56 +190,54 @@ class Expansion:
         if method is None:
             return None
         left_out = untrainable(cell.method, method.terms, cell.document["method"]["without"])
-        return left_out or self.compatibility.reason(cell, method, self.axes.datasets[cell.dataset].info)
+        return left_out or self.compatibility(cell, method)
 
     # -- identity -----------------------------------------------------------------------------------------------------
 
     def _cell(self, setting: Setting, training: Training, sources: Sources, regime: str) -> Cell:
-        registered = self._method(training.method)
-        dataset = self.axes.datasets[setting.dataset]
-        document = self._document(setting, training, sources, dataset)
+        document = self._document(setting, training, sources)
         stamp = document["method"]["plugin"]
+        scenario = self.resolved.scenarios[setting.scenario]
         return Cell(
             key=digest(document),
-            benchmark=self.benchmark.name,
+            benchmark=self.resolved.benchmark,
             protocol=self._protocol(document),
             deviations="; ".join(self._deviations(setting, training, bool(sources.teachers))),
             dataset=setting.dataset,
-            dataset_parameters=dataset.parameters,
-            scenario=setting.scenario_name,
+            dataset_parameters=self.resolved.datasets[setting.dataset].parameters,
+            scenario=setting.scenario,
             role=training.role,
             method=training.method,
-            variant=variant_text(training.parameters, training.base, training.without),
-            parameters=training.parameters,
-            method_package=str(stamp.get("package", registered.source.distribution or registered.source.file)),
+            variant=training.setup.variant,
+            parameters=training.setup.values,
+            method_package=str(stamp.get("package", self.resolved.methods.get(training.method).package)),
             method_revision=str(stamp.get("revision", stamp.get("version", stamp.get("digest", "")))),
             student=training.student,
             teachers=sources.teachers,
             seed=training.seed,
-            regime=_regime(regime, setting.scenario, len(sources.teachers)),
+            regime=_regime(regime, scenario, len(sources.teachers)),
             document=document,
             start=sources.start,
         )
 
-    def _document(
-        self, setting: Setting, training: Training, sources: Sources, dataset: KnownDataset
-    ) -> dict[str, Any]:
+    def _document(self, setting: Setting, training: Training, sources: Sources) -> dict[str, Any]:
         """All that decides a cell's numbers."""
+        resolved = self.resolved
         method = {
             "name": training.method,
-            "parameters": dict(training.parameters),
-            "without": list(training.without),
-            "plugin": self.registry.stamp(self._method(training.method)),
+            "parameters": training.setup.values,
+            "without": list(training.setup.without),
+            "plugin": dict(resolved.methods.get(training.method).stamp),
         }
         teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = self.axes.recipes.of_model(training.student, teaches=training.role != STUDENT)
+        recipe = resolved.recipes.of_model(training.student, teaches=training.role != STUDENT)
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
-            "dataset": dict(dataset.document),
-            "scenario": setting.scenario.model_dump(mode="json"),
+            "dataset": dict(resolved.datasets[setting.dataset].document),
+            "scenario": resolved.scenarios[setting.scenario].model_dump(mode="json"),
             "recipe": recipe.model_dump(mode="json"),
             "role": training.role,
             "subset": training.subset,
@@ -291,16 +246,16 @@ class Expansion:
             "teachers": teachers,
             **start,
             **networks,
-            "evaluation": {"split": "test", **self.benchmark.evaluation.model_dump()},
+            "evaluation": {"split": "test", **resolved.evaluation.model_dump()},
             "seed": training.seed,
         }
 
     def _network(self, name: str) -> dict[str, Any]:
-        return {"name": name, "plugin": self.registry.stamp(self.registry.get("model", name))}
+        return {"name": name, "plugin": dict(self.resolved.models.get(name).stamp)}
 
     def _protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""
-        recipes = self.axes.recipes
+        recipes = self.resolved.recipes
         shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
         return digest(
             {
@@ -308,25 +263,23 @@ class Expansion:
                 "recipe": recipes.base.model_dump(mode="json"),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
-                "files": sorted(file.sha256 for file in self.axes.files.values()),
+                "files": sorted(file.sha256 for file in self.resolved.files.values()),
             },
             12,
         )
 
     def _deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
         """How a cell departs from its benchmark."""
-        benchmark, axes = self.benchmark, self.axes
-        found = [*axes.recipes.deviations, *axes.datasets[setting.dataset].deviations]
-        if setting.dataset not in benchmark.datasets:
-            found.append(f"dataset={setting.dataset}")
-        if setting.scenario_name not in benchmark.scenarios and self.selection.scenarios is not None:
-            found.append(f"scenario={setting.scenario_name}")
+        resolved = self.resolved
+        found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
+        if setting.scenario not in resolved.own_scenarios:
+            found.append(f"scenario={setting.scenario}")
         if taught:
-            if setting.pair not in benchmark.pairs:
+            if setting.pair not in resolved.own_pairs:
                 found.append(f"pair={setting.pair}")
-            files = sorted((model, file) for model, file in axes.files.items() if model in setting.pair.teachers)
+            files = sorted((model, file) for model, file in resolved.files.items() if model in setting.pair.teachers)
             found += [f"teacher {model} from file {file.sha256[:12]}" for model, file in files]
-        elif training.role == STUDENT and training.student not in {pair.student for pair in benchmark.pairs}:
+        elif training.role == STUDENT and training.student not in {pair.student for pair in resolved.own_pairs}:
             found.append(f"student={training.student}")
         return found
 

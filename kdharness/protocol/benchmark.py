@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -11,54 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from kdharness.api.requirements import Pair
 from kdharness.errors import UserError, unknown
 from kdharness.protocol.claim import Claim
+from kdharness.protocol.faults import explain
+from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.recipe import Recipe
-from kdharness.protocol.scenario import SCENARIO_FIELDS, Scenario
+from kdharness.protocol.scenario import Scenario
+from kdharness.protocol.seeds import parse_seeds
 from kdharness.protocol.variant import Variant
-
-
-def parse_seeds(text: object) -> tuple[int, ...]:
-    """Seeds from "0-4" (inclusive), "0,3", or a list of integers; repeated ones count once. ValueError when it is none
-    of them, or empty.
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        text = str(text)
-    if isinstance(text, str):
-        found: list[int] = []
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()):
-                raise ValueError(f"'{part.strip()}' is neither a seed nor a range like 0-4")
-            found += range(int(first), int(last or first) + 1)
-    elif isinstance(text, list | tuple) and all(type(s) is int and s >= 0 for s in text):
-        found = list(text)
-    else:
-        raise ValueError("seeds are a range like '0-4', or a list of non-negative integers")
-    if not found:
-        raise ValueError(f"'{text}' holds no seed")
-    return tuple(dict.fromkeys(found))
-
-
-class PairNames(BaseModel):
-    """teachers: names of one or more models, () for none; student: a model's name."""
-
-    model_config = ConfigDict(frozen=True)
-    teachers: tuple[str, ...]
-    student: str
-
-    @classmethod
-    def parse(cls, text: object) -> PairNames:
-        """From "teacher:student" or "t1+t2:student". ValueError otherwise."""
-        if isinstance(text, cls):
-            return text
-        left, colon, right = str(text).partition(":")
-        if not colon or not right.strip() or not left.strip() or ":" in right:
-            raise ValueError(f"'{text}' is not of the form teacher:student or teacher1+teacher2:student")
-        return cls(teachers=tuple(t.strip() for t in left.split("+")), student=right.strip())
-
-    def __str__(self) -> str:
-        return f"{'+'.join(self.teachers)}:{self.student}"
 
 
 class _Table(BaseModel):
@@ -66,9 +26,11 @@ class _Table(BaseModel):
 
 
 class EvaluationRule(_Table):
-    """every: epochs between looks at the test split (0: the last ten epochs only); validation: share of the training
-    split held out to
-    choose the epoch by (0: the last epoch counts)."""
+    """When networks are measured.
+
+    every: epochs between looks at the test split (0: the last ten epochs only).
+    validation: share of the training split held out to choose the epoch by (0: the last epoch counts).
+    """
 
     every: int = Field(0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1)
@@ -77,19 +39,19 @@ class EvaluationRule(_Table):
 class Benchmark(_Table):
     """A benchmark file.
 
-    teacher: recipe fields that differ for teachers; models: by model name, recipe fields that differ for that network;
-    methods: by method name, parameters that differ from its defaults (a table "pairs" in it: by pair); dataset: by
-    dataset name, its parameters;
-    scenario: definitions by name. teacher_seed: of all teachers. teacher_top1_floor: percent that a teacher from a
-    file must reach.
-    variants: run beside the plain methods, where their method is selected; claims: answered by reports.
+    teacher: recipe fields that differ for teachers.
+    models: by model name, recipe fields that differ for that network.
+    methods: by method name, parameters that differ from its defaults (a table "pairs" in it: by pair).
+    dataset: by dataset name, its parameters. scenario: definitions by name.
+    teacher_seed: of all teachers. teacher_top1_floor: percent that a teacher from a file must reach.
+    variants: run beside the plain methods, where their method is selected. claims: answered by reports.
     """
 
     name: str
     summary: str = ""
     note: str = ""
     datasets: tuple[str, ...]
-    pairs: tuple[Annotated[PairNames, BeforeValidator(PairNames.parse)], ...]
+    pairs: tuple[Annotated[Pair, BeforeValidator(parse_pair)], ...]
     scenarios: tuple[str, ...] = ("clean",)
     seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = (0, 1, 2, 3, 4)
     teacher_seed: int = 0
@@ -106,6 +68,17 @@ class Benchmark(_Table):
     evaluation: EvaluationRule = EvaluationRule()
     variants: tuple[Variant, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where a name or value comes from that the command line did not give."""
+        return f"benchmark '{self.name}'"
+
+    def parameters_of(self, method: str, pair: Pair | None = None) -> dict[str, Any]:
+        """What is said of a method's parameters, and of the terms to leave out ("without"); for a pair or for all."""
+        table = dict(self.methods.get(method, {}))
+        by_pair = {parse_pair(key): values for key, values in table.pop("pairs", {}).items()}
+        return {**table, **by_pair.get(pair, {})} if pair is not None else table
 
 
 def available() -> dict[str, Path]:
@@ -139,7 +112,7 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
     try:
         benchmark = Benchmark.model_validate(content)
     except ValidationError as error:
-        raise UserError(_explain(error, source)) from None
+        raise UserError(explain(error, Benchmark, source)) from None
     for axis in ("datasets", "pairs", "scenarios"):
         if not getattr(benchmark, axis):
             raise UserError(f"{source}: '{axis}' is empty, so there is nothing to run")
@@ -148,7 +121,7 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
         try:
             benchmark.recipe.replaced(changes)
         except ValidationError as error:
-            raise UserError(_explain(error, source, (table,))) from None
+            raise UserError(explain(error, Recipe, source, (table,))) from None
     return benchmark
 
 
@@ -160,40 +133,6 @@ def _check_pair_tables(benchmark: Benchmark, source: str) -> None:
             raise UserError(f"{source}: methods.{method}.pairs holds no tables of parameters by pair")
         for pair in by_pair:
             try:
-                PairNames.parse(pair)
+                parse_pair(pair)
             except ValueError as error:
                 raise UserError(f"{source}: methods.{method}.pairs: {error}") from None
-
-
-_KEYS: dict[str, tuple[str, ...]] = {
-    "": tuple(Benchmark.model_fields),
-    "recipe": tuple(Recipe.model_fields),
-    "teacher": tuple(Recipe.model_fields),
-    "models": tuple(Recipe.model_fields),
-    "evaluation": tuple(EvaluationRule.model_fields),
-    "variants": tuple(Variant.model_fields),
-    "claims": tuple(Claim.model_fields),
-}
-
-
-def _explain(error: ValidationError, source: str, under: tuple[str, ...] = ()) -> str:
-    first = error.errors()[0]
-    place = (*under, *(str(part) for part in first["loc"]))
-    valid = _KEYS.get(place[0].partition(".")[0] if len(place) > 1 else "", ())
-    if place[0] == "scenario" and len(place) > 2:  # pydantic puts the kind between the name and the key
-        valid = tuple(SCENARIO_FIELDS[place[2]])
-        place = (*place[:2], *place[3:])
-    key = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(place[-1], valid, n=2)
-        hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
-        return f"{source}: unknown key '{key}'{hint}"
-    if first["type"] == "missing":
-        return f"{source}: the key '{key}' is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{source}: {key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def explain_recipe(error: ValidationError, source: str) -> str:
-    """One line for a recipe field that the command line set wrongly."""
-    return _explain(error, source, ("recipe",))

@@ -1,6 +1,4 @@
-"""Scenarios: what is done to the data. A name stands for a definition; the definition enters a cell's key, the name
-does not.
-"""
+"""Scenarios: what is done to the data. A name stands for a definition, which alone enters a cell's key."""
 
 from __future__ import annotations
 
@@ -57,14 +55,6 @@ class Split(_Scenario):
 
 
 Scenario = Clean | Few | Small | Noise | Split
-# The keys of a definition, by its kind.
-SCENARIO_FIELDS = {
-    "clean": tuple(Clean.model_fields),
-    "few": tuple(Few.model_fields),
-    "small": tuple(Small.model_fields),
-    "noise": tuple(Noise.model_fields),
-    "split": tuple(Split.model_fields),
-}
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"clean\Z"), lambda: Clean()),
@@ -75,14 +65,12 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"split(\d\d)\Z"), lambda n: Split(kind="split", public=int(n) / 100)),
 )
 
-
+# One name of each form.
 GENERAL = ("clean", "few100", "small100", "noise40", "asym40", "split80")
 
 
-def resolve(name: str, defined: Mapping[str, Scenario], where: str) -> Scenario:
-    """The scenario called `name`: one that the benchmark defines, or a general one (clean, few100, small100, noise40,
-    asym40, split80).
-    """
+def find_scenario(name: str, defined: Mapping[str, Scenario], where: str = "") -> Scenario:
+    """The scenario called `name`: one that the benchmark defines, or a general one, as GENERAL shows them."""
     if name in defined:
         return defined[name]
     for pattern, make in _PATTERNS:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kdharness.api.parameters import Parameter
-from kdharness.api.specs import MethodSpec
+from kdharness.api.specs import DatasetSpec, MethodSpec
 from kdharness.errors import UserError, unknown
 from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
+
+# Places that a value may come from, beside "benchmark 'digits'" and the like.
+DEFAULT = "default"
+COMMAND = "--set"
 
 
 class Variant(BaseModel):
@@ -27,32 +31,64 @@ class Variant(BaseModel):
     without: tuple[str, ...] = ()
 
 
-def coerced(
-    owner: str, parameters: Sequence[Parameter], given: Mapping[str, Any], where: str = "--set"
-) -> dict[str, Any]:
-    """All parameters by name, JSON-valued. UserError for unknown names and values of the wrong type."""
-    by_name = {p.name: p for p in parameters}
-    values = {p.name: p.canonical(p.default) for p in parameters}
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Value:
+    """A parameter's value, coerced and JSON-valued, and the place that gave it ("--set kd.temperature")."""
+
+    value: Any
+    place: str
+
+
+def defaults(spec: MethodSpec | DatasetSpec) -> dict[str, Value]:
+    """All parameters of a method or dataset, by name."""
+    return {p.name: Value(p.canonical(p.default), DEFAULT) for p in spec.parameters}
+
+
+def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+    """What a place gives, each value as its parameter's type. UserError for unknown names and wrong types."""
+    owner = f"{'method' if isinstance(spec, MethodSpec) else 'dataset'} '{spec.name}'"
+    by_name = {p.name: p for p in spec.parameters}
+    found = {}
     for key, value in given.items():
+        at = setting(spec.name, key) if place == COMMAND else place
         if key not in by_name:
-            raise unknown(f"parameter of {owner}", key, by_name, where)
+            raise unknown(f"parameter of {owner}", key, by_name, at)
         try:
-            values[key] = by_name[key].canonical(value)
+            found[key] = Value(by_name[key].canonical(value), at)
         except ValueError as error:
-            raise UserError(f"{owner}: parameter '{key}': {error}") from None
-    return values
+            raise UserError(f"{owner}: parameter '{key}': {error}{f' ({at})' if at else ''}") from None
+    return found
 
 
-def parts(value: object) -> tuple[str, ...]:
-    """The names in "a,b", "[a, b]" or a list; () for anything else."""
-    if isinstance(value, str):
-        return words(value.strip("[]()"))
-    return tuple(str(part) for part in value) if isinstance(value, list | tuple) else ()
+def completed(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+    """All parameters: what a place gives, and the defaults of the others."""
+    return {**defaults(spec), **coerced(spec, given, place)}
+
+
+def setting(owner: str, key: str) -> str:
+    """The place of a value that the command line gives."""
+    return f"{COMMAND} {owner}.{key}"
+
+
+def commanded(place: str) -> bool:
+    """Whether a value is given on the command line."""
+    return place.startswith(f"{COMMAND} ")
+
+
+def plain(values: Mapping[str, Value]) -> dict[str, Any]:
+    """The values alone."""
+    return {name: given.value for name, given in values.items()}
 
 
 def made(spec: MethodSpec, parameters: Mapping[str, Any]) -> Method:
-    """The method with all its parameters, as `coerced` gives them. It may raise anything."""
+    """The method with all its parameters, JSON-valued as they are coerced. It may raise anything."""
     return spec.factory(**{p.name: p.coerce(parameters[p.name]) for p in spec.parameters})
+
+
+# -- loss terms --------------------------------------------------------------------------------------------------------
 
 
 def lacking(terms: Mapping[str, str], without: Sequence[str]) -> list[str]:
@@ -64,7 +100,12 @@ def check_without(spec: MethodSpec, without: Sequence[str], where: str) -> None:
     """UserError for a term that the method does not have, where it declares them whatever its parameters."""
     terms = spec.factory.terms
     for term in lacking(terms if isinstance(terms, Mapping) else {}, without):
-        raise unknown(f"loss term of method '{spec.name}'", term, terms, where)
+        raise unknown_term(spec, term, terms, where)
+
+
+def unknown_term(spec: MethodSpec, term: str, terms: Mapping[str, str], where: str) -> UserError:
+    """The error for a loss term to leave out that the method does not have."""
+    return unknown(f"loss term of method '{spec.name}'", term, terms, where)
 
 
 def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -> str | None:
@@ -76,6 +117,16 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
     if not without or not terms or set(terms) - set(without):
         return None
     return f"without {' and '.join(without)} no loss term is left to train by"
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def parts(value: object) -> tuple[str, ...]:
+    """The names in "a,b", "[a, b]" or a list; () for anything else."""
+    if isinstance(value, str):
+        return words(value.strip("[]()"))
+    return tuple(str(part) for part in value) if isinstance(value, list | tuple) else ()
 
 
 def variant_text(parameters: Mapping[str, Any], base: Mapping[str, Any], without: Sequence[str]) -> str:
@@ -91,12 +142,9 @@ def shown(value: Any) -> str:
     return "+".join(map(shown, value)) if isinstance(value, list) else str(value)
 
 
-def competitor(text: str, spec: MethodSpec, base: Mapping[str, Any], where: str) -> tuple[str, str]:
-    """(method, variant) of "byot" or "byot[alpha=0.0,without=hint]", the variant as tables show it.
-
-    base: the benchmark's own parameters for the method. UserError for what the method does not have.
-    """
-    method, bracket, inside = (word.strip() for word in text.partition("["))
+def parse_variant(text: str, spec: MethodSpec, where: str) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Parameters and terms to leave out of "byot[alpha=0.0,without=hint]". UserError for what the method lacks."""
+    _, bracket, inside = (word.strip() for word in text.partition("["))
     if bracket and not inside.endswith("]"):
         raise UserError(f"{where}: '{text}' is not of the form method or method[parameter=value,without=term]")
     types = {p.name: p.type for p in spec.parameters}
@@ -112,6 +160,4 @@ def competitor(text: str, spec: MethodSpec, base: Mapping[str, Any], where: str)
             listed = typing.get_origin(types.get(key)) in (tuple, list)
             given[key] = value.replace("+", ",") if listed else value
     check_without(spec, without, where)
-    owner = f"method '{method}'"
-    own = coerced(owner, spec.parameters, base)
-    return method, variant_text(coerced(owner, spec.parameters, {**base, **given}, where), own, without)
+    return coerced(spec, given, where), tuple(without)

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from kdharness.protocol.claim import EQUAL_POINTS
 from kdharness.stats.settings import COMPETITOR, SETTING
 from kdharness.stats.significance import holm, sign_flip_p, t_p
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate, estimate, measurements
 from kdharness.text import seeds_text
 
-EQUAL_POINTS = 0.2
 MOST_SEEDS = 1000
 ROUNDING = 1e-9
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.api import Method, MethodSpec, hookimpl
+from kdharness.planning import make_plan
 from kdharness.planning.cell import STUDENT as STUDENT_ROLE, Cell
-from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, parse
-from kdharness.protocol.variant import coerced, made, shown
+from kdharness.protocol.variant import completed, made, plain, shown
 from kdharness.registry.loading import Plugin, installed_plugins
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Source
@@ -68,7 +68,7 @@ class MethodCase:
     def made(self) -> Method:
         """A method of these parameters. UserError for what it does not have."""
         given = {key: value for key, value in self.parameters.items() if key != "without"}
-        return made(self.spec, coerced(f"method '{self.spec.name}'", self.spec.parameters, given, "the case"))
+        return made(self.spec, plain(completed(self.spec, given, "the case")))
 
     @cached_property
     def registry(self) -> Registry:
@@ -97,7 +97,7 @@ class MethodCase:
     def plan(self) -> Plan:
         """The method beside the references of benchmarks, with two seeds each."""
         methods = (self.spec.name, *(name for name in self.benchmark.references if name in self.registry.methods))
-        return expand(self.benchmark, Selection(methods=tuple(dict.fromkeys(methods))), self.registry)
+        return make_plan(self.benchmark, Selection(methods=tuple(dict.fromkeys(methods))), self.registry)
 
     @cached_property
     def cell(self) -> Cell:

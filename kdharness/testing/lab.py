@@ -13,8 +13,8 @@ from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.group import Group
 from kdharness.engine.world import World
+from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
-from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load
@@ -57,7 +57,7 @@ class Lab:
         """The plan of a benchmark. selection: fields of a Selection; two epochs and seed 0 unless they say more."""
         chosen = {"epochs": 2, "seeds": (0,), **selection}
         protocol = load(benchmark) if isinstance(benchmark, str) else benchmark
-        return expand(protocol, Selection(**chosen), self.registry)  # type: ignore[arg-type]
+        return make_plan(protocol, Selection(**chosen), self.registry)  # type: ignore[arg-type]
 
     def train(self, cells: Sequence[Cell], alone: bool = False) -> dict[str, Record]:
         """Trains the cells as one group; their final records by key. What they require has been trained."""

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from kdharness.cli.main import execute
-from kdharness.planning.ablation import ablation_choices, declared_terms
-from kdharness.planning.axes import Axes
+from kdharness.planning.ablation import ablation_choices, terms_that_run
 from kdharness.planning.expand import expand
+from kdharness.planning.resolve import resolve
 from kdharness.planning.selection import MethodChoice, Selection
 from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
@@ -174,11 +174,11 @@ def test_the_terms_are_those_of_the_parameters_that_run(tmp_path: Path) -> None:
 def test_the_benchmark_has_a_say_in_the_terms(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(TAKEN_APART, encoding="utf-8")
-    axes = Axes(load(str(path)), Selection(choices=(MethodChoice("meal"),)), Registry.load())
-    terms = declared_terms(axes, "meal")
+    benchmark, registry = load(str(path)), Registry.load()
+    terms = terms_that_run(resolve(benchmark, Selection(choices=(MethodChoice("meal"),)), registry), "meal")
     assert terms == ("similarity", "adversarial")
-    choices = ablation_choices(axes.registry.get("method", "meal").spec.factory, terms, ())
-    found = expand(axes.benchmark, Selection(choices=choices), axes.registry)
+    choices = ablation_choices(registry.get("method", "meal").spec.factory, terms, ())
+    found = expand(resolve(benchmark, Selection(choices=choices), registry))
     dropped = {(p.cell.teacher, p.cell.variant) for p in found.cells if "adversarial" in p.cell.variant}
     assert dropped == {("conv32", "without=adversarial,without=ce")}  # the other pair has no such part
 

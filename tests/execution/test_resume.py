@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from fake_groups import make_cell, make_plan, make_teacher
 
-from kdharness.execution.resume import Rerun, resume
+from kdharness.execution.rerun import Rerun
+from kdharness.execution.resume import resume
 from kdharness.results.record import Record, Status
 
 CELLS = {status: make_cell(status.value) for status in Status}

@@ -11,6 +11,7 @@ from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_se
 from kdharness.errors import UserError
 from kdharness.execution.display import PlainProgress
 from kdharness.execution.inline import InlineExecutor
+from kdharness.execution.rerun import Rerun
 from kdharness.execution.run import Outcome, execute
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
@@ -26,7 +27,7 @@ class World:
         self.events = Events()
         self.shown = io.StringIO()
 
-    def run(self, plan: Plan, rerun: str | None = None) -> Outcome:
+    def run(self, plan: Plan, rerun: Rerun | None = None) -> Outcome:
         settings = make_settings(self.folder.path)
         executor = InlineExecutor(settings, TARGET)
         progress = PlainProgress(self.shown)
@@ -95,8 +96,8 @@ def test_a_second_run_does_nothing_again(world: World) -> None:
 def test_failures_and_everything_can_be_run_again(world: World) -> None:
     plan = make_plan(make_cell("fails"), make_cell("kd"))
     world.run(plan)
-    world.run(plan, rerun="failed")
-    world.run(plan, rerun="all")
+    world.run(plan, rerun=Rerun.FAILED)
+    world.run(plan, rerun=Rerun.ALL)
     assert [methods for _, _, methods in jobs_seen(world.folder.path)] == [["fails", "kd"], ["fails"], ["fails", "kd"]]
 
 
@@ -149,7 +150,7 @@ def test_what_finished_unheard_is_counted(world: World) -> None:
 def test_what_an_interrupted_run_did_not_reach_stays_as_it_was(world: World) -> None:
     before, begun = make_cell("kd", seed=1), make_cell("interrupts")
     world.folder.write_record(Record(before, Status.OK))
-    outcome = world.run(make_plan(begun, before), rerun="all")
+    outcome = world.run(make_plan(begun, before), rerun=Rerun.ALL)
     assert outcome.statuses == {begun.key: Status.INTERRUPTED, before.key: Status.OK}
     assert world.events.names() == []
 

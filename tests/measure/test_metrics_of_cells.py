@@ -187,7 +187,8 @@ def test_a_cell_that_goes_on_from_its_checkpoint(make_lab, first: str) -> None:
 
 
 def test_a_finished_cell_that_lacks_a_metric_is_told_of(lab) -> None:
-    from kdharness.execution.resume import Rerun, resume, unmeasured
+    from kdharness.execution.rerun import Rerun
+    from kdharness.execution.resume import resume, unmeasured
 
     benchmark = lab.plan(methods=("vanilla",), scenarios=("few100",), seeds=(0, 1))
     cells = [p.cell for p in benchmark.cells]

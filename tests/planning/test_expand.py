@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from kdharness.errors import UserError
+from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
-from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection, parse_settings
-from kdharness.protocol.benchmark import Benchmark, load, parse, parse_seeds
+from kdharness.protocol.benchmark import Benchmark, load, parse
+from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
 
 CONTENT: dict[str, Any] = {
@@ -31,7 +32,7 @@ def made(**changes: Any) -> Benchmark:
 
 def plan_of(registry: Registry, benchmark: str | Benchmark = "digits", **selection: Any) -> Plan:
     protocol = load(benchmark) if isinstance(benchmark, str) else benchmark
-    return expand(protocol, Selection(**selection), registry)
+    return make_plan(protocol, Selection(**selection), registry)
 
 
 def students(plan: Plan, method: str | None = None) -> list[Cell]:
@@ -312,7 +313,7 @@ def test_a_faulty_method_does_not_stop_the_plan_of_the_others(registry_with):
         ({"scenarios": ("nosie40",)}, "unknown scenario 'nosie40' (--scenarios); did you mean 'noise40'"),
         (
             {"settings": ("kd.temprature=2",)},
-            "unknown parameter of method 'kd' 'temprature' (--set); did you mean 'temp",
+            "unknown parameter of method 'kd' 'temprature' (--set kd.temprature); did you mean 'temp",
         ),
         ({"settings": ("kd.temperature=hot",)}, "method 'kd': parameter 'temperature': 'hot' is not a valid float: "),
         ({"settings": ("recipe.lrr=2",)}, "unknown recipe field 'lrr' (--set recipe.lrr); did you mean 'lr'?"),

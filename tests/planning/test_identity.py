@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from kdharness.errors import UserError
-from kdharness.planning import cell as cell_module
+from kdharness.planning import cell as cell_module, make_plan
 from kdharness.planning.cell import Cell, canonical, digest
-from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load, parse
@@ -41,7 +40,7 @@ def kdharness_methods():
 def plan_of(registry: Registry, benchmark: str | Benchmark = "digits", **selection: object) -> Plan:
     given = {"seeds": (0,), "methods": ("vanilla", "kd"), **selection}
     protocol = load(benchmark) if isinstance(benchmark, str) else benchmark
-    return expand(protocol, Selection(**given), registry)  # type: ignore[arg-type]
+    return make_plan(protocol, Selection(**given), registry)  # type: ignore[arg-type]
 
 
 def keys(plan: Plan) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kdharness.errors import UserError
-from kdharness.planning.expand import expand
+from kdharness.planning import make_plan
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import MethodChoice, Selection
 from kdharness.protocol.benchmark import Benchmark, parse
@@ -32,7 +32,7 @@ def benchmark(**changes: Any) -> Benchmark:
 
 
 def plan(registry: Registry, content: Mapping[str, Any], **selection: Any) -> Plan:
-    return expand(benchmark(**content), Selection(**selection), registry)
+    return make_plan(benchmark(**content), Selection(**selection), registry)
 
 
 def variants(plan: Plan) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import pytest
 from kdharness_plugins.datasets.torchvision_datasets import SOURCES
 
 from kdharness.api.data import DatasetInfo
-from kdharness.planning.expand import expand
+from kdharness.planning import make_plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule, available, load, parse
 from kdharness.protocol.claim import Claim
@@ -52,7 +52,7 @@ def test_every_benchmark_can_be_planned(anywhere: Registry, name: str) -> None:
     assert benchmark.summary
     # All methods on small networks; where all would run on large ones, the references stand for them.
     few = benchmark.references if "all" in benchmark.run and "digits" not in benchmark.datasets else None
-    plan = expand(benchmark, Selection(seeds=(0,), methods=few), anywhere)
+    plan = make_plan(benchmark, Selection(seeds=(0,), methods=few), anywhere)
     students = [p for p in plan.cells if p.cell.role == "student"]
     assert {str(p) for p in benchmark.pairs} <= {f"{p.cell.teacher}:{p.cell.student}" for p in students}
     names = {f"{p.cell.method}[{p.cell.variant}]" if p.cell.variant else p.cell.method for p in students if not p.skip}
@@ -128,7 +128,7 @@ def test_every_benchmark_is_listed() -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_example_can_be_planned(registry: Registry, block: str) -> None:
     content = {"name": "example", **tomllib.loads(block)}
-    assert expand(parse(content, "README.md"), Selection(), registry).cells
+    assert make_plan(parse(content, "README.md"), Selection(), registry).cells
 
 
 def test_links_point_somewhere() -> None:

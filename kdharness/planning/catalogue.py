@@ -1,0 +1,61 @@
+"""What is installed of a kind, as plain data: a plan is expanded without the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from kdharness.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from kdharness.registry.manager import Registry
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Installed(Generic[S]):
+    """A spec, the package (or file) it came from, and what of its plugin enters the keys of cells."""
+
+    spec: S
+    package: str
+    stamp: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Catalogue(Generic[S]):
+    """Everything of a kind ("method", "model") by name.
+
+    claimed: names that several plugins claim, so that nobody gets them, with the line that says so.
+    broken: a line for each plugin that failed and may have held others.
+    """
+
+    kind: str
+    by_name: Mapping[str, Installed[S]]
+    claimed: Mapping[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+
+    def get(self, name: str) -> Installed[S]:
+        """UserError when nobody provides it, or several claim it."""
+        if name in self.by_name:
+            return self.by_name[name]
+        if name in self.claimed:
+            raise UserError(self.claimed[name])
+        error = unknown(self.kind, name, [*self.by_name, *self.claimed])
+        raise UserError(f"{error}\n{'; '.join(self.broken)}") if self.broken else error
+
+
+def catalogue(kind: str, registry: Registry) -> Catalogue[Any]:
+    """What the registry has of a kind."""
+    by_name: dict[str, Installed[Any]] = {
+        name: Installed(found.spec, found.source.distribution or found.source.file, registry.stamp(found))
+        for name, found in registry.of(kind).items()
+    }
+    claimed = {
+        name: f"{kind} '{name}' is claimed twice, by {' and by '.join(map(str, sources))}"
+        for (of_kind, name), sources in registry.clashes.items()
+        if of_kind == kind
+    }
+    broken = tuple(str(failed) for failed in registry.broken if failed.hook in ("", f"kdharness_{kind}s"))
+    return Catalogue(kind, by_name, claimed, broken)
