@@ -44,7 +44,9 @@ class CellError(Exception):
 
 
 class DeviceLost(Exception):
-    """An error that is no cell's: the device does not work in this process any more, whoever caused it."""
+    """The device reported an error after which nothing in the process can be trusted (a failed assert, an illegal
+    access). It surfaces at some later call, so it is no cell's; whatever holds the process must end it.
+    """
 
 
 def _never(error: BaseException) -> bool:
@@ -56,7 +58,7 @@ class Contained:
     it did.
 
     The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
-    included. KeyboardInterrupt passes, and what `passes` says of.
+    included. KeyboardInterrupt and DeviceLost pass, and what `passes` says of.
     """
 
     def __init__(self, fail: Callable[[Exception], None], passes: Callable[[BaseException], bool] = _never) -> None:

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from kdharness.api import Augmentation
-from kdharness.api.executors import Job, WorkerSettings
+from kdharness.api.executors import WorkerSettings
 from kdharness.data.images import DeviceImages, Draws
 from kdharness.engine.group import train_group
 from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
+from kdharness.planning.cell_group import CellGroup
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import parse
 from kdharness.registry.manager import Registry
@@ -49,7 +50,7 @@ def lockstep(pair: str, methods: tuple[str, ...], rounds: int, recipe: dict[str,
         settings = WorkerSettings(Path(folder), Path(folder), ("cpu",), plugin_files=(PLUGIN,), keep_weights=keep)
 
         def train(group: list[Cell]) -> None:
-            train_group(Job(0, tuple(group), {}), settings, "cpu", lambda event: None, lambda cell: None)
+            train_group(CellGroup(0, tuple(group)), settings, "cpu", lambda event: None, lambda cell: None)
 
         train([cell for cell in cells if cell.role == "teacher"])
         train(students)  # warms up allocator and caches

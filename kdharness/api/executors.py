@@ -1,30 +1,27 @@
-"""What passes between a run, an executor and its workers. All of it is plain data, and none of it needs torch.
+"""What an executor's author imports, beside `hookimpl` and `ExecutorSpec` of `kdharness.api`. It loads no torch.
 
-An executor takes jobs and reports events. Where a job runs, the function named by TRAIN_GROUP is imported and called
-with the job,
-the WorkerSettings, a device name, a function that takes events, and one that takes heartbeats.
+An executor takes jobs and reports events. A job is a group of cells, closed: the executor sees their keys and labels,
+and brings the job, as it is, to a process that calls `run_job`. Jobs, settings and events are plain data, and can be
+pickled.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from kdharness.planning.cell import Cell
-    from kdharness.results.record import Record
-
-# "module:function" of the TrainGroup that a worker calls for each job.
-TRAIN_GROUP = "kdharness.engine.group:train_group"
+# 'module:function' of `run_job`, for what starts a process by the name of the function that it is to call.
+TRAIN_GROUP = f"{__name__}:run_job"
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
     """What every worker of a run knows.
 
-    folder: the benchmark's results folder; devices: one name per slot ("cpu"); plugin_files: of --plugin;
+    folder: the benchmark's results folder; devices: of each slot, as torch names it; plugin_files: of --plugin;
     timeout_seconds: limit on one cell's own time, None for none;
     checkpoint_seconds: least time between two checkpoints of a cell; keep_weights: keys of the cells whose weights
     are written;
@@ -46,14 +43,26 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """One group: cells that a worker trains together. alone: the suspect of a group that died; what fails it now is
-    final.
+    """A group of cells that one worker trains together.
+
+    number: the run's own; keys, labels: of the cells, in the order in which a heartbeat counts them;
+    attempts: by key, how often the cell was handed out, this time included;
+    alone: a second try of one cell; what fails it now is final;
+    payload, runner: the cells, and the 'module:function' that trains them; `run_job` alone reads these.
     """
 
     number: int
-    cells: tuple[Cell, ...]
+    keys: tuple[str, ...]
+    labels: tuple[str, ...]
     attempts: Mapping[str, int]
     alone: bool = False
+    payload: str = field(default="", repr=False)
+    runner: str = ""
+
+    @property
+    def weight(self) -> int:
+        """How much there is to do, as a number of cells."""
+        return len(self.keys)
 
 
 @dataclass(frozen=True)
@@ -78,15 +87,17 @@ class EpochFinished:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """The record is on disk already."""
+    """The cell ended, and its record is on disk. status: of results.csv; message: why it is not "ok"."""
 
     job: int
-    record: Record
+    key: str
+    status: str
+    message: str = ""
 
 
 @dataclass(frozen=True)
 class CellAborted:
-    """The cell left its group because memory ran out beside others: to be tried again alone before it is called oom."""
+    """The cell left its group because memory ran out beside others: to be tried again among fewer."""
 
     job: int
     key: str
@@ -102,9 +113,12 @@ class JobFinished:
 
 @dataclass(frozen=True)
 class JobLost:
-    """The worker died or was killed for hanging. suspect: the cell it was stepping, '' when it was at none.
+    """The worker died, was killed for hanging, or must end. The slot is free; the next job needs a new process.
 
-    cause: in words ("killed by signal 11 (SIGSEGV)"). out_of_memory: known to have been killed for lack of memory.
+    suspect: the key of the cell that it was stepping, '' when it was at none. cause: in words ("killed by signal 11").
+    traceback: where it is known.
+    out_of_memory: known to have been killed for lack of memory. device_lost: the accelerator reported an error after
+    which nothing in the process can be trusted; `run_job` returns this one itself, and it belongs to no cell.
     """
 
     job: int
@@ -112,13 +126,17 @@ class JobLost:
     cause: str
     timed_out: bool = False
     out_of_memory: bool = False
+    device_lost: bool = False
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
 class WorkerError:
-    """The worker met an error that belongs to no cell (a bug, or data that cannot be read).
+    """The worker met an error that belongs to no cell (a bug, or data that cannot be read). The slot is free.
 
-    fatal: nothing more can be written (a full disk): the run stops and fails no cell for it.
+    fatal: nothing more can be written (a full disk), or no further job can run: the run stops and fails no cell.
+    on_accelerator: met on one; its errors can surface later than where they were made, so the next job needs a new
+    process.
     """
 
     job: int
@@ -126,19 +144,33 @@ class WorkerError:
     message: str
     traceback: str
     fatal: bool = False
+    on_accelerator: bool = False
 
 
 Event = CellStarted | EpochFinished | CellFinished | CellAborted | JobFinished | JobLost | WorkerError
 
 
 class Beat(Protocol):
-    """How a worker says which cell it is stepping; cheap enough for every step. None: at no cell."""
+    """How a worker says which cell it is stepping, by its place in the job; cheap enough for every step. None: at no
+    cell.
+    """
 
     def __call__(self, cell: int | None) -> None: ...
 
 
 Emit = Callable[[Event], None]
-TrainGroup = Callable[[Job, WorkerSettings, str, Emit, Beat], None]
+Runner = Callable[[Job, WorkerSettings, str, Emit, Beat], Event]
+
+
+def run_job(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> Event:
+    """Trains the job in this process, and returns the event that ends it: JobFinished, WorkerError or JobLost.
+
+    emit: takes the events before that one, as they happen. beat: takes heartbeats.
+    After JobLost, or a WorkerError on an accelerator, this process must train nothing more.
+    """
+    module, _, name = job.runner.partition(":")
+    runner: Runner = getattr(importlib.import_module(module), name)
+    return runner(job, settings, device, emit, beat)
 
 
 class Executor(Protocol):

@@ -15,7 +15,6 @@ from kdharness.api.executors import (
     CellStarted,
     Emit,
     EpochFinished,
-    Job,
     WorkerSettings,
 )
 from kdharness.data.batches import BatchRequest
@@ -29,6 +28,7 @@ from kdharness.errors import CellError, Contained, DeviceLost, one_line
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers, prediction_arrays
 from kdharness.planning.cell import Cell
+from kdharness.planning.cell_group import CellGroup
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
@@ -37,8 +37,8 @@ from kdharness.text import timestamp
 _worlds: dict[tuple[str, WorkerSettings], World] = {}
 
 
-def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
-    """Trains the job's cells; every cell's record is on disk when its CellFinished is emitted.
+def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
+    """Trains the group's cells; every cell's record is on disk when its CellFinished is emitted.
 
     DeviceLost when the device does not work in this process any more.
     """
@@ -71,7 +71,7 @@ def _world(settings: WorkerSettings, name: str) -> World:
 class Group:
     """One job's cells, from their start to their records."""
 
-    def __init__(self, job: Job, settings: WorkerSettings, world: World, emit: Emit, beat: Beat) -> None:
+    def __init__(self, job: CellGroup, settings: WorkerSettings, world: World, emit: Emit, beat: Beat) -> None:
         self.job = job
         self.settings = settings
         self.world = world
@@ -230,7 +230,7 @@ class Group:
             **_told(failures),
         )
         self.checkpoints[cell.key].remove()
-        self.emit(CellFinished(self.job.number, record))
+        self._emit_end(record)
 
     def _contained(self, member: Member) -> Contained:
         return self.world.device.contained(lambda error: self._fail_member(member, error))
@@ -261,7 +261,10 @@ class Group:
         record = self._write(
             cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=timestamp()
         )
-        self.emit(CellFinished(self.job.number, record))
+        self._emit_end(record)
+
+    def _emit_end(self, record: Record) -> None:
+        self.emit(CellFinished(self.job.number, record.cell.key, record.status.value, record.error_message))
 
     def _write(self, cell: Cell, status: Status, **rest: Any) -> Record:
         attempts = self.job.attempts.get(cell.key, 1)

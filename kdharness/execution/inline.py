@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from kdharness.api.executors import TRAIN_GROUP, Event, Job, WorkerSettings
-from kdharness.execution.worker import run_job
+from kdharness.api.executors import Event, Job, JobLost, WorkerError, WorkerSettings, run_job
 
 
 class InlineExecutor:
     """One slot on the first device. A job runs within the call of `events` that follows its submission.
 
-    Breakpoints work and Ctrl-C passes through. A cell that brings the process down brings the run down, and none is
-    called hung: there is nobody to watch.
+    Breakpoints work and Ctrl-C passes through. A cell that brings the process down brings the run down, so does a lost
+    device, and none is called hung: there is nobody to watch.
     """
 
     slots = 1
 
-    def __init__(self, settings: WorkerSettings, target: str = TRAIN_GROUP) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._target = target
         self._jobs: deque[Job] = deque()
 
     def submit(self, job: Job) -> None:
@@ -31,11 +29,19 @@ class InlineExecutor:
             return []
         events: list[Event] = []
         device = self._settings.devices[0]
-        events.append(run_job(self._jobs.popleft(), self._settings, device, self._target, events.append, _no_beat))
+        events.append(_ended(run_job(self._jobs.popleft(), self._settings, device, events.append, _no_beat)))
         return events
 
     def stop(self) -> None:
         self._jobs.clear()
+
+
+def _ended(event: Event) -> Event:
+    """The event; one that stops the run in place of a lost device, for this process can train nothing more."""
+    if not isinstance(event, JobLost):
+        return event
+    message = f"device lost: {event.cause}; with --executor local each cell of its group is tried again by itself"
+    return WorkerError(event.job, "DeviceLost", message, "", fatal=True)
 
 
 def _no_beat(cell: int | None) -> None:

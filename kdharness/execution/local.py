@@ -15,8 +15,8 @@ from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
-from kdharness.api.executors import TRAIN_GROUP, Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
-from kdharness.device.names import child_environment, is_cpu
+from kdharness.api.executors import Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
+from kdharness.device.names import child_environment
 from kdharness.execution import worker
 
 # No wait counts for more than this towards a cell's silence: while the parent is stopped (Ctrl-Z), so are its workers.
@@ -26,14 +26,11 @@ TERMINATE_SECONDS = 1.0
 
 
 class LocalExecutor:
-    """Runs jobs in worker processes, one per device that the settings name.
+    """Runs jobs in worker processes, one per device that the settings name."""
 
-    target: 'module:function' of the TrainGroup that the workers call.
-    """
-
-    def __init__(self, settings: WorkerSettings, target: str = TRAIN_GROUP) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self.slots = len(settings.devices)
-        self._workers = [_Worker(slot, device, settings, target) for slot, device in enumerate(settings.devices)]
+        self._workers = [_Worker(slot, device, settings) for slot, device in enumerate(settings.devices)]
         # Python would wait at exit for workers that nobody stopped.
         atexit.register(self.stop)
 
@@ -64,12 +61,11 @@ class LocalExecutor:
 class _Worker:
     """One slot: its process, and the job that it is at."""
 
-    def __init__(self, slot: int, device: str, settings: WorkerSettings, target: str) -> None:
+    def __init__(self, slot: int, device: str, settings: WorkerSettings) -> None:
         self.job: Job | None = None
         self._slot = slot
         self._device = device
         self._settings = settings
-        self._target = target
         self._process: SpawnProcess | None = None
         self._pipe: Any = None
         self._heartbeat: Any = None
@@ -98,7 +94,7 @@ class _Worker:
         self._heartbeat = RawArray(worker.HEARTBEAT[0], len(worker.HEARTBEAT))
         self._heartbeat[0] = worker.NO_CELL
         log = self._settings.folder / "logs" / f"worker-{self._slot}.log"
-        arguments = (theirs, self._heartbeat, self._settings, self._device, self._target, log, self._starts > 0)
+        arguments = (theirs, self._heartbeat, self._settings, self._device, log, self._starts > 0)
         process = context.Process(target=worker.main, args=arguments, name=f"kdharness worker {self._slot}")
         with _environment(child_environment(self._device)), _interrupts_held():
             process.start()
@@ -129,16 +125,17 @@ class _Worker:
             while self._pipe.poll():
                 event: Event = self._pipe.recv()
                 events.append(event)
-                if isinstance(event, JobFinished | WorkerError):
+                if isinstance(event, JobFinished | JobLost | WorkerError):
                     self._finish(event)
         except (EOFError, OSError):
             return events, True
         return events, False
 
-    def _finish(self, event: JobFinished | WorkerError) -> None:
+    def _finish(self, event: JobFinished | JobLost | WorkerError) -> None:
         self.job = None
-        if isinstance(event, WorkerError) and not is_cpu(self._device):
-            self.end()  # an accelerator's errors can outlive the job in the process that met them
+        # An accelerator's errors can outlive the job in the process that met them.
+        if isinstance(event, JobLost) or (isinstance(event, WorkerError) and event.on_accelerator):
+            self.end()
 
     def _kill_hung(self) -> list[Event]:
         assert self._process is not None
@@ -153,7 +150,7 @@ class _Worker:
     def _lose(self, cause: str, timed_out: bool = False, out_of_memory: bool = False) -> JobLost:
         assert self.job is not None
         index = int(self._heartbeat[0])
-        suspect = self.job.cells[index].key if 0 <= index < len(self.job.cells) else ""
+        suspect = self.job.keys[index] if 0 <= index < len(self.job.keys) else ""
         lost = JobLost(self.job.number, suspect, cause, timed_out, out_of_memory)
         self.end()
         return lost

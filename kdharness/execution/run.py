@@ -26,6 +26,7 @@ from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.schedule import Scheduler, Verdict
 from kdharness.execution.tally import Tally
+from kdharness.execution.worker import RUNNER
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
@@ -67,13 +68,15 @@ def execute(
     registry: Registry,
     progress: Progress,
     rerun: Rerun | None = None,
+    runner: str = RUNNER,
 ) -> Outcome:
-    """Runs what is missing of the plan; the caller holds the folder's lock.
+    """Runs what is missing of the plan; the caller holds the folder's lock. runner: 'module:function' that opens and
+    trains the jobs.
 
     Ctrl-C ends it early, with the finished cells kept; a second one while it stops kills the workers at once.
     UserError when nothing more can be written.
     """
-    run = _Run(plan, folder, settings, executor, registry, progress, rerun)
+    run = _Run(plan, folder, settings, executor, registry, progress, rerun, runner)
     interrupted = False
     try:
         run.loop()
@@ -96,12 +99,14 @@ class _Run:
         registry: Registry,
         progress: Progress,
         rerun: Rerun | None,
+        runner: str,
     ) -> None:
         self.plan = plan
         self.folder = folder
         self.executor = executor
         self.registry = registry
         self.progress = progress
+        self.runner = runner
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
         resumption = resume(plan, self.before, lambda key: folder.model_path(key).exists(), rerun)
@@ -131,11 +136,11 @@ class _Run:
 
     def _fill_slots(self) -> None:
         while self.scheduler.running < self.executor.slots:
-            job = self.scheduler.next_job()
-            if job is None:
+            group = self.scheduler.next_group()
+            if group is None:
                 return
-            self.tally.submitted(job)
-            self.executor.submit(job)
+            self.tally.submitted(group)
+            self.executor.submit(group.job(self.runner))
 
     def _show(self) -> None:
         self.progress.refresh()
@@ -154,15 +159,23 @@ class _Run:
             case WorkerError(fatal=True):
                 raise UserError(event.message)
             case JobLost():
-                self.progress.note(_lost_line(event, self.cells[event.suspect].label if event.suspect else ""))
+                suspect = self.cells.get(event.suspect)
+                self.progress.note(_lost_line(event, suspect.label if suspect is not None else ""))
         verdicts = self.scheduler.handle(event)
         if isinstance(event, CellFinished):
-            self._ended(event.record)
+            self._ended(self._record_of(event))
         if isinstance(event, JobFinished | JobLost | WorkerError):
             self.tally.gone(event.job)
         for verdict in verdicts:
             self._write(verdict)
         self._give_up_blocked()
+
+    def _record_of(self, event: CellFinished) -> Record:
+        """The record on disk; what the event says where a slow disk does not show it yet."""
+        found = self.folder.read_record(event.key)
+        if found is not None and found.status == event.status:
+            return found
+        return Record(self.cells[event.key], Status(event.status), error_message=event.message)
 
     def _write(self, verdict: Verdict) -> None:
         """The record of a cell whose worker cannot write it."""
@@ -185,19 +198,13 @@ class _Run:
         self.statuses[record.cell.key] = record.status
         self.tally.ended(record.status)
         self.progress.ended(record.cell, record.status, record)
-        self._fire("cell_finished", record=self._row(record))
+        if self.registry.listens("cell_finished"):
+            self._fire("cell_finished", record=_row(record))
 
     def _fire(self, event: str, **values: object) -> None:
         """Tells the plugins, and the user of those that did not bear it."""
         for line in self.registry.fire(event, **values):
             self.progress.note(line)
-
-    def _row(self, record: Record) -> Mapping[str, object]:
-        """The record as its row of results.csv."""
-        from kdharness.results.table import rows_of  # loads pandas
-
-        key = record.cell.key
-        return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
 
     def _give_up_blocked(self) -> None:
         """Counts the cells that the scheduler has given up since it was last asked."""
@@ -230,6 +237,16 @@ class _Run:
         return Outcome({p.cell.key: self.statuses[p.cell.key] for p in self.plan.cells}, self.not_run, interrupted)
 
 
+def _row(record: Record) -> Mapping[str, object]:
+    """The record as its row of results.csv."""
+    from kdharness.results.table import rows_of  # loads pandas
+
+    key = record.cell.key
+    return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
+
+
 def _lost_line(event: JobLost, label: str) -> str:
+    if event.device_lost:
+        return f"device lost: {event.cause}"
     where = f"at {label}" if label else "at no cell"
     return f"worker lost {where}: {event.cause}"

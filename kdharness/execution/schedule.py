@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from kdharness.api.executors import CellAborted, CellFinished, Event, Job, JobFinished, JobLost, WorkerError
+from kdharness.api.executors import CellAborted, CellFinished, Event, JobFinished, JobLost, WorkerError
 from kdharness.device.names import MAX_GROUP
 from kdharness.planning.cell import TEACHER, Cell, canonical
+from kdharness.planning.cell_group import CellGroup
 from kdharness.results.record import Status
 
 # With several slots the ready cells are cut into this many groups per slot, so that none idles beside a long one.
@@ -36,10 +38,11 @@ class Verdict:
 
 @dataclass
 class _Running:
-    """A job, and its cells that were not reported yet."""
+    """A group at work. left: its cells that were not reported yet, by key; aborted: those that memory ran out for."""
 
-    job: Job
-    left: dict[str, Cell] = field(default_factory=dict)
+    group: CellGroup
+    left: dict[str, Cell]
+    aborted: list[Cell] = field(default_factory=list)
 
 
 def share_key(cell: Cell) -> str:
@@ -72,12 +75,24 @@ def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
     return picked
 
 
+def halves(cells: Sequence[Cell], group: int) -> list[Sequence[Cell]]:
+    """The cells, which memory ran out for in a group of so many, as groups of at most half that size, as equal as can
+    be.
+    """
+    parts = math.ceil(len(cells) / math.ceil(group / 2))
+    bounds = [*(part * len(cells) // parts for part in range(parts)), len(cells)]
+    return [cells[start:end] for start, end in pairwise(bounds)]
+
+
 class Scheduler:
     """Hands out groups of cells whose required cells are done, and takes back those of a lost worker.
 
     cells: to be run, what is required first. done: keys of cells that are done already.
     unavailable: required cells that will not be done, with the reason.
-    A cell that brought its worker down is tried once more, alone; so is one that memory ran out for beside others.
+
+    A cell that brought its worker down is tried once more, alone. Where nobody can be blamed (a death at no cell, a
+    lost device, an error on an accelerator) each cell of the group is. Cells that memory ran out for are tried again
+    in groups of half the size, and so on until they are alone.
     """
 
     def __init__(
@@ -97,7 +112,7 @@ class Scheduler:
         self._done = set(done) - set(self._cells)
         self._gone = {k: reason for k, reason in (unavailable or {}).items() if k not in self._cells}
         self._alone: deque[Cell] = deque()
-        self._together: deque[list[Cell]] = deque()
+        self._together: deque[Sequence[Cell]] = deque()
         self._running: dict[int, _Running] = {}
         self._attempts: dict[str, int] = {}
         self._jobs = 0
@@ -108,10 +123,10 @@ class Scheduler:
 
     @property
     def running(self) -> int:
-        """The number of jobs that were handed out and did not end."""
+        """The number of groups that were handed out and did not end."""
         return len(self._running)
 
-    def next_job(self) -> Job | None:
+    def next_group(self) -> CellGroup | None:
         """The next group for a free slot; None when nothing can start now."""
         if self._alone:
             return self._hand_out([self._alone.popleft()], alone=True)
@@ -134,52 +149,76 @@ class Scheduler:
         if running is None:
             return []
         match event:
-            case CellFinished(record=record):
-                if running.left.pop(record.cell.key, None):
-                    self._end(record.cell, record.status, record.error_message)
+            case CellFinished(key=key):
+                cell = running.left.pop(key, None)
+                if cell is not None:
+                    self._end(cell, Status(event.status), event.message)
             case CellAborted(key=key, reason=reason):
                 return self._aborted(running, key, reason)
             case JobFinished():
-                return self._ended(running, "WorkerError", "its group ended without a word on it", "")
+                return self._ended(running, "WorkerError", "its group ended without a word on it")
             case WorkerError(fatal=False):
-                return self._ended(running, event.error_type, event.message, event.traceback)
+                return self._erred(running, event)
             case JobLost():
                 return self._lost(running, event)
         return []
 
-    def _hand_out(self, cells: Sequence[Cell], alone: bool = False) -> Job:
+    def _hand_out(self, cells: Sequence[Cell], alone: bool = False) -> CellGroup:
         for cell in cells:
             self._attempts[cell.key] = self._attempts.get(cell.key, 0) + 1
         self._jobs += 1
-        job = Job(self._jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
-        self._running[job.number] = _Running(job, {cell.key: cell for cell in cells})
-        return job
+        group = CellGroup(self._jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
+        self._running[group.number] = _Running(group, {cell.key: cell for cell in cells})
+        return group
 
     def _aborted(self, running: _Running, key: str, reason: str) -> list[Verdict]:
         cell = running.left.pop(key, None)
         if cell is None:
             return []
-        if running.job.alone:
+        if running.group.alone:
             return [self._verdict(cell, Status.OOM, "OutOfMemoryError", reason)]
-        self._alone.append(cell)
+        running.aborted.append(cell)
         return []
 
-    def _ended(self, running: _Running, error_type: str, message: str, traceback: str) -> list[Verdict]:
-        del self._running[running.job.number]
+    def _erred(self, running: _Running, event: WorkerError) -> list[Verdict]:
+        if event.on_accelerator and not running.group.alone:
+            return self._try_apart(running, running.left)
+        return self._ended(running, event.error_type, event.message, event.traceback)
+
+    def _ended(self, running: _Running, error_type: str, message: str, traceback: str = "") -> list[Verdict]:
+        """The cells that were not reported have failed."""
+        self._free(running)
         return [self._verdict(cell, Status.FAILED, error_type, message, traceback) for cell in running.left.values()]
 
     def _lost(self, running: _Running, event: JobLost) -> list[Verdict]:
-        del self._running[running.job.number]
-        suspect = running.left.pop(event.suspect, None)
-        # A death at no cell makes suspects of all.
-        suspects = [suspect] if suspect else list(running.left.values())
-        if running.job.alone:
+        if running.group.alone:
+            self._free(running)
             status, error_type, message = _cause(event)
-            return [self._verdict(cell, status, error_type, message) for cell in suspects]
-        self._alone.extend(suspects)
-        if suspect and running.left:
-            self._together.append(list(running.left.values()))
+            return [self._verdict(c, status, error_type, message, event.traceback) for c in running.left.values()]
+        if event.out_of_memory:  # whoever was at it, all of them took the memory
+            running.aborted += running.left.values()
+            self._free(running)
+            return []
+        # A death at no cell makes suspects of all.
+        return self._try_apart(running, [event.suspect] if event.suspect in running.left else running.left)
+
+    def _try_apart(self, running: _Running, suspects: Collection[str]) -> list[Verdict]:
+        """The suspects (by key) are to run alone, the others that were not reported as a group."""
+        self._alone.extend(cell for key, cell in running.left.items() if key in suspects)
+        others = [cell for key, cell in running.left.items() if key not in suspects]
+        if others:
+            self._together.append(others)
+        self._free(running)
         return []
+
+    def _free(self, running: _Running) -> None:
+        """The group is at work no more; what memory ran out for in it is tried again, in halves."""
+        del self._running[running.group.number]
+        for cells in halves(running.aborted, len(running.group.cells)):
+            if len(cells) == 1:
+                self._alone.append(cells[0])
+            else:
+                self._together.append(cells)
 
     def _verdict(self, cell: Cell, status: Status, error_type: str, message: str, traceback: str = "") -> Verdict:
         self._end(cell, status, message)
@@ -211,7 +250,10 @@ def unavailable_reason(cell: Cell, status: Status, message: str) -> str:
 
 
 def _cause(event: JobLost) -> tuple[Status, str, str]:
+    """Status, error type and message of a cell that lost its worker alone."""
     if event.timed_out:
         return Status.TIMEOUT, "Timeout", event.cause
+    if event.device_lost:
+        return Status.FAILED, "DeviceLost", event.cause
     status = Status.OOM if event.out_of_memory else Status.FAILED
     return status, "WorkerDied", f"the worker process died twice, the second time with this cell alone: {event.cause}"

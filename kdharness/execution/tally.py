@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kdharness.api.executors import CellAborted, CellFinished, CellStarted, EpochFinished, Event, Job
+from kdharness.api.executors import CellAborted, CellFinished, CellStarted, EpochFinished, Event
 from kdharness.planning.cell import Cell
+from kdharness.planning.cell_group import CellGroup
 from kdharness.results.record import Status
 
 
@@ -92,8 +93,8 @@ class Tally:
         work = self._ended_here + partly
         return self.seconds * max(0.0, self.total - self.done - partly) / work if work > 0 else None
 
-    def submitted(self, job: Job) -> None:
-        self.groups[job.number] = RunningGroup({cell.key: cell for cell in job.cells})
+    def submitted(self, group: CellGroup) -> None:
+        self.groups[group.number] = RunningGroup({cell.key: cell for cell in group.cells})
 
     def saw(self, event: Event) -> None:
         """Notes what a worker said of a cell that goes on or leaves its group."""
@@ -105,10 +106,8 @@ class Tally:
                 group.stepping = event.key
                 group.epochs[event.key] = (event.epoch, event.epochs)
                 self._images += event.images
-            case CellAborted(key=key):
+            case CellAborted(key=key) | CellFinished(key=key):
                 self._leave(event.job, key)
-            case CellFinished(record=record):
-                self._leave(event.job, record.cell.key)
 
     def gone(self, job: int) -> None:
         """The job's end."""

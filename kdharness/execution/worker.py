@@ -1,11 +1,10 @@
-"""The process side of the local executor: takes jobs, trains them, sends events."""
+"""Where a job is opened and trained, and the process in which the local executor does it."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import faulthandler
-import importlib
 import os
 import signal
 import sys
@@ -17,7 +16,22 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
-from kdharness.api.executors import Beat, Emit, Event, Job, JobFinished, TrainGroup, WorkerError, WorkerSettings
+from kdharness.api.executors import (
+    Beat,
+    Emit,
+    Event,
+    Job,
+    JobFinished,
+    JobLost,
+    WorkerError,
+    WorkerSettings,
+    run_job,
+)
+from kdharness.device.names import child_environment, is_cpu
+from kdharness.errors import DeviceLost, one_line
+from kdharness.planning.cell_group import CellGroup
+
+TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], None]
 
 # What a worker shares with its parent: the index of the cell it steps (NO_CELL for none) and when it said so.
 HEARTBEAT = "dd"
@@ -25,15 +39,16 @@ NO_CELL = -1
 
 PR_SET_PDEATHSIG = 1
 
+# The exit code of a process that ended because its accelerator was lost.
+DEVICE_LOST_EXIT = 70
+
 CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
-def main(
-    pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, target: str, log: Path, restarted: bool
-) -> None:
-    """Trains what comes through the pipe until it closes.
+def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: Path, restarted: bool) -> None:
+    """Trains what comes through the pipe until it closes, or until the device is lost.
 
-    heartbeat: two shared doubles (cell index, monotonic time). target: 'module:function' of a TrainGroup.
+    heartbeat: two shared doubles (cell index, monotonic time).
     log: where the process' own output goes, for a terminal shows the run's.
     """
     ignore_interrupts()
@@ -49,27 +64,48 @@ def main(
             job = pipe.recv()
         except EOFError:
             return
-        pipe.send(run_job(job, settings, device, target, pipe.send, beat))
+        event = run_job(job, settings, device, pipe.send, beat)
+        pipe.send(event)
+        if isinstance(event, JobLost):
+            os._exit(DEVICE_LOST_EXIT)  # the accelerator's own clean-up may hang
 
 
-def run_job(job: Job, settings: WorkerSettings, device: str, target: str, emit: Emit, beat: Beat) -> Event:
-    """Trains the job and returns the event that ends it. Whatever goes wrong ends the job, not the worker."""
+def engine() -> TrainGroup:
+    """What trains a group. Loads torch."""
+    from kdharness.engine.group import train_group
+
+    return train_group
+
+
+def train_job(
+    job: Job,
+    settings: WorkerSettings,
+    device: str,
+    emit: Emit,
+    beat: Beat,
+    load: Callable[[], TrainGroup] = engine,
+) -> Event:
+    """Opens the job and trains it; returns the event that ends it. Whatever goes wrong ends the job, not the worker."""
+    # For the libraries that are loaded from here on, whoever started this process.
+    os.environ.update(child_environment(device))
     try:
-        train_group = load(target)
-        train_group(job, settings, device, emit, beat)
+        train_group = load()
+        train_group(CellGroup.of(job), settings, device, emit, beat)
+    except DeviceLost as error:
+        text = "".join(traceback.format_exception(error))
+        return JobLost(job.number, "", one_line(error), device_lost=True, traceback=text)
     except Exception as error:  # noqa: BLE001 - code of any plugin runs here; the traceback goes into the records
         text = "".join(traceback.format_exception(error))
-        return WorkerError(job.number, type(error).__name__, str(error) or repr(error), text, fatal=cannot_write(error))
+        message = str(error) or repr(error)
+        fatal, on_accelerator = cannot_write(error), not is_cpu(device)
+        return WorkerError(job.number, type(error).__name__, message, text, fatal, on_accelerator)
     finally:
         beat(None)
     return JobFinished(job.number)
 
 
-def load(target: str) -> TrainGroup:
-    """The function that 'module:function' names."""
-    module, _, name = target.partition(":")
-    function: Callable[..., None] = getattr(importlib.import_module(module), name)
-    return function
+# What `run_job` calls, wherever it runs.
+RUNNER = f"{__name__}:{train_job.__name__}"
 
 
 def cannot_write(error: BaseException | None) -> bool:

@@ -223,6 +223,11 @@ class Registry:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
+    def listens(self, event: str) -> bool:
+        """Whether any plugin wants to hear of an event ("cell_finished")."""
+        hook = self._implementations(f"kdharness_{event}")
+        return any(implementation.plugin.source not in self._switched_off for implementation in hook)
+
     def fire(self, event: str, **values: Any) -> list[str]:
         """Tells every plugin of an event ("cell_started", "epoch_finished", "cell_finished").
 

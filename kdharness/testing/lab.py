@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from kdharness.api.executors import CellFinished, Event, Job, WorkerSettings
+from kdharness.api.executors import CellFinished, Event, WorkerSettings
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.group import Group
 from kdharness.engine.world import World
 from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
+from kdharness.planning.cell_group import CellGroup
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load
@@ -66,12 +67,14 @@ class Lab:
         def emit(event: Event) -> None:
             self.events.append(event)
             if isinstance(event, CellFinished):
-                records[event.record.cell.key] = event.record
+                record = self.folder.read_record(event.key)
+                assert record is not None  # it is on disk before the event
+                records[event.key] = record
             self.on_event(event)
 
-        job, settings = Job(0, tuple(cells), {}, alone), self._settings(cells)
+        group, settings = CellGroup(0, tuple(cells), {}, alone), self._settings(cells)
         with default_generators_kept(CPU.default_generators()):
-            Group(job, settings, self._world, emit, self._beat).run()
+            Group(group, settings, self._world, emit, self._beat).run()
         return records
 
     def train_plan(self, plan: Plan) -> dict[str, Record]:

@@ -228,7 +228,7 @@ def test_what_a_finished_cell_leaves(everything):
     assert values["top1_test_oracle"] >= values["top1"]
     assert values["teacher_digest"]
     finished = [e for e in lab.events if isinstance(e, CellFinished)]
-    assert {e.record.cell.key for e in finished} == {p.cell.key for p in plan.cells if not p.skip}
+    assert {e.key for e in finished} == {p.cell.key for p in plan.cells if not p.skip}
 
 
 def _network(lab, cell) -> StagedModel:

@@ -17,16 +17,23 @@ from kdharness.api.executors import (
     CellStarted,
     Emit,
     EpochFinished,
+    Event,
     Job,
     WorkerSettings,
 )
+from kdharness.errors import DeviceLost
+from kdharness.execution import worker
 from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
+from kdharness.planning.cell_group import CellGroup
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 
-TARGET = "fake_groups:train_group"
+RUNNER = "fake_groups:run_job"
 EPOCHS = 3
+
+# In a group of more cells than this, the method's cell runs out of memory.
+MOST_CELLS = {"aborts": 0, "needs_half": 2}
 
 
 def make_cell(method: str = "kd", seed: int = 0, teachers: tuple[Cell, ...] = (), **changes: Any) -> Cell:
@@ -82,7 +89,11 @@ def make_settings(folder: Path, slots: int = 1, **changes: Any) -> WorkerSetting
     return replace(WorkerSettings(folder=folder, data_root=folder, devices=("cpu",) * slots), **changes)
 
 
-def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
+def run_job(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> Event:
+    return worker.train_job(job, settings, device, emit, beat, lambda: train_group)
+
+
+def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
     """Trains the cells in lockstep, as their methods' names say."""
     folder = ResultsFolder(settings.folder)
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +111,7 @@ def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, bea
             if record is not None:
                 del left[index]
                 _finish(folder, record, job, emit)
-            elif cell.method == "aborts":
+            elif len(job.cells) > MOST_CELLS.get(cell.method, len(job.cells)):
                 del left[index]
                 emit(CellAborted(job.number, cell.key, "no memory"))
             else:
@@ -110,14 +121,14 @@ def train_group(job: Job, settings: WorkerSettings, device: str, emit: Emit, bea
         _finish(folder, Record(cell, Status.OK, values, attempts=job.attempts[cell.key]), job, emit)
 
 
-def _finish(folder: ResultsFolder, record: Record, job: Job, emit: Emit) -> None:
+def _finish(folder: ResultsFolder, record: Record, job: CellGroup, emit: Emit) -> None:
     if record.cell.role == TEACHER:
         folder.model_path(record.cell.key).write_bytes(b"weights")
     folder.write_record(record)
-    emit(CellFinished(job.number, record))
+    emit(CellFinished(job.number, record.cell.key, record.status.value, record.error_message))
 
 
-def _step(cell: Cell, job: Job, epoch: int, settings: WorkerSettings, emit: Emit, beat: Beat) -> Record | None:
+def _step(cell: Cell, job: CellGroup, epoch: int, settings: WorkerSettings, emit: Emit, beat: Beat) -> Record | None:
     first_time = job.attempts[cell.key] == 1
     match cell.method:
         case "fails":
@@ -135,6 +146,10 @@ def _step(cell: Cell, job: Job, epoch: int, settings: WorkerSettings, emit: Emit
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             (settings.folder / "stubborn").touch()
             time.sleep(600)
+        case "loses_device" if epoch == 2:
+            raise DeviceLost("device-side assert triggered")
+        case "loses_device_once" if epoch == 2 and first_time:
+            raise DeviceLost("device-side assert triggered")
         case "raises":
             raise RuntimeError("the data cannot be read")
         case "fills_disk":
@@ -151,6 +166,10 @@ class Events:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
+        self.deaf = False
+
+    def listens(self, event: str) -> bool:
+        return not self.deaf
 
     def fire(self, event: str, **values: Any) -> list[str]:
         self.told.append((event, values))
@@ -174,8 +193,9 @@ def main(path: str, slots: str, *methods: str) -> None:
 
     settings = make_settings(Path(path), int(slots))
     plan = make_plan(*(make_cell(method, seed) for seed, method in enumerate(methods)))
-    executor = LocalExecutor(settings, TARGET)
-    outcome = execute(plan, ResultsFolder(path), settings, executor, Events(), make_progress())  # type: ignore[arg-type]
+    folder, progress = ResultsFolder(path), make_progress()
+    executor = LocalExecutor(settings)
+    outcome = execute(plan, folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
     print(outcome.exit_code, *(f"{status}={n}" for status, n in sorted(outcome.counts.items())))
     raise SystemExit(outcome.exit_code)
 

@@ -9,9 +9,10 @@ import pytest
 from fake_groups import make_cell, make_teacher
 from rich.console import Console
 
-from kdharness.api.executors import EpochFinished, Job
+from kdharness.api.executors import EpochFinished
 from kdharness.execution.display import LiveProgress, PlainProgress, make_progress, render
 from kdharness.execution.tally import Tally
+from kdharness.planning.cell_group import CellGroup
 from kdharness.results.record import Record, Status
 
 TEACHER = make_teacher()
@@ -80,7 +81,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_live_display_says_what_runs_how_fast_and_how_long() -> None:
     tally = a_tally()
     cells = tuple(make_cell(name, teachers=(TEACHER,)) for name in ("kd", "at"))
-    tally.submitted(Job(1, cells, {}))
+    tally.submitted(CellGroup(1, cells))
     tally.saw(EpochFinished(1, cells[0].key, 3, 10, 5000, {}))
     console = Console(width=160, file=io.StringIO())
     console.print(render(tally))

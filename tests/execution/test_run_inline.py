@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
-from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_settings, make_teacher
+from fake_groups import RUNNER, Events, jobs_seen, make_cell, make_plan, make_settings, make_teacher
 
 from kdharness.errors import UserError
+from kdharness.execution import worker
 from kdharness.execution.display import PlainProgress
 from kdharness.execution.inline import InlineExecutor
 from kdharness.execution.rerun import Rerun
@@ -27,11 +29,11 @@ class World:
         self.events = Events()
         self.shown = io.StringIO()
 
-    def run(self, plan: Plan, rerun: Rerun | None = None) -> Outcome:
+    def run(self, plan: Plan, rerun: Rerun | None = None, runner: str = RUNNER) -> Outcome:
         settings = make_settings(self.folder.path)
-        executor = InlineExecutor(settings, TARGET)
+        executor = InlineExecutor(settings)
         progress = PlainProgress(self.shown)
-        return execute(plan, self.folder, settings, executor, self.events, progress, rerun)  # type: ignore[arg-type]
+        return execute(plan, self.folder, settings, executor, self.events, progress, rerun, runner)  # type: ignore[arg-type]
 
     def status(self, cell: Cell) -> Status | None:
         record = self.folder.read_record(cell.key)
@@ -131,6 +133,47 @@ def test_memory_that_runs_out_alone_is_oom(world: World) -> None:
     record = world.folder.read_record(cell.key)
     assert record is not None
     assert record.attempts == 2
+
+
+def test_a_group_that_memory_ran_out_for_is_halved(world: World) -> None:
+    cells = [make_cell("needs_half", seed=0, student=name) for name in "abcd"]
+    assert world.run(make_plan(*cells)).counts == {Status.OK: 4}
+    sizes = [(len(methods), alone) for _, alone, methods in jobs_seen(world.folder.path)]
+    assert sizes == [(4, False), (2, False), (2, False)]
+
+
+def test_a_lost_device_stops_the_run_in_one_line_and_fails_no_cell(world: World) -> None:
+    done, lost, waiting = make_cell("fails"), make_cell("loses_device"), make_cell("kd", seed=1)
+    with pytest.raises(UserError) as caught:
+        world.run(make_plan(done, lost, waiting))
+    (line,) = str(caught.value).splitlines()
+    assert "device lost: device-side assert triggered" in line
+    assert "--executor local" in line
+    assert [world.status(c) for c in (done, lost, waiting)] == [Status.FAILED, Status.INTERRUPTED, None]
+    assert "failed fails" in world.shown.getvalue()
+
+
+def test_what_cannot_be_loaded_is_an_error_of_the_group(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kdharness.engine.group", None)
+    cell = make_cell()
+    assert world.run(make_plan(cell), runner=worker.RUNNER).statuses == {cell.key: Status.FAILED}
+    record = world.folder.read_record(cell.key)
+    assert record is not None
+    assert record.error_type == "ModuleNotFoundError"
+    assert "kdharness.engine.group" in record.error_message
+
+
+def test_no_row_is_made_when_no_plugin_listens(world: World) -> None:
+    world.events.deaf = True
+    world.run(make_plan(make_cell()))
+    assert "cell_finished" not in world.events.names()
+
+
+def test_a_record_that_is_not_seen_yet_is_told_by_its_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = make_cell()
+    monkeypatch.setattr(world.folder, "read_record", lambda key: Record(cell, Status.INTERRUPTED))
+    assert world.run(make_plan(cell)).statuses == {cell.key: Status.OK}
+    assert world.shown.getvalue() == "[1/1] ok kd conv16 digits seed 0\n"
 
 
 def test_ctrl_c_keeps_what_was_finished(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_groups import TARGET, Events, jobs_seen, make_cell, make_plan, make_settings
+from fake_groups import RUNNER, Events, jobs_seen, make_cell, make_plan, make_settings
 
 from kdharness.execution.display import PlainProgress
 from kdharness.execution.executors import kdharness_executors
@@ -28,8 +28,9 @@ PATIENCE_SECONDS = 60.0
 def run(path: Path, plan: Plan, slots: int = 1, timeout_seconds: float | None = None) -> tuple[Outcome, str]:
     settings = make_settings(path, slots, timeout_seconds=timeout_seconds)
     shown = io.StringIO()
-    executor = LocalExecutor(settings, TARGET)
-    outcome = execute(plan, ResultsFolder(path), settings, executor, Events(), PlainProgress(shown))  # type: ignore[arg-type]
+    executor = LocalExecutor(settings)
+    folder, progress = ResultsFolder(path), PlainProgress(shown)
+    outcome = execute(plan, folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
     return outcome, shown.getvalue()
 
 
@@ -134,12 +135,35 @@ def test_a_worker_outlives_an_error(tmp_path: Path) -> None:
     assert len({pid for pid, _, _ in jobs_seen(tmp_path)}) == 1
 
 
-def test_a_target_that_cannot_be_loaded_is_an_error_of_the_group(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    executor = LocalExecutor(settings, "no_such_module:train_group")
-    cell, progress = make_cell(), PlainProgress(io.StringIO())
-    execute(make_plan(cell), ResultsFolder(tmp_path), settings, executor, Events(), progress)  # type: ignore[arg-type]
-    assert record_of(tmp_path, cell.key).error_type == "ModuleNotFoundError"
+def test_a_lost_device_ends_the_worker_blames_nobody_and_its_cells_are_tried_apart(tmp_path: Path) -> None:
+    cells = [make_cell(method) for method in ("a", "loses_device_once", "loses_device")]
+    outcome, shown = run(tmp_path, make_plan(*cells))
+    assert outcome.statuses == dict(zip((c.key for c in cells), (Status.OK, Status.OK, Status.FAILED), strict=True))
+    jobs = jobs_seen(tmp_path)
+    assert [(alone, methods) for _, alone, methods in jobs] == [
+        (False, ["a", "loses_device_once", "loses_device"]),
+        (True, ["a"]),
+        (True, ["loses_device_once"]),
+        (True, ["loses_device"]),
+    ]
+    first, second, third, last = (pid for pid, _, _ in jobs)
+    assert first != second == third == last  # what lost its device trained nothing more
+    assert all(is_gone(pid) for pid, _, _ in jobs)
+    record = record_of(tmp_path, cells[2].key)
+    assert (record.error_type, record.error_message) == ("DeviceLost", "device-side assert triggered")
+    assert (record.attempts, "DeviceLost" in record.traceback) == (2, True)
+    assert shown.count("device lost: device-side assert triggered") == 2
+
+
+def test_an_error_on_an_accelerator_ends_the_worker_and_its_cells_are_tried_apart(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, devices=("meta",))
+    good, bad = make_cell("a"), make_cell("raises")
+    folder, progress = ResultsFolder(tmp_path), PlainProgress(io.StringIO())
+    executor = LocalExecutor(settings)
+    outcome = execute(make_plan(good, bad), folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
+    assert outcome.statuses == {good.key: Status.OK, bad.key: Status.FAILED}
+    assert len({pid for pid, _, _ in jobs_seen(tmp_path)}) == 2
+    assert record_of(tmp_path, bad.key).error_type == "RuntimeError"
 
 
 def test_slots_work_side_by_side(tmp_path: Path) -> None:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_groups import make_cell, make_teacher
 
-from kdharness.api.executors import CellAborted, CellFinished, Job, JobFinished, JobLost, WorkerError
-from kdharness.execution.schedule import Scheduler, Verdict, group_size, pick_group
+from kdharness.api.executors import CellAborted, CellFinished, JobFinished, JobLost, WorkerError
+from kdharness.execution.schedule import Scheduler, Verdict, group_size, halves, pick_group
 from kdharness.planning.cell import Cell
-from kdharness.results.record import Record, Status
+from kdharness.planning.cell_group import CellGroup
+from kdharness.results.record import Status
 
 
-def finish(scheduler: Scheduler, job: Job, status: Status = Status.OK, message: str = "") -> None:
+def finish(scheduler: Scheduler, job: CellGroup, status: Status = Status.OK, message: str = "") -> None:
     for cell in job.cells:
-        scheduler.handle(CellFinished(job.number, Record(cell, status, error_message=message)))
+        scheduler.handle(CellFinished(job.number, cell.key, status.value, message))
     scheduler.handle(JobFinished(job.number))
 
 
-def next_job(scheduler: Scheduler) -> Job:
-    job = scheduler.next_job()
+def next_group(scheduler: Scheduler) -> CellGroup:
+    job = scheduler.next_group()
     assert job is not None
     return job
 
 
-def methods(job: Job) -> list[str]:
+def methods(job: CellGroup) -> list[str]:
     return [cell.method for cell in job.cells]
 
 
-def drain(scheduler: Scheduler) -> list[Job]:
+def drain(scheduler: Scheduler) -> list[CellGroup]:
     jobs = []
-    while (job := scheduler.next_job()) is not None:
+    while (job := scheduler.next_group()) is not None:
         jobs.append(job)
         finish(scheduler, job)
     return jobs
@@ -49,19 +52,19 @@ def test_every_cell_is_handed_out_once() -> None:
 def test_a_required_cell_comes_first_and_alone_in_its_kind() -> None:
     teacher = make_teacher()
     scheduler = Scheduler([*students("vanilla"), teacher, *students("kd", teacher=teacher)], (), slots=1)
-    first = next_job(scheduler)
+    first = next_group(scheduler)
     assert first.cells == (teacher,)
-    second = next_job(scheduler)
+    second = next_group(scheduler)
     assert methods(second) == ["vanilla"]
-    assert scheduler.next_job() is None
+    assert scheduler.next_group() is None
     finish(scheduler, first)
-    assert methods(next_job(scheduler)) == ["kd"]
+    assert methods(next_group(scheduler)) == ["kd"]
 
 
 def test_a_done_teacher_is_not_run_again() -> None:
     teacher = make_teacher()
     scheduler = Scheduler(students("kd", "at", teacher=teacher), [teacher.key], slots=1)
-    assert methods(next_job(scheduler)) == ["kd", "at"]
+    assert methods(next_group(scheduler)) == ["kd", "at"]
 
 
 @pytest.mark.parametrize(
@@ -109,10 +112,10 @@ def test_the_order_is_always_the_same() -> None:
 def test_a_lost_worker_s_suspect_runs_alone_and_the_others_together() -> None:
     a, b, c, d = cells = students("a", "b", "c", "d")
     scheduler = Scheduler(cells, (), slots=1)
-    job = next_job(scheduler)
-    scheduler.handle(CellFinished(job.number, Record(a, Status.OK)))
+    job = next_group(scheduler)
+    scheduler.handle(CellFinished(job.number, a.key, "ok"))
     assert scheduler.handle(JobLost(job.number, b.key, "killed")) == []
-    alone, together = next_job(scheduler), next_job(scheduler)
+    alone, together = next_group(scheduler), next_group(scheduler)
     assert (alone.cells, alone.alone, alone.attempts) == ((b,), True, {b.key: 2})
     assert (together.cells, together.alone) == ((c, d), False)
 
@@ -128,42 +131,130 @@ def test_a_lost_worker_s_suspect_runs_alone_and_the_others_together() -> None:
 def test_a_suspect_that_dies_alone_is_final(changes: dict[str, bool], status: Status, error_type: str) -> None:
     (cell,) = cells = students("a")
     scheduler = Scheduler(cells, (), slots=1)
-    scheduler.handle(JobLost(next_job(scheduler).number, cell.key, "killed", **changes))
-    (verdict,) = scheduler.handle(JobLost(next_job(scheduler).number, cell.key, "killed by signal 11", **changes))
+    scheduler.handle(JobLost(next_group(scheduler).number, cell.key, "killed", **changes))
+    (verdict,) = scheduler.handle(JobLost(next_group(scheduler).number, cell.key, "killed by signal 11", **changes))
     assert (verdict.status, verdict.error_type, verdict.attempts) == (status, error_type, 2)
     assert "killed by signal 11" in verdict.message
-    assert scheduler.next_job() is None
+    assert scheduler.next_group() is None
     assert scheduler.running == 0
 
 
 def test_a_death_at_no_cell_tries_each_alone_once() -> None:
     cells = students("a", "b")
     scheduler = Scheduler(cells, (), slots=1)
-    scheduler.handle(JobLost(next_job(scheduler).number, "", "exit code 1"))
-    first = next_job(scheduler)
+    scheduler.handle(JobLost(next_group(scheduler).number, "", "exit code 1"))
+    first = next_group(scheduler)
     (verdict,) = scheduler.handle(JobLost(first.number, "", "exit code 1"))
     assert (first.alone, verdict.cell, verdict.status) == (True, cells[0], Status.FAILED)
-    finish(scheduler, next_job(scheduler))
-    assert scheduler.next_job() is None
+    finish(scheduler, next_group(scheduler))
+    assert scheduler.next_group() is None
 
 
-def test_memory_that_ran_out_beside_others_is_tried_alone_then_final() -> None:
+@pytest.mark.parametrize(
+    ("cells", "group", "sizes"),
+    [(0, 4, []), (1, 12, [1]), (1, 1, [1]), (2, 2, [1, 1]), (3, 3, [1, 2]), (4, 4, [2, 2]), (12, 12, [6, 6]),
+     (5, 12, [5]), (7, 12, [3, 4]), (13, 13, [6, 7]), (24, 24, [12, 12])],
+)  # fmt: skip
+def test_halves_are_equal_and_keep_the_order(cells: int, group: int, sizes: list[int]) -> None:
+    them = students(*(f"m{number}" for number in range(cells)))
+    parts = halves(them, group)
+    assert [len(part) for part in parts] == sizes
+    assert [cell for part in parts for cell in part] == them
+
+
+def abort(scheduler: Scheduler, group: CellGroup, *names: str) -> list[Verdict]:
+    """These cells run out of memory, the others are ok; what becomes of it."""
+    verdicts = []
+    for cell in group.cells:
+        if cell.method in names:
+            verdicts += scheduler.handle(CellAborted(group.number, cell.key, "no memory"))
+        else:
+            scheduler.handle(CellFinished(group.number, cell.key, "ok"))
+    assert scheduler.handle(JobFinished(group.number)) == []
+    return verdicts
+
+
+def test_a_group_that_ran_out_of_memory_is_halved_until_its_cells_are_alone() -> None:
+    cells = students(*"abcdefgh")
+    scheduler = Scheduler(cells, (), slots=1)
+    assert abort(scheduler, next_group(scheduler), *"abcdefgh") == []
+    first, second = next_group(scheduler), next_group(scheduler)
+    assert [methods(first), methods(second)] == [list("abcd"), list("efgh")]
+    assert (first.alone, first.attempts[cells[0].key]) == (False, 2)
+    finish(scheduler, first)
+    assert abort(scheduler, second, "e", "f", "h") == []
+    single, pair = next_group(scheduler), next_group(scheduler)
+    assert [(methods(g), g.alone) for g in (single, pair)] == [(["e"], True), (["f", "h"], False)]
+    finish(scheduler, single)
+    assert abort(scheduler, pair, "f", "h") == []
+    last, lucky = next_group(scheduler), next_group(scheduler)
+    (verdict,) = abort(scheduler, last, "f")
+    assert (verdict.cell, verdict.status, verdict.error_type) == (cells[5], Status.OOM, "OutOfMemoryError")
+    assert (verdict.message, verdict.attempts) == ("no memory", 4)
+    assert methods(lucky) == ["h"]
+    finish(scheduler, lucky)
+    assert scheduler.next_group() is None
+
+
+def test_what_ran_out_of_memory_waits_for_its_group_to_end() -> None:
     a, b = cells = students("a", "b")
     scheduler = Scheduler(cells, (), slots=1)
-    job = next_job(scheduler)
-    assert scheduler.handle(CellAborted(job.number, b.key, "no memory")) == []
-    scheduler.handle(CellFinished(job.number, Record(a, Status.OK)))
-    scheduler.handle(JobFinished(job.number))
-    alone = next_job(scheduler)
-    (verdict,) = scheduler.handle(CellAborted(alone.number, b.key, "no memory"))
-    assert (verdict.cell, verdict.status, verdict.message) == (b, Status.OOM, "no memory")
+    group = next_group(scheduler)
+    assert scheduler.handle(CellAborted(group.number, b.key, "no memory")) == []
+    assert scheduler.next_group() is None
+    scheduler.handle(CellFinished(group.number, a.key, "ok"))
+    scheduler.handle(JobFinished(group.number))
+    assert methods(next_group(scheduler)) == ["b"]
+
+
+def test_a_worker_killed_for_lack_of_memory_has_its_unfinished_cells_halved() -> None:
+    a, b, c, d, e, f = cells = students(*"abcdef")
+    scheduler = Scheduler(cells, (), slots=1)
+    group = next_group(scheduler)
+    scheduler.handle(CellFinished(group.number, a.key, "ok"))
+    scheduler.handle(CellAborted(group.number, b.key, "no memory"))
+    assert scheduler.handle(JobLost(group.number, d.key, "killed", out_of_memory=True)) == []
+    first, second = next_group(scheduler), next_group(scheduler)
+    assert (first.cells, second.cells) == ((b, c), (d, e, f))
+    assert (first.alone, second.alone) == (False, False)
+    assert scheduler.running == 2
+
+
+def test_a_lost_device_is_nobody_s_fault_and_its_cells_are_tried_apart() -> None:
+    a, b, c = cells = students("a", "b", "c")
+    scheduler = Scheduler(cells, (), slots=1)
+    group = next_group(scheduler)
+    scheduler.handle(CellFinished(group.number, a.key, "ok"))
+    assert scheduler.handle(JobLost(group.number, "", "illegal access", device_lost=True)) == []
+    first, second = next_group(scheduler), next_group(scheduler)
+    assert [(g.cells, g.alone) for g in (first, second)] == [((b,), True), ((c,), True)]
+    lost = JobLost(first.number, "", "illegal access", device_lost=True, traceback="the traceback")
+    (verdict,) = scheduler.handle(lost)
+    assert verdict == Verdict(b, Status.FAILED, "DeviceLost", "illegal access", "the traceback", 2)
+    finish(scheduler, second)
+    assert scheduler.next_group() is None
+
+
+def test_a_worker_s_error_on_an_accelerator_tries_its_cells_apart_once() -> None:
+    a, b, c = cells = students("a", "b", "c")
+    scheduler = Scheduler(cells, (), slots=1)
+    group = next_group(scheduler)
+    scheduler.handle(CellFinished(group.number, a.key, "ok"))
+    error = WorkerError(group.number, "RuntimeError", "launch failure", "the traceback", on_accelerator=True)
+    assert scheduler.handle(error) == []
+    first, second = next_group(scheduler), next_group(scheduler)
+    assert [(g.cells, g.alone) for g in (first, second)] == [((b,), True), ((c,), True)]
+    verdicts = scheduler.handle(replace(error, job=first.number))
+    assert verdicts == [Verdict(b, Status.FAILED, "RuntimeError", "launch failure", "the traceback", 2)]
+    finish(scheduler, second)
+    assert scheduler.next_group() is None
 
 
 def test_a_worker_s_error_fails_the_cells_without_a_record() -> None:
     a, b = cells = students("a", "b")
     scheduler = Scheduler(cells, (), slots=1)
-    job = next_job(scheduler)
-    scheduler.handle(CellFinished(job.number, Record(a, Status.OK)))
+    job = next_group(scheduler)
+    scheduler.handle(CellFinished(job.number, a.key, "ok"))
     verdicts = scheduler.handle(WorkerError(job.number, "DatasetMissing", "no data", "the traceback"))
     assert verdicts == [Verdict(b, Status.FAILED, "DatasetMissing", "no data", "the traceback", 1)]
 
@@ -171,7 +262,7 @@ def test_a_worker_s_error_fails_the_cells_without_a_record() -> None:
 def test_a_group_that_ends_in_silence_loses_no_cell() -> None:
     (a,) = cells = students("a")
     scheduler = Scheduler(cells, (), slots=1)
-    (verdict,) = scheduler.handle(JobFinished(next_job(scheduler).number))
+    (verdict,) = scheduler.handle(JobFinished(next_group(scheduler).number))
     assert (verdict.cell, verdict.status) == (a, Status.FAILED)
 
 
@@ -180,9 +271,9 @@ def test_a_failed_teacher_s_dependents_are_not_run() -> None:
     assistant = make_cell("kd", role="teacher", student="resnet20", teachers=(teacher,))
     student = make_cell("takd", teachers=(assistant,))
     scheduler = Scheduler([teacher, assistant, student, make_cell("vanilla")], (), slots=1)
-    finish(scheduler, next_job(scheduler), Status.FAILED, "loss is NaN\nsecond line")
-    assert methods(next_job(scheduler)) == ["vanilla"]
-    assert scheduler.next_job() is None
+    finish(scheduler, next_group(scheduler), Status.FAILED, "loss is NaN\nsecond line")
+    assert methods(next_group(scheduler)) == ["vanilla"]
+    assert scheduler.next_group() is None
     reason = "teacher resnet56 seed 0 failed: loss is NaN"
     assert scheduler.not_run == {
         assistant.key: reason,
@@ -194,6 +285,6 @@ def test_what_is_unavailable_or_unplanned_blocks_at_once() -> None:
     failed, absent = make_teacher("conv32"), make_teacher("conv64")
     one, two = make_cell("a", teachers=(failed,)), make_cell("b", teachers=(absent,))
     scheduler = Scheduler([one, two], (), slots=1, unavailable={failed.key: "teacher conv32 failed before"})
-    assert scheduler.next_job() is None
+    assert scheduler.next_group() is None
     assert scheduler.not_run[one.key] == "teacher conv32 failed before"
     assert absent.key in scheduler.not_run[two.key]

@@ -85,3 +85,11 @@ def test_an_event_without_its_values_is_a_bug_of_the_caller(write):
     registry = Registry.load([write("a.py", LOGGER)])
     with pytest.raises(KeyError):
         registry.fire("cell_started")
+
+
+def test_whether_anybody_listens(write):
+    registry = Registry.load([write("bad.py", FAILING)])
+    assert [registry.listens(event) for event in ("cell_started", "cell_finished")] == [True, True]
+    assert not registry.listens("epoch_finished")
+    registry.fire("cell_started", cell=CELL)
+    assert not registry.listens("cell_finished")  # it is switched off

@@ -1,0 +1,39 @@
+"""What is contained, and what passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from kdharness.errors import CellError, Contained, DeviceLost
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), CellError("NaN", "loss is NaN")])
+def test_an_error_is_one_cell_s(error: Exception) -> None:
+    told: list[Exception] = []
+    with Contained(told.append) as failed:
+        raise error
+    assert told == [error]
+    assert failed
+
+
+def test_sys_exit_becomes_an_error() -> None:
+    told: list[Exception] = []
+    with Contained(told.append):
+        raise SystemExit(3)
+    assert str(told[0]) == "it called sys.exit(3)"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DeviceLost("device-side assert triggered")])
+def test_what_belongs_to_no_cell_passes(error: BaseException) -> None:
+    told: list[Exception] = []
+    with pytest.raises(type(error)), Contained(told.append) as failed:
+        raise error
+    assert told == []
+    assert not failed
+
+
+def test_without_an_error_nothing_is_told() -> None:
+    told: list[Exception] = []
+    with Contained(told.append) as failed:
+        pass
+    assert (told, bool(failed)) == ([], False)
