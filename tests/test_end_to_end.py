@@ -118,21 +118,31 @@ def _workers(parent: int) -> list[int]:
     return found
 
 
+def cells_past_an_epoch(folder: Path) -> list[str]:
+    """Keys of cells that train now and have done an epoch, as the run says."""
+    path = folder / "progress.json"
+    groups = json.loads(path.read_text())["running"] if path.exists() else []
+    return [key for group in groups if group["epoch"] for key in group["cells"]]
+
+
 def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "kdharness", *RUN, "--set", "recipe.epochs=400"]
     command.remove("--epochs")
     command.remove("6")
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    cells = tmp_path / "results" / "digits" / "cells"
-    deadline = time.monotonic() + 60
-    while not list(cells.glob("*/record.json")) and time.monotonic() < deadline:
+    folder = tmp_path / "results" / "digits"
+    deadline = time.monotonic() + 120
+    while not (training := cells_past_an_epoch(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert (tmp_path / "results" / "digits" / "results.csv").exists()
+    assert training
+    for key in training:  # the workers were asked to end, and left what they had
+        history = (folder / "cells" / key / "history.csv").read_text()
+        assert history.startswith("epoch,split,predictor,metric,value\n1,train,")
     status = kdharness("status", cwd=tmp_path)
     assert status.returncode == 0
     assert "interrupted" in status.stdout

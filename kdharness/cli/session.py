@@ -84,7 +84,18 @@ def carry_out(command: RunCommand, show: Callable[[ResultsFolder], None] | None 
         rerun=options.rerun,
         show=show or _report,
     )
+    _check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
+
+
+def _check_precision(plan: Plan, devices: tuple[str, ...]) -> None:
+    """UserError for a precision that one of the devices has not."""
+    from kdharness.device.door import open_device  # loads torch
+
+    for precision in sorted({str(planned.cell.recipe["precision"]) for planned in plan.cells}):
+        for name in dict.fromkeys(devices):
+            if reason := open_device(name).lacks(precision):
+                raise UserError(f"recipe.precision = '{precision}': {reason} (--device {name})")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from kdharness.execution import worker
 # No wait counts for more than this towards a cell's silence: while the parent is stopped (Ctrl-Z), so are its workers.
 LONGEST_WAIT_SECONDS = 5.0
 
-TERMINATE_SECONDS = 1.0
+# Workers that are asked to end write the curves of their cells first.
+TERMINATE_SECONDS = 2.0
 
 
 class LocalExecutor:

@@ -39,8 +39,9 @@ NO_CELL = -1
 
 PR_SET_PDEATHSIG = 1
 
-# The exit code of a process that ended because its accelerator was lost.
+# The exit code of a process that ended because its accelerator was lost, and of one that was asked to end.
 DEVICE_LOST_EXIT = 70
+STOPPED_EXIT = 128 + signal.SIGTERM
 
 CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -52,6 +53,7 @@ def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: 
     log: where the process' own output goes, for a terminal shows the run's.
     """
     ignore_interrupts()
+    stop_when_asked()
     end_with_parent()
     redirect_output(log, append=restarted)
 
@@ -59,6 +61,14 @@ def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: 
         heartbeat[0] = NO_CELL if cell is None else cell
         heartbeat[1] = time.monotonic()
 
+    try:
+        serve(pipe, settings, device, beat)
+    except Stopped:
+        os._exit(STOPPED_EXIT)
+
+
+def serve(pipe: Any, settings: WorkerSettings, device: str, beat: Beat) -> None:
+    """Trains job after job."""
     while True:
         try:
             job = pipe.recv()
@@ -115,6 +125,19 @@ def cannot_write(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+class Stopped(BaseException):
+    """The parent asked this process to end. No plugin's code is to catch it."""
+
+
+def stop_when_asked() -> None:
+    """A request to end is an exception: what trains leaves the curves of its cells behind."""
+
+    def stop(*of_the_signal: object) -> None:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def ignore_interrupts() -> None:

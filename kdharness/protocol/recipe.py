@@ -16,7 +16,8 @@ class Recipe(BaseModel):
     as a share of the
     run, so that a shorter run keeps the schedule's shape; "cosine" brings it to 0. It changes between epochs only.
     weight_decay holds for every trained parameter (norms and biases too), as in the standard CIFAR recipe.
-    augmentation "standard" is the dataset's own. precision "bf16" is autocast for the networks; losses stay float32.
+    augmentation "standard" is the dataset's own. precision "bf16" is autocast for the
+    networks; losses stay float32. "tf32" is float32 whose products are rounded to TF32, where the device has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,7 +34,7 @@ class Recipe(BaseModel):
     gamma: float = Field(0.1, gt=0)
     warmup_epochs: float = Field(0.0, ge=0)
     augmentation: Literal["standard", "none"] = "standard"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
 
     def replaced(self, changes: Mapping[str, Any]) -> Recipe:
