@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from kdharness.api.declarations import Phase, Reads
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.shapes import ModelShape
+from kdharness.api.staged import Outputs, StagedModel
 from kdharness.api.step import Batch, Step
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kdharness.api.staged import Outputs, StagedModel
+# What `losses` gets of the teachers: Outputs, Sequence[Outputs] or None, as `reads.teachers` says.
+TeacherT = TypeVar("TeacherT", default=Outputs)
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,24 @@ class BuildContext:
         return self.new_model(model or self.student.name, role)
 
 
+class Predict(Protocol):
+    """Gives logits [n, classes] for positions (int64 [n]) of the phase's subset, or for all of it."""
+
+    def __call__(self, positions: Tensor | None = None) -> Tensor: ...
+
+
+class PredictTeacher(Protocol):
+    """The same, of teacher number k."""
+
+    def __call__(self, k: int = 0, positions: Tensor | None = None) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class EpochContext:
     """What `select`, `before_epoch` and `after_epoch` get.
 
-    predict: logits [n, classes] of the student in eval mode for positions of the phase's subset (all when None);
-    predict_teacher: the same for teacher number k. targets: labels of the phase's subset.
+    predict, predict_teacher: what the student and the teachers say now, in eval mode;
+    targets: int64 labels of the phase's subset.
     """
 
     phase: str
@@ -72,40 +84,54 @@ class EpochContext:
     epochs: int
     student: StagedModel
     targets: Tensor
-    predict: Callable[..., Tensor]
-    predict_teacher: Callable[..., Tensor]
+    predict: Predict
+    predict_teacher: PredictTeacher
 
 
-class Method(nn.Module):
+class Method(nn.Module, Generic[TeacherT]):
     """A distillation method. Subclass it, name it, give it typed parameters with defaults, and write `losses`.
 
     One instance serves one cell. It is an nn.Module: modules, parameters and buffers assigned in `build` are moved,
-    trained and
-    checkpointed with it (plain Python state: override get_extra_state and set_extra_state).
+    trained and checkpointed with it (plain Python state: override get_extra_state and set_extra_state).
+    For type checkers a method that reads several teachers is a Method[Sequence[Outputs]], one that reads none a
+    Method[None].
 
     Class attributes:
         name: [a-z][a-z0-9_]*. paper: authors, title, venue, year.
-        reads: what `losses` reads (may be a property where it depends on parameters).
-        terms: each loss term's tag, "task", "distill" or "player"; ablations drop terms by these names.
         regime: what the method uses beside labels and one teacher; ranks are within a regime.
         needs_scenario: a scenario that a plan adds for this method.
         ablations: named parameter sets that `kdharness ablate` runs beside the dropped terms.
+
+    Class attributes, or properties where they depend on parameters:
+        reads: what `losses` reads.
+        terms: each loss term's tag, "task", "distill" or "player"; ablations drop terms by these names.
         private_teacher: True for a method that changes its teacher; it then gets a copy of its own.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str] = ""
-    reads: ClassVar[Reads] = Reads()
-    terms: ClassVar[Mapping[str, str]] = {}
     regime: ClassVar[str] = ""
     needs_scenario: ClassVar[str | None] = None
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    private_teacher: ClassVar[bool] = False
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__()
         for key, value in parameters.items():
             setattr(self, key, value)
+
+    # Properties here, so that a subclass may have an attribute or a property of that name.
+
+    @property
+    def reads(self) -> Reads:
+        return Reads()
+
+    @property
+    def terms(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def private_teacher(self) -> bool:
+        return False
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +169,7 @@ class Method(nn.Module):
     def before_epoch(self, epoch: EpochContext) -> None:
         """Called before each epoch, the student in train mode."""
 
-    def losses(self, batch: Batch, student: Outputs, teacher: Any) -> Mapping[str, Tensor]:
+    def losses(self, batch: Batch, student: Outputs, teacher: TeacherT) -> Mapping[str, Tensor]:
         """The loss terms by name, each a scalar tensor with its weight applied. The harness sums them.
 
         teacher: one Outputs, a sequence of them, or None, as `reads.teachers` says; without gradient.
@@ -158,7 +184,7 @@ class Method(nn.Module):
         step.backward()
         step.apply()
 
-    def after_step(self, batch: Batch, student: Outputs, teacher: Any) -> None:
+    def after_step(self, batch: Batch, student: Outputs, teacher: TeacherT) -> None:
         """Called after each update, without gradient: memory banks, counters."""
 
     def after_epoch(self, epoch: EpochContext) -> None:

@@ -25,14 +25,14 @@ class MethodSpec:
     """
 
     name: str
-    factory: type[Method]
+    factory: type[Method[Any]]
     summary: str
     paper: str
     parameters: tuple[Parameter, ...]
     revision: int | None = None
 
     @classmethod
-    def of(cls, method: type[Method], revision: int | None = None) -> MethodSpec:
+    def of(cls, method: type[Method[Any]], revision: int | None = None) -> MethodSpec:
         """The spec of a Method subclass, read from its class attributes and docstring."""
         from kdharness.api.method import Method as Base
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,6 @@ _SPEC_FIELDS = (
     "needs_teacher",
     "hidden",
     "on_request",
-    "options",
     "revision",
 )
 
@@ -110,9 +110,10 @@ def _method(factory: type[Method]) -> Row:
     made = attempt(factory)
     method: Any = factory if isinstance(made, Failure) else made
     reads = attempt(lambda: asdict(method.reads))
-    declared = {name: attempt(lambda name=name: _plain(getattr(method, name))) for name in _METHOD_ATTRIBUTES}  # type: ignore[misc]
+    declared = {name: attempt(partial(getattr, method, name)) for name in _METHOD_ATTRIBUTES}
     found = {"reads": reads, **declared}
-    return {name: None if isinstance(value, Failure) else _plain(value) for name, value in found.items()}
+    # Without an instance nobody knows what a property says.
+    return {name: None if isinstance(value, Failure | property) else _plain(value) for name, value in found.items()}
 
 
 def _parameter(parameter: Parameter) -> Row:

@@ -15,7 +15,7 @@ from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.device.names import slots
 from kdharness.errors import UserError
-from kdharness.execution.display import make_progress
+from kdharness.execution.display import make_display
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
@@ -144,7 +144,7 @@ def run_plan(request: RunRequest) -> int:
         folder.write_plan(request.plan)
         settings = request.settings()
         outcome = execute(
-            request.plan, folder, settings, make(settings), request.registry, make_progress(), request.rerun
+            request.plan, folder, settings, make(settings), request.registry, make_display(), request.rerun
         )
         write_tables(folder)
         folder.progress_path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ MOST_GROUPS = 12
 MOST_METHODS = 6
 
 
-class Progress(Protocol):
+class Display(Protocol):
     """What a run tells the one who watches it."""
 
     def start(self, tally: Tally) -> None: ...
@@ -40,7 +40,7 @@ class Progress(Protocol):
     def stop(self) -> None: ...
 
 
-def make_progress(stream: IO[str] | None = None, live: bool | None = None) -> Progress:
+def make_display(stream: IO[str] | None = None, live: bool | None = None) -> Display:
     """The live display when `stream` (default stderr) is a terminal, plain lines otherwise. live: decides it instead.
 
     Plain lines suit an executor in this very process: a debugger needs the terminal.
@@ -48,10 +48,10 @@ def make_progress(stream: IO[str] | None = None, live: bool | None = None) -> Pr
     console = Console(file=stream if stream is not None else sys.stderr)
     if live is None:
         live = console.is_terminal and not console.is_dumb_terminal
-    return LiveProgress(console) if live else PlainProgress(console.file)
+    return LiveDisplay(console) if live else PlainDisplay(console.file)
 
 
-class PlainProgress:
+class PlainDisplay:
     """Lines without control codes, for logs and pipes."""
 
     def __init__(self, stream: IO[str]) -> None:
@@ -78,7 +78,7 @@ class PlainProgress:
         print(line, file=self._stream, flush=True)
 
 
-class LiveProgress:
+class LiveDisplay:
     """A bar, the groups at work, speed and time left; above them a line for each cell that did not end well."""
 
     def __init__(self, console: Console) -> None:

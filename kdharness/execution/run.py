@@ -21,7 +21,7 @@ from kdharness.api.executors import (
 )
 from kdharness.device.names import max_group
 from kdharness.errors import UserError
-from kdharness.execution.display import Progress
+from kdharness.execution.display import Display
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.schedule import Scheduler, Verdict
@@ -66,7 +66,7 @@ def execute(
     settings: WorkerSettings,
     executor: Executor,
     registry: Registry,
-    progress: Progress,
+    display: Display,
     rerun: Rerun | None = None,
     runner: str = RUNNER,
 ) -> Outcome:
@@ -76,7 +76,7 @@ def execute(
     Ctrl-C ends it early, with the finished cells kept; a second one while it stops kills the workers at once.
     UserError when nothing more can be written.
     """
-    run = _Run(plan, folder, settings, executor, registry, progress, rerun, runner)
+    run = _Run(plan, folder, settings, executor, registry, display, rerun, runner)
     interrupted = False
     try:
         run.loop()
@@ -97,7 +97,7 @@ class _Run:
         settings: WorkerSettings,
         executor: Executor,
         registry: Registry,
-        progress: Progress,
+        display: Display,
         rerun: Rerun | None,
         runner: str,
     ) -> None:
@@ -105,7 +105,7 @@ class _Run:
         self.folder = folder
         self.executor = executor
         self.registry = registry
-        self.progress = progress
+        self.display = display
         self.runner = runner
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
@@ -122,9 +122,9 @@ class _Run:
 
     def loop(self) -> None:
         """Until nothing runs and nothing can start."""
-        self.progress.start(self.tally)
+        self.display.start(self.tally)
         if self.unmeasured:
-            self.progress.note(self.unmeasured)
+            self.display.note(self.unmeasured)
         self._give_up_blocked()
         while True:
             self._fill_slots()
@@ -139,17 +139,17 @@ class _Run:
             group = self.scheduler.next_group()
             if group is None:
                 return
-            self.tally.submitted(group)
+            self.tally.begin(group)
             self.executor.submit(group.job(self.runner))
 
     def _show(self) -> None:
-        self.progress.refresh()
+        self.display.refresh()
         if time.monotonic() - self._written_at >= PROGRESS_SECONDS:
             self.folder.write_progress(self.tally.to_json())
             self._written_at = time.monotonic()
 
     def _handle(self, event: Event) -> None:
-        self.tally.saw(event)
+        self.tally.note(event)
         match event:
             case CellStarted(key=key):
                 self._fire("cell_started", cell=self.cells[key].info)
@@ -160,12 +160,12 @@ class _Run:
                 raise UserError(event.message)
             case JobLost():
                 suspect = self.cells.get(event.suspect)
-                self.progress.note(_lost_line(event, suspect.label if suspect is not None else ""))
+                self.display.note(_lost_line(event, suspect.label if suspect is not None else ""))
         verdicts = self.scheduler.handle(event)
         if isinstance(event, CellFinished):
             self._ended(self._record_of(event))
         if isinstance(event, JobFinished | JobLost | WorkerError):
-            self.tally.gone(event.job)
+            self.tally.drop(event.job)
         for verdict in verdicts:
             self._write(verdict)
         self._give_up_blocked()
@@ -196,15 +196,15 @@ class _Run:
 
     def _ended(self, record: Record) -> None:
         self.statuses[record.cell.key] = record.status
-        self.tally.ended(record.status)
-        self.progress.ended(record.cell, record.status, record)
+        self.tally.count(record.status)
+        self.display.ended(record.cell, record.status, record)
         if self.registry.listens("cell_finished"):
             self._fire("cell_finished", record=_row(record))
 
     def _fire(self, event: str, **values: object) -> None:
         """Tells the plugins, and the user of those that did not bear it."""
         for line in self.registry.fire(event, **values):
-            self.progress.note(line)
+            self.display.note(line)
 
     def _give_up_blocked(self) -> None:
         """Counts the cells that the scheduler has given up since it was last asked."""
@@ -212,8 +212,8 @@ class _Run:
             if key not in self.not_run:
                 self.not_run[key] = reason
                 self.statuses[key] = Status.NOT_RUN
-                self.tally.ended(Status.NOT_RUN)
-                self.progress.ended(self.cells[key], Status.NOT_RUN, reason=reason)
+                self.tally.count(Status.NOT_RUN)
+                self.display.ended(self.cells[key], Status.NOT_RUN, reason=reason)
 
     def stop(self) -> None:
         """Ends the workers and leaves nothing that looks as if it ran. Ctrl-C makes it shorter, and is no error."""
@@ -222,7 +222,7 @@ class _Run:
         self.tally.groups.clear()
         with suppress(KeyboardInterrupt, UserError):
             self.folder.write_progress(self.tally.to_json())
-        self.progress.stop()
+        self.display.stop()
 
     def outcome(self, interrupted: bool) -> Outcome:
         """Looks on disk for what was not heard of: a worker may have finished a cell while the run was stopping."""

@@ -93,10 +93,10 @@ class Tally:
         work = self._ended_here + partly
         return self.seconds * max(0.0, self.total - self.done - partly) / work if work > 0 else None
 
-    def submitted(self, group: CellGroup) -> None:
+    def begin(self, group: CellGroup) -> None:
         self.groups[group.number] = RunningGroup({cell.key: cell for cell in group.cells})
 
-    def saw(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
         """Notes what a worker said of a cell that goes on or leaves its group."""
         group = self.groups.get(event.job)
         match event:
@@ -109,11 +109,11 @@ class Tally:
             case CellAborted(key=key) | CellFinished(key=key):
                 self._leave(event.job, key)
 
-    def gone(self, job: int) -> None:
+    def drop(self, job: int) -> None:
         """The job's end."""
         self.groups.pop(job, None)
 
-    def ended(self, status: Status) -> None:
+    def count(self, status: Status) -> None:
         self.counts[status] += 1
         # What was not run took no time that could foretell any.
         self._ended_here += status is not Status.NOT_RUN

@@ -98,8 +98,9 @@ def lacking(terms: Mapping[str, str], without: Sequence[str]) -> list[str]:
 
 def check_without(spec: MethodSpec, without: Sequence[str], where: str) -> None:
     """UserError for a term that the method does not have, where it declares them whatever its parameters."""
-    terms = spec.factory.terms
-    for term in lacking(terms if isinstance(terms, Mapping) else {}, without):
+    declared: object = spec.factory.terms  # a property where they depend on parameters
+    terms = declared if isinstance(declared, Mapping) else {}
+    for term in lacking(terms, without):
         raise unknown_term(spec, term, terms, where)
 
 

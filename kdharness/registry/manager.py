@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -92,7 +93,10 @@ class Registry:
             if options is not None and (options.get("wrapper") or options.get("hookwrapper")):
                 raise TypeError(f"{hook} is a hook wrapper; kdharness calls each plugin's hook by itself")
         key = f"{plugin.source.distribution}:{plugin.source.entry_point or plugin.source.module}"
-        self._manager.register(plugin.target, key)
+        with warnings.catch_warnings(record=True) as told:  # of hooks and arguments that their spec says will go
+            warnings.simplefilter("always")
+            self._manager.register(plugin.target, key)
+        self._notes += [f"plugin '{plugin.name}' of {plugin.source}: {warning.message}" for warning in told]
         self._registered[key] = plugin
         self._notes += self._oddities(plugin, hooks)
         return hooks

@@ -118,7 +118,7 @@ def hint_distance(features: Tensor, target: Tensor, reduction: HintReduction) ->
     return squared.sum() if reduction == "sum" else squared.mean()
 
 
-class BYOT(Method):
+class BYOT(Method[None]):
     """Distil the deepest exit of a network into exits after its earlier stages.
 
     Parameters that are None are the preset's.

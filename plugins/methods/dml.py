@@ -54,7 +54,7 @@ def mutual_loss(logits: Tensor, others: Sequence[Tensor], temperature: float = 1
     return torch.stack(losses).mean() * temperature**2
 
 
-class DML(Method):
+class DML(Method[None]):
     """Let untrained networks learn together from labels and from each other.
 
     peers: how many networks beside the student. peer_model: their architecture; None: the student's.

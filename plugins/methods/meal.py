@@ -87,7 +87,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class MEAL(Method):
+class MEAL(Method[Sequence[Outputs]]):
     """Learn from one of several teachers per batch, at every stage, beside discriminators."""
 
     name = "meal"
@@ -121,17 +121,17 @@ class MEAL(Method):
     # -- planning -----------------------------------------------------------------------------------------------------
 
     @property
-    def terms(self) -> Mapping[str, str]:  # type: ignore[override]
+    def terms(self) -> Mapping[str, str]:
         """Those that the parameters switch on."""
         adversarial = {} if self.adv_mode == "none" else {"adversarial": "player"}
         return {"similarity": "distill", **adversarial, **({"ce": "task"} if self.hard_label_weight else {})}
 
     @property
-    def reads(self) -> Reads:  # type: ignore[override]
+    def reads(self) -> Reads:
         return Reads(teachers="many", taps=("stages",) if self.intermediate else ())
 
     @property
-    def private_teacher(self) -> bool:  # type: ignore[override]
+    def private_teacher(self) -> bool:
         return self.teacher_batchnorm == "train"
 
     def requires(self, pair: Pair) -> Sequence[Requirement]:

@@ -108,7 +108,7 @@ def distill_losses(student_logits: Tensor, probabilities: Tensor, temperature: f
     return -(probabilities * F.log_softmax(student_logits / temperature, dim=1)).sum(dim=1)
 
 
-class Rona(Method):
+class Rona(Method[Sequence[Outputs]]):
     """Distil on public data from a teacher that saw private data, bounded and perturbed."""
 
     name = "rona"

@@ -15,7 +15,7 @@ from torch import Tensor
 from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl
 
 
-class Vanilla(Method):
+class Vanilla(Method[None]):
     """The student trained on labels alone."""
 
     name = "vanilla"

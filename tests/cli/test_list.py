@@ -56,6 +56,23 @@ def test_a_method_row_says_what_it_needs(capsys):
     assert row["revision"] == 1
 
 
+def test_what_a_method_that_cannot_be_made_declares_by_property_is_not_known(capsys, tmp_path):
+    path = tmp_path / "unmade.py"
+    path.write_text(
+        "from kdharness.api import Method, MethodSpec, hookimpl\n"
+        "class Unmade(Method):\n"
+        "    name = 'unmade'\n"
+        "    private_teacher = True\n"
+        "    def __init__(self, **parameters):\n"
+        "        raise OSError('no licence')\n"
+        "@hookimpl\n"
+        "def kdharness_methods():\n"
+        "    return [MethodSpec.of(Unmade)]\n"
+    )
+    (row,) = [row for row in rows(capsys, "methods", "--plugin", str(path)) if row["name"] == "unmade"]
+    assert (row["private_teacher"], row["terms"], row["reads"]) == (True, None, None)
+
+
 def test_a_model_row_names_its_stages(capsys):
     (row,) = [row for row in rows(capsys, "models") if row["name"] == "resnet20"]
     assert len(row["stages"]) == 3

@@ -187,15 +187,15 @@ def jobs_seen(folder: Path) -> list[tuple[int, bool, list[str]]]:
 
 def main(path: str, slots: str, *methods: str) -> None:
     """A run of its own process: `python fake_groups.py FOLDER SLOTS METHOD...`; prints what became of the cells."""
-    from kdharness.execution.display import make_progress
+    from kdharness.execution.display import make_display
     from kdharness.execution.local import LocalExecutor
     from kdharness.execution.run import execute
 
     settings = make_settings(Path(path), int(slots))
     plan = make_plan(*(make_cell(method, seed) for seed, method in enumerate(methods)))
-    folder, progress = ResultsFolder(path), make_progress()
+    folder, display = ResultsFolder(path), make_display()
     executor = LocalExecutor(settings)
-    outcome = execute(plan, folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
+    outcome = execute(plan, folder, settings, executor, Events(), display, runner=RUNNER)  # type: ignore[arg-type]
     print(outcome.exit_code, *(f"{status}={n}" for status, n in sorted(outcome.counts.items())))
     raise SystemExit(outcome.exit_code)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fake_groups import RUNNER, Events, jobs_seen, make_cell, make_plan, make_settings
 
-from kdharness.execution.display import PlainProgress
+from kdharness.execution.display import PlainDisplay
 from kdharness.execution.run import Outcome, execute
 from kdharness.planning.plan import Plan
 from kdharness.registry.manager import Registry
@@ -39,7 +39,7 @@ def run(plugin: Path, folder: ResultsFolder, plan: Plan) -> Outcome:
     """Trains the plan's made-up cells with the plugin's executor."""
     settings = make_settings(folder.path)
     executor = Registry.load([plugin]).get("executor", "fresh_processes").spec.factory(settings)
-    return execute(plan, folder, settings, executor, Events(), PlainProgress(io.StringIO()), runner=RUNNER)  # type: ignore[arg-type]
+    return execute(plan, folder, settings, executor, Events(), PlainDisplay(io.StringIO()), runner=RUNNER)  # type: ignore[arg-type]
 
 
 def test_it_imports_the_api_alone() -> None:

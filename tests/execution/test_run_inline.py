@@ -11,7 +11,7 @@ from fake_groups import RUNNER, Events, jobs_seen, make_cell, make_plan, make_se
 
 from kdharness.errors import UserError
 from kdharness.execution import worker
-from kdharness.execution.display import PlainProgress
+from kdharness.execution.display import PlainDisplay
 from kdharness.execution.inline import InlineExecutor
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.run import Outcome, execute
@@ -32,8 +32,8 @@ class World:
     def run(self, plan: Plan, rerun: Rerun | None = None, runner: str = RUNNER) -> Outcome:
         settings = make_settings(self.folder.path)
         executor = InlineExecutor(settings)
-        progress = PlainProgress(self.shown)
-        return execute(plan, self.folder, settings, executor, self.events, progress, rerun, runner)  # type: ignore[arg-type]
+        display = PlainDisplay(self.shown)
+        return execute(plan, self.folder, settings, executor, self.events, display, rerun, runner)  # type: ignore[arg-type]
 
     def status(self, cell: Cell) -> Status | None:
         record = self.folder.read_record(cell.key)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fake_groups import RUNNER, Events, jobs_seen, make_cell, make_plan, make_settings
 
-from kdharness.execution.display import PlainProgress
+from kdharness.execution.display import PlainDisplay
 from kdharness.execution.executors import kdharness_executors
 from kdharness.execution.local import LocalExecutor
 from kdharness.execution.run import Outcome, execute
@@ -29,8 +29,8 @@ def run(path: Path, plan: Plan, slots: int = 1, timeout_seconds: float | None = 
     settings = make_settings(path, slots, timeout_seconds=timeout_seconds)
     shown = io.StringIO()
     executor = LocalExecutor(settings)
-    folder, progress = ResultsFolder(path), PlainProgress(shown)
-    outcome = execute(plan, folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
+    folder, display = ResultsFolder(path), PlainDisplay(shown)
+    outcome = execute(plan, folder, settings, executor, Events(), display, runner=RUNNER)  # type: ignore[arg-type]
     return outcome, shown.getvalue()
 
 
@@ -158,9 +158,9 @@ def test_a_lost_device_ends_the_worker_blames_nobody_and_its_cells_are_tried_apa
 def test_an_error_on_an_accelerator_ends_the_worker_and_its_cells_are_tried_apart(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, devices=("meta",))
     good, bad = make_cell("a"), make_cell("raises")
-    folder, progress = ResultsFolder(tmp_path), PlainProgress(io.StringIO())
+    folder, display = ResultsFolder(tmp_path), PlainDisplay(io.StringIO())
     executor = LocalExecutor(settings)
-    outcome = execute(make_plan(good, bad), folder, settings, executor, Events(), progress, runner=RUNNER)  # type: ignore[arg-type]
+    outcome = execute(make_plan(good, bad), folder, settings, executor, Events(), display, runner=RUNNER)  # type: ignore[arg-type]
     assert outcome.statuses == {good.key: Status.OK, bad.key: Status.FAILED}
     assert len({pid for pid, _, _ in jobs_seen(tmp_path)}) == 2
     assert record_of(tmp_path, bad.key).error_type == "RuntimeError"

@@ -9,6 +9,7 @@ import pytest
 from made_packages import method_source
 
 from kdharness.errors import UserError
+from kdharness.registry import hookspecs
 from kdharness.registry.manager import Registry
 
 
@@ -180,6 +181,14 @@ def test_a_hook_with_a_wrong_argument(install):
     registry = Registry.load()
     assert "config" in broken_lines(registry)
     assert "kd" in registry.methods
+
+
+def test_who_implements_a_hook_that_will_go_is_told(install, monkeypatch):
+    going = DeprecationWarning("kdharness_metrics goes with version 2 of the API")
+    monkeypatch.setitem(hookspecs.kdharness_metrics.kdharness_spec, "warn_on_impl", going)
+    install("acme_old", "from kdharness.api import hookimpl\n@hookimpl\ndef kdharness_metrics(): return []")
+    (line,) = [w for w in Registry.load().warnings if "acme_old" in w]
+    assert line.endswith(": kdharness_metrics goes with version 2 of the API")
 
 
 def test_a_hook_wrapper_is_refused(install):
