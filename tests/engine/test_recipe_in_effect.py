@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from lab import Lab
 
 from kdharness.protocol.recipe import Recipe
 from kdharness.results.record import Record
+from kdharness.testing import Lab
 
 PLUGIN = '''
 import hashlib, json
