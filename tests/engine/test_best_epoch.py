@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lab import Lab
 from safetensors.torch import load_file
 
 from kdharness.api.executors import EpochFinished
 from kdharness.protocol.benchmark import Benchmark, load
 from kdharness.results.record import Record
+from kdharness.testing import Lab
 
 PLUGIN = '''
 import torch

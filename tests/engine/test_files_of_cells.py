@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from lab import Lab
 from safetensors.torch import load_file
+
+from kdharness.testing import Lab
 
 
 def cell_of(lab: Lab) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
 
 from kdharness.results.record import Record, Status
+from kdharness.testing import Lab
 
 PLUGIN = '''
 import torch

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
 
 from kdharness.api.executors import EpochFinished
 from kdharness.results.record import Record
+from kdharness.testing import Lab
 
 PLUGIN = '''
 import json, random, time

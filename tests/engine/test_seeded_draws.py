@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+
+from kdharness.testing import Lab
 
 PLUGIN = '''
 import json

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from kdharness_plugins.datasets import digits
-from lab import Lab
 from safetensors.torch import load_file
 
 from kdharness.api import DataRequest
 from kdharness.results.record import Record
+from kdharness.testing import Lab
 
 
 def final_network(lab: Lab, record: Record) -> torch.nn.Module:
