@@ -72,13 +72,16 @@ class Teller(Method):
 class Predictor(nn.Module):
     def __init__(self, student, where):
         super().__init__()
+        self.kinds = []
         self.student, self.where = student, where
+        student.network.wide.register_forward_hook(lambda module, args, output: self.kinds.append(str(output.dtype)))
 
     def forward(self, images):
+        self.kinds = []
         logits = self.student(images)
         with open(self.where, "a") as file:
             channels_last = images.is_contiguous(memory_format=torch.channels_last)
-            file.write(json.dumps([str(logits.dtype), channels_last, len(images)]) + "\\n")
+            file.write(json.dumps([self.kinds[0], channels_last, len(images)]) + "\\n")
         return logits
 
 class Net(nn.Module):

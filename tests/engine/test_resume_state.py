@@ -41,8 +41,12 @@ class Stateful(Method):
 
     def phases(self):
         adam = {"optimizer": "adam", "lr": 1e-3}
-        players = (Player("main", ("student",)), Player("own", ("method",), adam, lasting=self.lasting))
-        return [Phase("first", epochs=2, players=players), Phase("second", epochs=2, players=players)]
+        main, own = Player("main", ("student",)), Player("own", ("method",), adam, lasting=self.lasting)
+        return [
+            Phase("first", epochs=2, players=(main, own)),
+            Phase("second", epochs=2, players=(main,)),
+            Phase("third", epochs=1, players=(main, own)),
+        ]
 
     def draw(self):
         self.plain += 1.0
@@ -167,14 +171,16 @@ def test_each_kind_of_state_is_taken_up_where_it_was(lab_of: Any, source: str, l
     statistics, what it adds by hand, and optimisers that last over phases or begin anew.
     """
     whole, parts = lab_of("whole"), lab_of("parts", checkpoint_seconds=0.0)
-    cell = cell_of(whole, "stateful", f"stateful.source={source}", f"stateful.lasting={lasting}")
+    # Three steps make an odd number of normal draws: half a pair is left over at the end of an epoch.
+    settings = (f"stateful.source={source}", f"stateful.lasting={lasting}", "recipe.batch_size=34")
+    cell = cell_of(whole, "stateful", *settings)
     expected = train(whole, cell)
-    found = train_in_parts(parts, cell, 4)
+    found = train_in_parts(parts, cell, 5)
     assert curve(parts, cell, "drawn") == curve(whole, cell, "drawn")
     assert parts.bits(cell.key) == whole.bits(cell.key)
     assert timeless(found) == timeless(expected)
     if source not in ("none", "norm", "dropout"):
-        assert len(set(curve(whole, cell, "drawn"))) == 4, "the source must have a state"
+        assert len(set(curve(whole, cell, "drawn"))) == 5, "the source must have a state"
 
 
 def test_a_term_that_an_earlier_phase_had_is_remembered(lab_of: Any) -> None:
