@@ -61,9 +61,11 @@ class MethodCase:
 
     @cached_property
     def label(self) -> str:
-        """The method, and what differs from its defaults: "byot[preset=journal]"."""
+        """The method, what differs from its defaults, and several teachers: "byot[preset=journal]", "kd of a+b"."""
         changed = ",".join(f"{key}={shown(value)}" for key, value in sorted(self.parameters.items()))
-        return f"{self.spec.name}[{changed}]" if changed else self.spec.name
+        teachers = self.pair.partition(":")[0]
+        several = f" of {teachers}" if "+" in teachers else ""
+        return (f"{self.spec.name}[{changed}]" if changed else self.spec.name) + several
 
     def made(self) -> Method:
         """A method of these parameters. UserError for what it does not have."""
