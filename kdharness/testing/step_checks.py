@@ -30,7 +30,7 @@ def check_losses_are_finite_named_scalars(case: MethodCase) -> None:
         for phase in bench.steps():
             for name, term in bench.returned.items():
                 if not bool(term.isfinite()):
-                    raise CheckFailed(f"losses()['{name}'] in phase '{phase.name}' is {float(term)}")
+                    raise CheckFailed(f"losses()['{name}'] in phase '{phase.name}' is {float(term.detach())}")
             if not any(term.requires_grad for term in bench.loss_terms.values()):
                 raise CheckFailed(f"no loss term of phase '{phase.name}' has a gradient")
         for name, tag in bench.method.terms.items():
