@@ -79,11 +79,12 @@ class FakeAccelerator(Device):
 
     def put(self, module: Module) -> Module:
         """As `Module.to`, which refuses fake parameters, does."""
+        moved: dict[int, nn.Parameter] = {}
         for part in module.modules():
             for name, parameter in part._parameters.items():
                 if parameter is not None and not isinstance(parameter, FakeTensor):
-                    moved = parameter.detach().to(self.torch)
-                    part._parameters[name] = nn.Parameter(moved, parameter.requires_grad)
+                    new = nn.Parameter(parameter.detach().to(self.torch), parameter.requires_grad)
+                    part._parameters[name] = moved.setdefault(id(parameter), new)
             for name, buffer in part._buffers.items():
                 if buffer is not None:
                     part._buffers[name] = buffer.to(self.torch)

@@ -14,7 +14,7 @@ PAIR = "conv16:conv8"
 # Methods that see several teachers, or their ensemble.
 MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.
-EPOCHS = {"rona": 4}
+EPOCHS = {"rona": 6}
 
 
 def builtin_cases() -> list[MethodCase]:
