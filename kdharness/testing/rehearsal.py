@@ -10,6 +10,7 @@ autocast, events, streams and graphs, and memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -102,7 +103,9 @@ def on_the_cpu() -> Iterator[Device]:
 def fake_accelerator() -> Iterator[Device]:
     """Gives a device on which tensors are fake. CheckFailed for what waits for it."""
     try:
-        with on_the_cpu(), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+        with warnings.catch_warnings(), on_the_cpu(), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+            # A copy of a fake tensor asks for its address, in torch's own code.
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
             yield FakeAccelerator(ACCELERATOR)
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
