@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from kdharness.device.clock import Clock
 from kdharness.device.memory import MemoryMeter, says_out_of_memory
 from kdharness.device.random import RandomState
 from kdharness.errors import Contained
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # On a CPU larger batches fall out of the cache.
 EVALUATION_BATCH = 128
@@ -54,6 +58,10 @@ class Device:
         threads = torch.get_num_threads()
         plural = "s" * (threads > 1)
         return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {threads} thread{plural}"
+
+    def put(self, module: Module) -> Module:
+        """The module itself, all it holds on the device."""
+        return module.to(self.torch)
 
     # -- random numbers -----------------------------------------------------------------------------------------------
 

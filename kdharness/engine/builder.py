@@ -58,7 +58,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher]) -> 
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)
         seen = _seen(method, world, teachers)
         method.build(_context(cell, world, data, student, seen, generators))
-        method.to(world.device.torch)
+        world.device.put(method)
         predictor = method.predictor(student, [t.model for t in seen])
     return Built(student, method, predictor, seen, random, generators)
 

@@ -31,4 +31,4 @@ class NetworkFactory:
         own = self.device.random_state(stream("initialisation", name, role, seed))
         with default_generators_kept(self.device.default_generators()), own.active():
             network = spec.factory(data.num_classes, data.input_shape)
-        return StagedModel(network, spec, data.input_shape).to(self.device.torch).place(placement)
+        return self.device.put(StagedModel(network, spec, data.input_shape)).place(placement)

@@ -61,9 +61,11 @@ class MethodCase:
 
     @cached_property
     def label(self) -> str:
-        """The method, and what differs from its defaults: "byot[preset=journal]"."""
+        """The method, what differs from its defaults, and several teachers: "byot[preset=journal]", "kd of a+b"."""
         changed = ",".join(f"{key}={shown(value)}" for key, value in sorted(self.parameters.items()))
-        return f"{self.spec.name}[{changed}]" if changed else self.spec.name
+        teachers = self.pair.partition(":")[0]
+        several = f" of {teachers}" if "+" in teachers else ""
+        return (f"{self.spec.name}[{changed}]" if changed else self.spec.name) + several
 
     def made(self) -> Method:
         """A method of these parameters. UserError for what it does not have."""
@@ -85,7 +87,7 @@ class MethodCase:
             "name": "tiny",
             "datasets": [tiny.DATASET],
             "pairs": [self.pair],
-            "seeds": [0, 1],
+            "seeds": [0],
             "scenario": SCENARIOS,
             "recipe": {"epochs": self.epochs, "batch_size": 20, "lr": 0.05, "schedule": "cosine"},
             "teacher": {"epochs": 1},
@@ -95,7 +97,7 @@ class MethodCase:
 
     @cached_property
     def plan(self) -> Plan:
-        """The method beside the references of benchmarks, with two seeds each."""
+        """The method beside the references of benchmarks."""
         methods = (self.spec.name, *(name for name in self.benchmark.references if name in self.registry.methods))
         return make_plan(self.benchmark, Selection(methods=tuple(dict.fromkeys(methods))), self.registry)
 

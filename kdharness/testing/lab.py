@@ -1,4 +1,4 @@
-"""The lab: trains the cells of a plan in this process, on the CPU, into a folder of its own."""
+"""The lab: trains the cells of a plan in this process, into a folder of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kdharness.api.executors import CellFinished, Event, WorkerSettings
+from kdharness.device.device import Device
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.group import Group
@@ -33,6 +34,7 @@ class Lab:
     path: the results folder that it writes.
     plugin_files: single-file plugins beside the installed ones.
     given: a registry to use in place of those.
+    device: what it trains on.
     checkpoint_seconds: least time between two checkpoints of a cell; 0 for one after every epoch.
     timeout_seconds: limit on one cell's own time.
     metrics: names; None for all but those on request.
@@ -43,6 +45,7 @@ class Lab:
     path: Path
     plugin_files: tuple[Path, ...] = ()
     given: Registry | None = None
+    device: Device = CPU
     checkpoint_seconds: float = 1e9
     timeout_seconds: float | None = None
     metrics: tuple[str, ...] | None = None
@@ -72,9 +75,9 @@ class Lab:
                 records[event.key] = record
             self.on_event(event)
 
-        group, settings = CellGroup(0, tuple(cells), {}, alone), self._settings(cells)
-        with default_generators_kept(CPU.default_generators()):
-            Group(group, settings, self._world, emit, self._beat).run()
+        group, settings = self.group(cells, alone)
+        with default_generators_kept(self.device.default_generators()):
+            Group(group, settings, self._world, emit, self.beat).run()
         return records
 
     def train_plan(self, plan: Plan) -> dict[str, Record]:
@@ -101,17 +104,21 @@ class Lab:
 
     @cached_property
     def _world(self) -> World:
-        return World(self.registry, self.folder, self.path, CPU)
+        return World(self.registry, self.folder, self.path, self.device)
 
-    def _beat(self, cell: int | None) -> None:
+    def beat(self, cell: int | None) -> None:
         self.beats.append(cell)
+
+    def group(self, cells: Sequence[Cell], alone: bool = False) -> tuple[CellGroup, WorkerSettings]:
+        """What a worker would be given for them."""
+        return CellGroup(0, tuple(cells), {}, alone), self._settings(cells)
 
     def _settings(self, cells: Sequence[Cell]) -> WorkerSettings:
         usual = tuple(name for name, metric in self.registry.metrics.items() if not metric.spec.on_request)
         return WorkerSettings(
             folder=self.path,
             data_root=self.path,
-            devices=("cpu",),
+            devices=(self.device.name,),
             plugin_files=self.plugin_files,
             metrics=usual if self.metrics is None else self.metrics,
             timeout_seconds=self.timeout_seconds,

@@ -58,9 +58,9 @@ def generators_of(*values: Any) -> list[torch.Generator]:
 class Operations(TorchDispatchMode):
     """Counts the operations that are dispatched inside the block, views aside, and notes where it waits.
 
-    read_backs: names of operators that would wait for a device. What came from a CPU generator is on the host whatever
-    the device, so that looking at it waits for nothing; nor does a step of an optimiser, which keeps its counts on the
-    host here and on the device where it is fused.
+    read_backs: names of operators that would wait for a device. `tolist` and `numpy` dispatch nothing on the CPU: only
+    the rehearsals notice them. To look at what came from a CPU generator waits for nothing. Nor does an optimiser's
+    step, which keeps its counts on the host here, and on the device where it is fused.
     """
 
     def __init__(self) -> None:

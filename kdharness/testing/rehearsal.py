@@ -10,11 +10,13 @@ autocast, events, streams and graphs, and memory.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -25,13 +27,13 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdharness.device import ACCELERATOR
+from kdharness.device.device import Device, Module
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.testing.case import CheckFailed
 from kdharness.testing.operations import INDEXING, generators_of, operator_name, tensors_of
 
 CPU = open_device("cpu")
-META = torch.device("meta")
 
 
 class _Host(TorchDispatchMode):
@@ -71,18 +73,46 @@ def _on_cpu(owner: torch.Tensor | torch.Generator) -> bool:
     return owner.device.type == "cpu"
 
 
+class FakeAccelerator(Device):
+    """An accelerator's tensors, without the accelerator: it has the CPU's clock, generators and memory."""
+
+    kind = ACCELERATOR
+
+    def put(self, module: Module) -> Module:
+        """As `Module.to`, which refuses fake parameters, does."""
+        moved: dict[int, nn.Parameter] = {}
+        for part in module.modules():
+            for name, parameter in part._parameters.items():
+                if parameter is not None and not isinstance(parameter, FakeTensor):
+                    new = nn.Parameter(parameter.detach().to(self.torch), parameter.requires_grad)
+                    part._parameters[name] = moved.setdefault(id(parameter), new)
+            for name, buffer in part._buffers.items():
+                if buffer is not None:
+                    part._buffers[name] = buffer.to(self.torch)
+        return module
+
+
 @contextmanager
-def fake_accelerator() -> Iterator[torch.device]:
+def on_the_cpu() -> Iterator[Device]:
+    """Gives the CPU; the default generators are kept."""
+    with default_generators_kept(CPU.default_generators()):
+        yield CPU
+
+
+@contextmanager
+def fake_accelerator() -> Iterator[Device]:
     """Gives a device on which tensors are fake. CheckFailed for what waits for it."""
     try:
-        with default_generators_kept(CPU.default_generators()), FakeTensorMode(allow_non_fake_inputs=True), _Host():
-            yield torch.device(ACCELERATOR)
+        with warnings.catch_warnings(), on_the_cpu(), FakeTensorMode(allow_non_fake_inputs=True), _Host():
+            # A copy of a fake tensor asks for its address, in torch's own code.
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
+            yield FakeAccelerator(ACCELERATOR)
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
 
 
 @contextmanager
-def meta_device() -> Iterator[torch.device]:
+def meta_device() -> Iterator[Device]:
     """Gives the device without numbers; torch's own errors say what asks for one."""
-    with default_generators_kept(CPU.default_generators()):
-        yield META
+    with on_the_cpu():
+        yield Device("meta")

@@ -3,70 +3,46 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdharness.api import Phase, Step
-from kdharness.device.random import default_generators_kept
+from kdharness.api import Batch, Step
+from kdharness.engine.stepper import EagerStepper
 from kdharness.measure.predict import named
-from kdharness.testing.bench import SAMPLES, Bench, Forward
+from kdharness.testing.bench import SAMPLES, Bench
 from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase
 from kdharness.testing.operations import operations
-from kdharness.testing.rehearsal import CPU, fake_accelerator, meta_device
+from kdharness.testing.rehearsal import fake_accelerator, meta_device, on_the_cpu
 
 TAGS = ("task", "distill", "player")
-
-
-@contextmanager
-def on_the_bench(case: MethodCase, method_seed: int = 0) -> Iterator[Bench]:
-    """The case on the CPU; the default generators are kept."""
-    with default_generators_kept(CPU.default_generators()):
-        yield Bench(case, CPU.torch, method_seed)
-
-
-def steps(bench: Bench) -> Iterator[tuple[Phase, Forward]]:
-    """One step of each phase, and what its losses were."""
-    for phase in bench.phases:
-        bench.enter(phase)
-        yield phase, bench.step(phase)
-
 
 # -- losses ------------------------------------------------------------------------------------------------------------
 
 
 def check_losses_are_finite_named_scalars(case: MethodCase) -> None:
     """In every phase: a dict of 0-d tensors, all of them finite, of which one at least reaches a trained part."""
-    with on_the_bench(case) as bench:
-        for phase in bench.phases:
-            bench.enter(phase)
-            returned = bench.losses(phase)
-            _check_terms(returned, phase.name)
-            if not any(term.requires_grad for term in returned.values()):
+    with on_the_cpu() as device:
+        bench = Bench(case, device)
+        for phase in bench.steps():
+            for name, term in bench.returned.items():
+                if not bool(term.isfinite()):
+                    raise CheckFailed(f"losses()['{name}'] in phase '{phase.name}' is {float(term.detach())}")
+            if not any(term.requires_grad for term in bench.loss_terms.values()):
                 raise CheckFailed(f"no loss term of phase '{phase.name}' has a gradient")
-        for term, tag in bench.method.terms.items():
+        for name, tag in bench.method.terms.items():
             if tag not in TAGS:
-                raise CheckFailed(f"the tag of '{term}' is '{tag}', and not one of {', '.join(TAGS)}")
-
-
-def _check_terms(terms: Any, phase: str) -> None:
-    if not isinstance(terms, Mapping):
-        raise CheckFailed(f"losses() must return a dict of named terms, got {type(terms).__name__}")
-    for name, term in terms.items():
-        if not isinstance(name, str) or not isinstance(term, Tensor) or term.ndim:
-            raise CheckFailed(f"losses()[{name!r}] in phase '{phase}' is no scalar tensor by name")
-        if not bool(term.isfinite()):
-            raise CheckFailed(f"losses()['{name}'] in phase '{phase}' is {float(term)}")
+                raise CheckFailed(f"the tag of '{name}' is '{tag}', and not one of {', '.join(TAGS)}")
 
 
 def check_declared_terms_are_returned(case: MethodCase) -> None:
     """Over all phases, the terms that `losses` returns are those that the method declares."""
-    with on_the_bench(case) as bench:
-        returned = {name for _, forward in steps(bench) for name in forward.returned}
+    with on_the_cpu() as device:
+        bench = Bench(case, device)
+        returned = {name for _ in bench.steps() for name in bench.returned}
         declared = set(bench.method.terms)
     if returned - declared:
         raise CheckFailed(f"losses() returns what terms does not declare: {', '.join(sorted(returned - declared))}")
@@ -78,11 +54,8 @@ def check_ablations_can_be_made(case: MethodCase) -> None:
     """Each named parameter set of `ablations` makes a method that takes a step; sets not for this pair are left out."""
     _ = case.cell
     for name, changes in case.spec.factory.ablations.items():
-        ablated = replace(case, parameters={**case.parameters, **changes})
         try:
-            with on_the_bench(ablated) as bench:
-                for phase, forward in steps(bench):
-                    _check_terms(forward.returned, phase.name)
+            check_losses_are_finite_named_scalars(replace(case, parameters={**case.parameters, **changes}))
         except CheckSkipped:
             continue
         except Exception as error:
@@ -94,17 +67,19 @@ def check_ablations_can_be_made(case: MethodCase) -> None:
 
 def check_teachers_get_no_gradient(case: MethodCase) -> None:
     """No step gives a teacher a gradient or changes a weight, nor, unless it is private, a buffer or a mode."""
-    with on_the_bench(case) as bench:
-        parameters = [p for teacher in bench.networks for p in teacher.parameters()]
+    with on_the_cpu() as device:
+        bench = Bench(case, device)
+        networks = [teacher.model for teacher in bench.member.teachers]
+        parameters = [p for network in networks for p in network.parameters()]
         weights = [p.detach().clone() for p in parameters]
-        buffers = _buffers(bench.networks)
-        for phase, _ in steps(bench):
+        buffers = _buffers(networks)
+        for phase in bench.steps():
             if any(p.grad is not None or p.requires_grad for p in parameters):
                 raise CheckFailed(f"a step of phase '{phase.name}' leaves a gradient in a teacher")
             if not all(map(torch.equal, parameters, weights)):
                 raise CheckFailed(f"a step of phase '{phase.name}' changes a teacher's weights")
             shared = not bench.method.private_teacher
-            if shared and not all(map(torch.equal, _buffers(bench.networks), buffers)):
+            if shared and not all(map(torch.equal, _buffers(networks), buffers)):
                 raise CheckFailed(f"a step of phase '{phase.name}' changes a teacher's buffers, or its mode")
 
 
@@ -119,38 +94,36 @@ def _buffers(networks: Sequence[nn.Module]) -> list[Tensor]:
 
 def check_state_round_trip(case: MethodCase) -> None:
     """A method's state can be saved without code, and another instance with that state gives the same losses."""
-    with on_the_bench(case) as bench:
-        for _ in steps(bench):
+    with on_the_cpu() as device:
+        bench, other = Bench(case, device), Bench(case, device, seed=1)
+        for _ in bench.steps():
             pass
-        phase = bench.phases[-1]
-        saved = _saved({"method": bench.method.state_dict(), "student": bench.student.state_dict()})
-        draws = [generator.get_state() for generator in bench.generators]
-        torch.manual_seed(0)
-        expected = bench.forward(phase).losses
-    with on_the_bench(case, method_seed=1) as other:
-        other.enter(phase)
-        other.method.load_state_dict(saved["method"])
-        other.student.load_state_dict(saved["student"])
-        for generator, state in zip(other.generators, draws, strict=True):
-            generator.set_state(state)
-        torch.manual_seed(0)
-        found = other.forward(phase).losses
-    different = [name for name in expected if not torch.equal(expected[name], found[name])]
+        for _ in other.phases():
+            pass
+        _hand_over(bench, other)
+        for one in (bench, other):
+            one.member.clock.number = len(one.member.clock.phases) - 1
+            one.member.state.enter_phase()
+            one.member.request()
+            one.step()
+    different = [name for name, term in bench.returned.items() if not torch.equal(term, other.returned[name])]
     if different:
         what = ", ".join(different)
         raise CheckFailed(f"after state_dict() and load_state_dict() the losses differ: {what}; see get_extra_state")
 
 
-def _saved(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state, written and read as a checkpoint is."""
+def _hand_over(bench: Bench, other: Bench) -> None:
+    """Weights and generators, written and read as a checkpoint is."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(bench.member.state.weights(), buffer)
     buffer.seek(0)
     try:
-        read: dict[str, Any] = torch.load(buffer, weights_only=True)
+        other.member.state.load_weights(torch.load(buffer, weights_only=True))
     except Exception as error:
         raise CheckFailed(f"the state cannot be read without running code from it: {error}") from error
-    return read
+    other.member.state.random.load_state_dict(bench.member.state.random.state_dict())
+    for mine, theirs in zip(bench.member.state.generators, other.member.state.generators, strict=True):
+        theirs.set_state(mine.get_state())
 
 
 # -- prediction --------------------------------------------------------------------------------------------------------
@@ -158,18 +131,17 @@ def _saved(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_predictor_gives_named_logits(case: MethodCase) -> None:
     """The predictor gives finite logits [N, classes] by name, and each deployable what the output of its name is."""
-    with on_the_bench(case) as bench, torch.no_grad():
-        images = bench.views[0]
-        outputs = named(bench.predictor.eval()(images))
+    with on_the_cpu() as device, torch.no_grad():
+        bench = Bench(case, device)
+        outputs = named(bench.member.predictor.eval()(bench.images))
         for name, logits in outputs.items():
-            if logits.shape != (SAMPLES, bench.info.num_classes) or not bool(logits.isfinite().all()):
+            if logits.shape != (SAMPLES, bench.classes) or not bool(logits.isfinite().all()):
                 raise CheckFailed(f"predictor output '{name}' is no finite logits [N, classes]")
-        for name, network in bench.method.deployables(bench.student, bench.teachers).items():
+        models = [teacher.model for teacher in bench.member.teachers]
+        for name, network in bench.method.deployables(bench.member.student, models).items():
             if name not in outputs:
-                raise CheckFailed(
-                    f"deployables() names '{name}', which the predictor does not (it has {list(outputs)})"
-                )
-            if not torch.allclose(network.eval()(images).float(), outputs[name], atol=1e-5):
+                raise CheckFailed(f"deployables() names '{name}', which the predictor lacks (it has {list(outputs)})")
+            if not torch.allclose(network.eval()(bench.images).float(), outputs[name], atol=1e-5):
                 raise CheckFailed(f"the deployable network '{name}' gives other logits than the predictor's output")
 
 
@@ -178,17 +150,17 @@ def check_predictor_gives_named_logits(case: MethodCase) -> None:
 
 def check_no_read_back_in_a_step(case: MethodCase) -> None:
     """No step looks at a number that would be on the device, or makes a tensor whose size depends on one."""
-    with on_the_bench(case) as bench:
-        for phase in bench.phases:
-            bench.enter(phase)
+    with on_the_cpu() as device:
+        bench = Bench(case, device)
+        for phase in bench.phases():
             with operations() as found:
-                bench.step(phase)
+                bench.step()
             if found.read_backs:
                 what = ", ".join(dict.fromkeys(found.read_backs))
                 raise CheckFailed(f"a step of phase '{phase.name}' waits for the device: {what}")
 
 
-class _Wired(Step):
+class _Unfelt(Step):
     """A step whose backward pass gives zeros, and whose optimisers do nothing: neither runs on a fake device."""
 
     def backward(self, loss: Tensor | None = None, retain_graph: bool = False) -> None:
@@ -206,25 +178,33 @@ class _Wired(Step):
             raise KeyError(unknown[0])
 
 
+class _UnfeltStepper(EagerStepper):
+    """Gives the method such steps."""
+
+    def _step(self, losses: dict[str, Tensor], batch: Batch, teacher: Any) -> Step:
+        return _Unfelt(**vars(super()._step(losses, batch, teacher)))
+
+
 def check_rehearsal_on_a_fake_accelerator(case: MethodCase) -> None:
     """Build, forward, losses, update, `after_step` and predictor on a fake accelerator: nothing mixes devices."""
-    _ = case.cell
+    _ = case.cell  # planned on the CPU
     with fake_accelerator() as device:
         bench = Bench(case, device)
-        for phase in bench.phases:
-            bench.enter(phase)
-            forward = bench.forward(phase)
-            bench.update(forward, _Wired)
-            bench.after(forward)
-            elsewhere = [name for name, term in forward.returned.items() if term.device.type != device.type]
+        bench.member.stepper = _UnfeltStepper(bench.member.state, bench.member.reads)
+        for _ in bench.steps():
+            elsewhere = _elsewhere(bench.returned, device.torch)
             if elsewhere:
                 raise CheckFailed(f"loss terms that are not on the device: {', '.join(elsewhere)}")
         with torch.no_grad():
-            bench.predictor.eval()(bench.views[0])
+            bench.member.predictor.eval()(bench.images)
+
+
+def _elsewhere(terms: Mapping[str, Tensor], device: torch.device) -> list[str]:
+    return [name for name, term in terms.items() if term.device.type != device.type]
 
 
 def check_rehearsal_of_the_whole_step_on_meta(case: MethodCase) -> None:
     """Whole steps, backward pass and optimisers too, on the device without numbers."""
     with meta_device() as device:
-        for _ in steps(Bench(case, device)):
+        for _ in Bench(case, device).steps():
             pass

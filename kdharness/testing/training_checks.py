@@ -31,7 +31,7 @@ class Trained:
 
 @lru_cache(maxsize=2)
 def trained(case: MethodCase) -> Trained:
-    """The method beside the reference methods, two seeds each. CheckFailed where it does not finish."""
+    """The method beside the reference methods. CheckFailed where it does not finish."""
     run = Trained(case)
     own = run.records.get(case.cell.key)
     if own is None or own.status is not Status.OK:

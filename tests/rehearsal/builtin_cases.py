@@ -10,15 +10,19 @@ from kdharness.testing import MethodCase
 
 # As the oracle of final weights has them.
 GOLDEN = Path(__file__).parent.parent / "golden" / "methods.toml"
+PAIR = "conv16:conv8"
+# Methods that see several teachers, or their ensemble.
+MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.
-EPOCHS = {"rona": 4}
+EPOCHS = {"rona": 6}
 
 
-def builtin_cases(pair: str = "conv16:conv8") -> list[MethodCase]:
+def builtin_cases() -> list[MethodCase]:
     methods = {name: found.spec for name, found in Registry.load().methods.items()}
     variants = tomllib.loads(GOLDEN.read_text(encoding="utf-8"))["variants"]
     asked = [(name, {}) for name in methods]
     for variant in variants:
         without = {"without": variant["without"]} if "without" in variant else {}
         asked.append((variant["method"], {**variant.get("parameters", {}), **without}))
-    return [MethodCase(methods[name], given, pair, EPOCHS.get(name, 2)) for name, given in asked]
+    found = [MethodCase(methods[name], given, PAIR, EPOCHS.get(name, 2)) for name, given in asked]
+    return found + [MethodCase(methods[name], given, "conv16+conv8:conv8") for name, given in MANY.items()]

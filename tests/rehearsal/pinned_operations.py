@@ -17,8 +17,9 @@ import torch
 from builtin_cases import builtin_cases
 
 from kdharness.testing import MethodCase
+from kdharness.testing.bench import Bench
 from kdharness.testing.operations import operations
-from kdharness.testing.step_checks import on_the_bench
+from kdharness.testing.rehearsal import on_the_cpu
 
 FILE = Path(__file__).with_name("operations.json")
 # What another torch may add: it decomposes an operator into others, or an optimiser takes another way.
@@ -35,15 +36,14 @@ def version() -> str:
 def counts_of(case: MethodCase) -> dict[str, Counts]:
     """By the case's label, and by its phase where it has several: the second step, when optimisers hold their state."""
     found = {}
-    with on_the_bench(case) as bench:
-        for phase in bench.phases:
-            bench.enter(phase)
-            bench.step(phase)
+    with on_the_cpu() as device:
+        bench = Bench(case, device)
+        for phase in bench.phases():
+            bench.step()
             with operations() as counted:
-                bench.step(phase)
-            name = case.label if len(bench.phases) == 1 else f"{case.label} {phase.name}"
-            found[name] = {"operations": counted.count, "read_backs": len(counted.read_backs)}
-    return found
+                bench.step()
+            found[phase.name] = {"operations": counted.count, "read_backs": len(counted.read_backs)}
+    return {case.label if len(found) == 1 else f"{case.label} {name}": counts for name, counts in found.items()}
 
 
 def pinned() -> dict[str, dict[str, Counts]]:

@@ -23,7 +23,7 @@ def test_operations_of_one_step(case: MethodCase) -> None:
 
 def test_nothing_is_pinned_that_is_gone() -> None:
     labels = {case.label for case in CASES}
-    assert {label.partition(" ")[0] for label in LIMITS} == labels
+    assert [label for label in LIMITS if label not in labels and label.rpartition(" ")[0] not in labels] == []
 
 
 @pytest.mark.parametrize(("wanted", "found"), [("2.9", "2.9"), ("2.8", "2.9"), ("2.12", "2.14"), ("3.0", "2.14")])

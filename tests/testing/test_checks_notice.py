@@ -18,7 +18,7 @@ def test_sound_methods_pass(check: Callable[[], None]) -> None:
 
 NOTICED: dict[type[Method], dict[str, str]] = {
     broken.NoMapping: {"check_losses_are_finite_named_scalars": "must return a dict"},
-    broken.VectorTerm: {"check_losses_are_finite_named_scalars": "no scalar tensor"},
+    broken.VectorTerm: {"check_losses_are_finite_named_scalars": "must be a scalar tensor"},
     broken.InfiniteTerm: {"check_losses_are_finite_named_scalars": r"losses\(\)\['first'\] .* is (-?inf|nan)"},
     broken.NoGradient: {"check_losses_are_finite_named_scalars": "no loss term of phase 'train' has a gradient"},
     broken.UnknownTag: {"check_losses_are_finite_named_scalars": "the tag of 'ce' is 'tasks'"},

@@ -1,0 +1,142 @@
+"""What the engine asks of a device, whichever it is, and what it makes of a device's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_device import LOST, NO_MEMORY, FakeDevice
+
+from kdharness.api.executors import CellAborted, CellFinished, Event
+from kdharness.device import door
+from kdharness.engine import group
+from kdharness.planning.cell import Cell
+from kdharness.results.record import Status
+from kdharness.testing import Lab
+
+FAULTY = '''
+from torch.nn import functional as F
+from kdharness.api import Method, MethodSpec, Reads, hookimpl
+
+class Faulty(Method):
+    """Raises what it is told in its third step."""
+    name = "faulty"
+    reads = Reads(teachers="none")
+    says: str = ""
+    steps = 0
+
+    def losses(self, batch, student, teacher):
+        self.steps += 1
+        if self.says and self.steps == 3:
+            raise RuntimeError(self.says)
+        return {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Faulty)]
+'''
+
+
+@pytest.fixture
+def faulty_lab(make_lab: Callable[..., Lab], tmp_path: Path) -> Callable[..., Lab]:
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    return lambda name, **rest: make_lab(name, plugin_files=(file,), **rest)
+
+
+def cells_of(lab: Lab, says: str, *beside: str) -> list[Cell]:
+    plan = lab.plan(methods=("faulty", *beside), settings=(f"faulty.says={says}",), scenarios=("few100",))
+    return [planned.cell for planned in plan.cells if planned.cell.role == "student"]
+
+
+def test_on_a_device_that_computes_as_the_cpu_does_the_bits_are_the_same(faulty_lab: Callable[..., Lab]) -> None:
+    device = FakeDevice()
+    fake, real = faulty_lab("fake", device=device), faulty_lab("real")
+    cells = cells_of(fake, "", "vanilla")
+    fake.train(cells)
+    real.train(cells)
+    assert [fake.bits(cell.key) for cell in cells] == [real.bits(cell.key) for cell in cells]
+    assert {"precision fp32", "synchronize", "evaluation_batch"} <= set(device.asked)
+    assert "release_memory" not in device.asked
+
+
+def test_times_are_those_of_the_devices_clock_when_it_has_settled(faulty_lab: Callable[..., Lab]) -> None:
+    """Four steps and two beginnings of an epoch, each begun and ended a second apart."""
+    fake = faulty_lab("fake", device=FakeDevice())
+    (cell,) = cells_of(fake, "")
+    assert fake.train([cell])[cell.key].values["train_seconds"] == 6
+
+
+def test_memory_that_runs_out_is_given_back_and_the_cell_is_tried_among_fewer(faulty_lab: Callable[..., Lab]) -> None:
+    device = FakeDevice()
+    fake = faulty_lab("fake", device=device)
+    faulty, vanilla = cells_of(fake, NO_MEMORY, "vanilla")
+    records = fake.train([faulty, vanilla])
+    assert [event.key for event in fake.events if isinstance(event, CellAborted)] == [faulty.key]
+    assert {key: record.status for key, record in records.items()} == {vanilla.key: Status.OK}
+    assert device.asked.count("release_memory") == 1
+    assert fake.train([faulty], alone=True)[faulty.key].status is Status.OOM
+
+
+def test_a_fatal_error_is_no_cells_own(faulty_lab: Callable[..., Lab]) -> None:
+    """It passes through the group, and every cell stays as if the process had been killed."""
+    fake = faulty_lab("fake", device=FakeDevice())
+    cells = cells_of(fake, LOST, "vanilla")
+    with pytest.raises(RuntimeError, match=LOST):
+        fake.train(cells)
+    assert not [event for event in fake.events if isinstance(event, CellAborted | CellFinished)]
+    assert {fake.folder.read_record(cell.key).status for cell in cells} == {Status.INTERRUPTED}  # type: ignore[union-attr]
+
+
+def test_the_same_error_fails_its_cell_on_a_device_that_survives_it(faulty_lab: Callable[..., Lab]) -> None:
+    real = faulty_lab("real")
+    faulty, vanilla = cells_of(real, LOST, "vanilla")
+    records = real.train([faulty, vanilla])
+    assert (records[faulty.key].status, records[vanilla.key].status) == (Status.FAILED, Status.OK)
+
+
+# -- at the door -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeDevice]:
+    """The fake devices that were opened. The door gives one for "fake:0"."""
+    found: list[FakeDevice] = []
+
+    class Noted(FakeDevice):
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            found.append(self)
+
+    monkeypatch.setitem(door.KINDS, "fake", Noted)
+    monkeypatch.setattr(group, "_worlds", {})
+    return found
+
+
+def train_at_the_door(lab: Lab, cells: list[Cell]) -> list[Event]:
+    events: list[Event] = []
+    cell_group, settings = lab.group(cells)
+    group.train_group(cell_group, settings, "fake:0", events.append, lab.beat)
+    return events
+
+
+def test_a_process_opens_its_device_once_and_uses_it_before_anything_else(
+    faulty_lab: Callable[..., Lab], opened: list[FakeDevice]
+) -> None:
+    lab = faulty_lab("fake")
+    cells = cells_of(lab, "")
+    for _ in range(2):
+        train_at_the_door(lab, cells)
+    (device,) = opened
+    assert device.name == "fake:0"
+    assert device.asked[0] == "use"
+    assert device.asked.count("use") == 1
+
+
+def test_a_lost_device_is_told_as_such(faulty_lab: Callable[..., Lab], opened: list[FakeDevice]) -> None:
+    from kdharness.errors import DeviceLost
+
+    lab = faulty_lab("fake")
+    with pytest.raises(DeviceLost, match=LOST):
+        train_at_the_door(lab, cells_of(lab, LOST))
