@@ -144,6 +144,7 @@ assert code in (0, 2), code
         "import kdharness.registry.manager",
         "from kdharness.results.store import ResultsFolder",
         "import kdharness.errors, kdharness.protocol.benchmark, kdharness.planning.plan",
+        "import kdharness.planning.cell, kdharness.planning.resolve, kdharness.planning.expand",
         *(
             COMMAND.format(arguments=arguments)
             for arguments in (

@@ -119,22 +119,25 @@ def data_root(given: Path | None) -> Path:
     return given or Path(os.environ.get("KDHARNESS_DATA") or user_data_path("kdharness"))
 
 
+# Options that take several values, and which words are further values of theirs rather than arguments.
+SEVERAL: dict[str, Callable[[str], bool]] = {
+    "--set": lambda word: "=" in word,
+    "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
+    "--plugin": lambda word: word.endswith(".py"),
+}
+
+
 def spread(arguments: list[str]) -> list[str]:
     """`--set a.b=1 c.d=2` as `--set a.b=1 --set c.d=2`, and likewise for --teacher and --plugin."""
-    belongs: dict[str, Callable[[str], bool]] = {
-        "--set": lambda word: "=" in word,
-        "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
-        "--plugin": lambda word: word.endswith(".py"),
-    }
     found: list[str] = []
-    option, taken = "", 0
+    option, is_first = "", True
     for word in arguments:
         if word.startswith("-"):
-            option, taken = word, 0
-        elif option in belongs:
-            if taken and belongs[option](word):
+            option, is_first = word, True
+        else:
+            if not is_first and option in SEVERAL and SEVERAL[option](word):
                 found.append(option)
-            taken += 1
+            is_first = False
         found.append(word)
     return found
 

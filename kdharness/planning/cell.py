@@ -1,8 +1,7 @@
 """A cell and its identity.
 
 A cell's key is a hash of one canonical JSON document in which everything that can change its numbers is resolved.
-What cannot
-(device, workers, group, order of arguments, metrics, the release of kdharness) stays out of it.
+What cannot (device, workers, group, order of arguments, metrics, the release of kdharness) stays out of it.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
 class TeacherSource:
     """One teacher of a cell: a model by name, and the cell that trains it or the file that holds it.
 
-    sha256: of the external file; path: where it lies (not part of identity). auxiliary: it helps the method, and is
-    not what the student is measured against.
+    sha256: of the external file. path: where it lies (not part of identity).
+    auxiliary: it helps the method, and is not what the student is measured against.
     """
 
     model: str
@@ -63,10 +62,11 @@ class TeacherSource:
 class Cell:
     """One training run, fully resolved.
 
-    document: the canonical identity; key: its digest; protocol: the digest of what makes cells comparable.
-    parameters: the method's, all of them, JSON-valued; variant: those that are not the defaults ("" for none), as text.
-    deviations: how the run departs from its benchmark ("" for not at all). regime: what the method uses beside labels
-    and one teacher.
+    document: the canonical identity. key: its digest. protocol: the digest of what makes cells comparable.
+    parameters: the method's, all of them, JSON-valued.
+    variant: those that are not the benchmark's own, as text ("" for none).
+    deviations: how the run departs from its benchmark ("" for not at all).
+    regime: what the method uses beside labels and one teacher.
     start: the cell whose trained weights the student begins with, if any.
     address: what the cell is called, whatever its contents: a newer plan's cell at the same address replaces this one.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError, unknown
-from kdharness.planning.selection import MethodChoice, Selection
+from kdharness.planning.selection import MethodChoice, Selection, Settings
 from kdharness.protocol.benchmark import Benchmark
 from kdharness.protocol.scenario import Scenario, find_scenario
 from kdharness.protocol.variant import (
@@ -133,17 +133,20 @@ def ablated_of(choices: Iterable[MethodChoice | ChosenMethod]) -> str:
 
 
 @dataclass(frozen=True)
-class Whereabouts:
-    """scenarios: all that run, by name. of_method: by method, the names of those in which it runs. warnings: lines."""
+class Placement:
+    """Which method runs in which scenarios.
+
+    scenarios: all that run, by name. of_method: by method, the names of its own. warnings: one line each.
+    """
 
     scenarios: Mapping[str, Scenario]
     of_method: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...]
 
 
-def where_methods_run(
+def place_methods(
     choices: Sequence[MethodChoice], benchmark: Benchmark, selection: Selection, registry: Registry
-) -> Whereabouts:
+) -> Placement:
     """The scenarios asked for, and those that methods bring with them where none was asked for.
 
     A method runs in those of the kind that it needs. A scenario that a method brings is for those that need its kind,
@@ -165,7 +168,7 @@ def where_methods_run(
             warnings.append(line)
     apart = [method for method, names in found.items() if ablated and method != ablated and not names]
     warnings += [f"method '{method}' is left out: it has no scenario in common with '{ablated}'" for method in apart]
-    return Whereabouts(scenarios, found, tuple(warnings))
+    return Placement(scenarios, found, tuple(warnings))
 
 
 def _needs(
@@ -218,29 +221,38 @@ def _of_kind(needed: str | None, scenarios: Mapping[str, Scenario], benchmark: B
 # -- with what ---------------------------------------------------------------------------------------------------------
 
 
-def setups_of(
-    choice: MethodChoice, spec: MethodSpec, pairs: Sequence[Pair], benchmark: Benchmark, settings: Mapping[str, str]
-) -> dict[Pair, Setup]:
-    """A choice's parameters for each pair. settings: of --set for the method.
+def resolve_choices(
+    choices: Sequence[MethodChoice],
+    placement: Placement,
+    pairs: Sequence[Pair],
+    benchmark: Benchmark,
+    settings: Settings,
+    registry: Registry,
+) -> tuple[ChosenMethod, ...]:
+    """The choices with all their parameters. UserError for parameters and loss terms that a method does not have."""
+    found = []
+    for choice in choices:
+        spec: MethodSpec = registry.get("method", choice.name).spec
+        given = settings.get(choice.name, {})
+        setups = {pair: _setup(choice, spec, pair, benchmark, given) for pair in pairs}
+        kept = {pair: setup for pair, setup in setups.items() if setup is not None}
+        found.append(ChosenMethod(choice.name, kept, placement.of_method[choice.name], choice.part))
+    return tuple(found)
 
-    UserError for parameters and loss terms that the method does not have.
-    """
-    changes = coerced(spec, choice.parameters, choice.place)
-    found = {}
-    for pair in pairs:
-        table = benchmark.parameters_of(spec.name, pair)
-        without = dict.fromkeys(parts(table.pop("without", ())), benchmark.place)
-        asked = dict(settings)
-        if "without" in asked:
-            without = dict.fromkeys(parts(asked.pop("without")), setting(spec.name, "without"))
-        without |= dict.fromkeys(choice.without, choice.place)
-        own = completed(spec, table, benchmark.place)
-        # What tells a variant from the plain method outweighs --set, or the two would be one.
-        parameters = {**own, **coerced(spec, asked, COMMAND), **changes}
-        setup = Setup(parameters, own, dict(sorted(without.items())))
-        if _has_terms(choice, spec, setup, {**own, **changes}):
-            found[pair] = setup
-    return found
+
+def _setup(
+    choice: MethodChoice, spec: MethodSpec, pair: Pair, benchmark: Benchmark, settings: Mapping[str, str]
+) -> Setup | None:
+    """None where an ablation drops a term that there is not. settings: of --set for the method."""
+    table, asked = benchmark.parameters_of(spec.name, pair), dict(settings)
+    without = dict.fromkeys(parts(table.pop("without", ())), benchmark.place)
+    if "without" in asked:
+        without = dict.fromkeys(parts(asked.pop("without")), setting(spec.name, "without"))
+    without |= dict.fromkeys(choice.without, choice.place)
+    own, changes = completed(spec, table, benchmark.place), coerced(spec, choice.parameters, choice.place)
+    # What tells a variant from the plain method outweighs --set, or the two would be one.
+    setup = Setup({**own, **coerced(spec, asked, COMMAND), **changes}, own, dict(sorted(without.items())))
+    return setup if _has_terms(choice, spec, setup, {**own, **changes}) else None
 
 
 def _has_terms(choice: MethodChoice, spec: MethodSpec, setup: Setup, declared: Mapping[str, Value]) -> bool:

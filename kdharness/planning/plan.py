@@ -22,13 +22,15 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """cells: in an order in which what is required comes first. references: the methods gains are measured against.
+    """All that a command asks for.
 
-    note: a sentence that reports show above the table. warnings: one line each. metrics: names of the metrics to
-    compute.
-    command: the arguments it was made from. claims: what reports put to the test.
-    ablated: the method whose parts are compared, '' for none; parts: by cell key, what the cell stands for in that
-    comparison (the method's name for the whole of it), several where parts make no difference; it runs as the first.
+    cells: in an order in which what is required comes first.
+    note: a sentence that reports show above the table. references: the methods gains are measured against.
+    metrics: names of those to compute. claims: what reports put to the test. warnings: one line each.
+    command: the arguments it was made from.
+    ablated: the method whose parts are compared, '' for none.
+    parts: by cell key, what the cell stands for in that comparison (the method's name for the whole of it); several
+    where parts make no difference.
     """
 
     benchmark: str

@@ -18,8 +18,8 @@ from kdharness.planning.choices import (
     ablated_of,
     asked_methods,
     clashing_methods,
-    setups_of,
-    where_methods_run,
+    place_methods,
+    resolve_choices,
 )
 from kdharness.planning.claims import resolve_claims
 from kdharness.planning.datasets import KnownDataset, resolve_dataset
@@ -86,42 +86,35 @@ def resolve(benchmark: Benchmark, selection: Selection, registry: Registry) -> R
     settings = dict(parse_settings(selection.settings))
     recipes = resolve_recipes(benchmark, settings.pop("recipe", {}), selection.epochs)
     choices = asked_methods(benchmark, selection, registry)
-    names = _names("dataset", selection.datasets, benchmark.datasets, benchmark, registry)
-    _check_owners(settings, choices, names, registry)
-    datasets = {n: resolve_dataset(n, benchmark, selection, settings.get(n, {}), registry) for n in names}
+    datasets = _names("dataset", selection.datasets, benchmark.datasets, benchmark, registry)
+    _check_owners(settings, choices, datasets, registry)
     pairs = _pairs(benchmark, selection, registry)
-    files = _teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers})
-    where = where_methods_run(choices, benchmark, selection, registry)
-    metrics = _metrics(benchmark, registry)
-    claims = resolve_claims(benchmark, registry)
-    methods = catalogue("method", registry)
-    chosen = []
-    for choice in choices:
-        spec, given = methods.get(choice.name).spec, settings.get(choice.name, {})
-        setups = setups_of(choice, spec, pairs, benchmark, given)
-        chosen.append(ChosenMethod(choice.name, setups, where.of_method[choice.name], choice.part))
-    clashing, unprovided = clashing_methods(benchmark, selection, registry), _unprovided(benchmark, registry)
+    placement = place_methods(choices, benchmark, selection, registry)
     return Resolved(
         benchmark=benchmark.name,
-        methods=methods,
+        methods=catalogue("method", registry),
         models=catalogue("model", registry),
-        datasets=datasets,
-        scenarios=where.scenarios,
+        datasets={n: resolve_dataset(n, benchmark, selection, settings.get(n, {}), registry) for n in datasets},
+        scenarios=placement.scenarios,
         pairs=pairs,
         seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
-        chosen=tuple(chosen),
+        chosen=resolve_choices(choices, placement, pairs, benchmark, settings, registry),
         recipes=recipes,
         own_pairs=benchmark.pairs,
-        own_scenarios=tuple(where.scenarios) if selection.scenarios is None else benchmark.scenarios,
+        own_scenarios=tuple(placement.scenarios) if selection.scenarios is None else benchmark.scenarios,
         evaluation=benchmark.evaluation,
         teacher_seed=benchmark.teacher_seed,
-        files=files,
-        metrics=metrics,
-        claims=claims,
+        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
+        metrics=_metrics(benchmark, registry),
+        claims=resolve_claims(benchmark, registry),
         references=benchmark.references,
         summary=benchmark.summary,
         note=benchmark.note,
-        warnings=(*clashing, *where.warnings, *unprovided),
+        warnings=(
+            *clashing_methods(benchmark, selection, registry),
+            *placement.warnings,
+            *_unprovided(benchmark, registry),
+        ),
     )
 
 

@@ -1,664 +1,462 @@
-"""From a benchmark and a selection to a plan, and how mistakes are told."""
+"""Expansion of hand-made values: which cells, in which order, under which keys, and why some will not run."""
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kdharness.api.data import DatasetInfo
+from kdharness.api.declarations import ModelSpec
+from kdharness.api.parameters import Parameter
+from kdharness.api.requirements import Pair, Requirement
+from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError
-from kdharness.planning import make_plan
-from kdharness.planning.cell import Cell
+from kdharness.planning.catalogue import Catalogue, Installed
+from kdharness.planning.cell import Cell, TeacherSource, digest
+from kdharness.planning.choices import ChosenMethod, Setup
+from kdharness.planning.datasets import KnownDataset
+from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
-from kdharness.planning.selection import Selection, parse_settings
-from kdharness.protocol.benchmark import Benchmark, load, parse
-from kdharness.protocol.seeds import parse_seeds
-from kdharness.registry.manager import Registry
-
-CONTENT: dict[str, Any] = {
-    "name": "small",
-    "datasets": ["digits"],
-    "pairs": ["conv8:conv4"],
-    "seeds": [0],
-    "recipe": {"epochs": 2},
-}
+from kdharness.planning.recipes import Recipes
+from kdharness.planning.resolve import Resolved, TeacherFile
+from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.scenario import Clean, Few, Noise, Split
+from kdharness.protocol.variant import COMMAND, coerced, completed
 
 
-def made(**changes: Any) -> Benchmark:
-    return parse({**CONTENT, **changes}, "small.toml")
+class Alone:
+    """Learns from labels. These methods train nothing, and know nothing of torch."""
+
+    name = "alone"
+    regime = ""
+    reads = "nothing"
+    terms: Mapping[str, str] = {"ce": "task"}
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = parameters
+
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        return []
+
+    def networks(self, pair: Pair) -> Sequence[str]:
+        return []
 
 
-def plan_of(registry: Registry, benchmark: str | Benchmark = "digits", **selection: Any) -> Plan:
-    protocol = load(benchmark) if isinstance(benchmark, str) else benchmark
-    return make_plan(protocol, Selection(**selection), registry)
+class Taught(Alone):
+    """Learns from the pair's teachers."""
+
+    name = "taught"
+    terms = {"ce": "task", "kd": "distill"}
+
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        return [Requirement(name, method="alone") for name in pair.teachers]
 
 
-def students(plan: Plan, method: str | None = None) -> list[Cell]:
-    return [p.cell for p in plan.cells if p.cell.role == "student" and method in (None, p.cell.method)]
+class Chain(Alone):
+    """Learns from an assistant that learned from the teacher, starts from a student of its own, makes a critic."""
+
+    name = "chain"
+    regime = "long"
+
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        teacher = Requirement(pair.teachers[0], method="alone")
+        return [
+            Requirement("middle", method="taught", parameters={"heat": "8"}, teachers=(teacher,), same_seed=True),
+            Requirement(pair.student, method="alone", role="student", subset="train", same_seed=True, warm_start=True),
+            Requirement("critic", method="alone", auxiliary=True),
+        ]
+
+    def networks(self, pair: Pair) -> Sequence[str]:
+        return ["critic"]
 
 
-def error_of(registry: Registry, benchmark: str | Benchmark = "digits", **selection: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        plan_of(registry, benchmark, **selection)
-    return str(caught.value)
+class Lost(Alone):
+    """Requires a model that there is not."""
+
+    name = "lost"
+
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        return [Requirement("biig", method="alone")]
 
 
-@pytest.fixture
-def registry_with(tmp_path: Path):
-    """A registry with what a piece of source adds."""
+class Misled(Alone):
+    """Requires a method with a parameter that it has not."""
 
-    def make(source: str) -> Registry:
-        file = tmp_path / "extra.py"
-        file.write_text("import torch\nfrom torch import nn\nfrom kdharness.api import *\n" + source)
-        return Registry.load([file])
+    name = "misled"
 
-    return make
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
+        return [Requirement("big", method="taught", parameters={"head": 1})]
 
 
-# -- the default benchmark ---------------------------------------------------------------------------------------------
+class Broken(Alone):
+    name = "broken"
+
+    def __init__(self, **parameters: Any) -> None:
+        raise ValueError("not\ntoday")
 
 
-def test_digits(registry):
-    plan = plan_of(registry)
-    own = [p for p in plan.cells if p.cell.scenario == "few100"]
-    counts = Counter((p.cell.role, p.cell.method) for p in own)
-    assert counts["teacher", "vanilla"] == 1
-    assert counts["student", "vanilla"] == counts["student", "kd"] == 5
-    for method in registry.methods:
-        assert students(plan, method), f"{method} has no cell"
-    assert not [(p.cell.label, p.skip) for p in own if p.skip]
-    assert plan.metrics == tuple(name for name, metric in registry.metrics.items() if not metric.spec.on_request)
-    assert plan.warnings == ()
-    assert {c.deviations for c in students(plan)} == {""}
+class Mute(Alone):
+    name = "mute"
 
-
-def test_metrics_on_request_are_named(registry):
-    usual = plan_of(registry).metrics
-    assert {"weight_noise", "class_separation", "gradient_norm"}.isdisjoint(usual)
-    asked = load("digits").model_copy(update={"metrics": ("all", "weight_noise", "top1")})
-    assert plan_of(registry, asked).metrics == (*usual, "weight_noise")
-    asked = load("digits").model_copy(update={"metrics": ("weight_noise",)})
-    assert plan_of(registry, asked).metrics == ("weight_noise",)
-    with pytest.raises(UserError, match=r"unknown metric 'wait_noise' \(benchmark 'digits'\)"):
-        plan_of(registry, load("digits").model_copy(update={"metrics": ("all", "wait_noise")}))
-
-
-def test_what_is_required_comes_first(registry):
-    for name in ("digits", "digits-cross"):
-        seen: set[str] = set()
-        for planned in plan_of(registry, name).cells:
-            assert set(planned.cell.requires) <= seen
-            assert planned.cell.key not in seen
-            seen.add(planned.cell.key)
-
-
-def test_methods_without_a_teacher_run_once_per_student(registry):
-    pairs = ("conv32:conv16", "conv64:conv16", "conv32:conv8")
-    plan = plan_of(registry, methods=("vanilla", "kd"), pairs=pairs, seeds=(0, 1))
-    assert [(c.student, c.seed) for c in students(plan, "vanilla")] == [
-        ("conv16", 0), ("conv16", 1), ("conv8", 0), ("conv8", 1),
-    ]  # fmt: skip
-    assert len(students(plan, "kd")) == 6
-    assert sorted(p.cell.student for p in plan.cells if p.cell.role == "teacher") == ["conv32", "conv64"]
-
-
-def test_several_teachers(registry):
-    plan = plan_of(registry, methods=("kd",), pairs=("conv32+conv8:conv16",), seeds=(0,))
-    (student,) = students(plan)
-    assert student.teacher == "conv32+conv8"
-    assert student.regime == "several_teachers"
-    assert [self.cell.student for self in plan.cells] == ["conv32", "conv8", "conv16"]
-
-
-def test_teachers_have_their_own_recipe(registry):
-    plan = plan_of(registry, methods=("kd",), seeds=(0,))
-    protocol = load("digits")
-    assert plan.cells[0].cell.recipe["epochs"] == protocol.teacher["epochs"]
-    assert plan.cells[1].cell.recipe["epochs"] == protocol.recipe.epochs
-    # What the command line sets holds for both: it would not be what was asked for otherwise.
-    short = plan_of(registry, methods=("kd",), seeds=(0,), epochs=3)
-    assert [p.cell.recipe["epochs"] for p in short.cells] == [3, 3]
-
-
-# -- reasons to skip ---------------------------------------------------------------------------------------------------
-
-BARE = '''
-class Bare(nn.Module):
-    """A network that declares nothing."""
-    def __init__(self, num_classes, input_shape):
-        super().__init__()
-        self.fc = nn.Linear(input_shape[0] * input_shape[1] * input_shape[2], num_classes)
-    def forward(self, x):
-        return self.fc(x.flatten(1))
-
-class Large(nn.Module):
-    """A network for images of 32x32 alone."""
-    def __init__(self, num_classes, input_shape):
-        super().__init__()
-        self.fc = nn.Linear(1024, num_classes)
-    def forward(self, x):
-        return self.fc(x.flatten(1))
-
-class Concrete(Bare):
-    """A network whose making looks at numbers, which the meta device does not have."""
-    def __init__(self, num_classes, input_shape):
-        super().__init__(num_classes, input_shape)
-        self.rates = [float(rate) for rate in torch.linspace(0, 1, 3)]
-
-def unmakeable(num_classes, input_shape):
-    raise RuntimeError("no\\nsuch   thing")
-
-@hookimpl
-def kdharness_models():
-    return [ModelSpec("bare", Bare), ModelSpec("large", Large, classifier="fc"), ModelSpec("concrete", Concrete),
-            ModelSpec("unmakeable", unmakeable), ModelSpec("liar", Bare, stages=("nowhere",))]
-'''
-
-
-def reasons(plan: Plan) -> dict[str, str]:
-    return {p.cell.label: p.skip for p in plan.cells if p.skip}
-
-
-def test_a_method_that_reads_what_a_model_does_not_declare(registry_with):
-    plan = plan_of(registry_with(BARE), methods=("at", "kd", "pkt"), pairs=("conv32:bare",), seeds=(0,))
-    assert reasons(plan) == {
-        "at conv32:bare digits few100 seed 0": "reads stages, which model 'bare' does not declare",
-        "pkt conv32:bare digits few100 seed 0": "reads embedding, which model 'bare' does not declare",
-    }
-
-
-def test_a_torchvision_model_without_stages(registry):
-    plan = plan_of(
-        registry,
-        methods=("at",),
-        pairs=("torchvision_vit_b_16:torchvision_resnet18",),
-        datasets=("digits",),
-        seeds=(0,),
-    )
-    assert any("torchvision_vit_b_16" in reason for reason in reasons(plan).values())
-
-
-@pytest.mark.parametrize(
-    ("model", "says"),
-    [
-        ("large", "model 'large' cannot take 1x8x8 images: "),
-        ("unmakeable", "model 'unmakeable' cannot take 1x8x8 images: no such thing"),
-        ("liar", "model 'liar' cannot take 1x8x8 images: model 'liar' declares 'nowhere', but has no such submodule"),
-    ],
-)
-def test_a_model_that_cannot_be_built_for_the_data(registry_with, model, says):
-    plan = plan_of(registry_with(BARE), methods=("vanilla", "kd"), pairs=(f"conv8:{model}",), seeds=(0,))
-    found = reasons(plan)
-    assert len(found) == 2
-    for reason in found.values():
-        assert reason.startswith(says)
-        assert "\n" not in reason
-
-
-def test_students_of_a_teacher_that_cannot_be_built_are_skipped(registry_with):
-    plan = plan_of(registry_with(BARE), methods=("vanilla", "kd"), pairs=("large:conv8",), seeds=(0, 1))
-    found = reasons(plan)
-    assert "teacher vanilla large digits few100 seed 0" in found
-    for seed in (0, 1):
-        reason = found[f"kd large:conv8 digits few100 seed {seed}"]
-        assert reason.startswith("teacher vanilla large digits few100 seed 0 will not run: model 'large' cannot take")
-    assert len(found) == 3  # the student on labels alone runs
-
-
-def test_a_model_that_only_the_meta_device_cannot_hold_is_planned(registry_with):
-    plan = plan_of(registry_with(BARE), methods=("vanilla", "kd"), pairs=("concrete:conv8",), seeds=(0,))
-    assert reasons(plan) == {}
-
-
-def test_a_method_that_says_why_it_cannot_serve(registry):
-    plan = plan_of(registry, methods=("fitnet",), seeds=(0,), settings=("fitnet.hint_stage=7",))
-    assert list(reasons(plan).values()) == ["hint_stage is 7, but 'conv16' has stages 0 to 2"]
-
-
-FAULTY = '''
-from torch.nn import functional as F
-
-class Plain(Method):
-    def losses(self, batch, student, teacher):
-        return {"ce": F.cross_entropy(student.logits, batch.targets)}
-
-class Unmade(Plain):
-    """Cannot be made."""
-    name = "unmade"
-    def __init__(self, **parameters):
-        raise ValueError("not\\ntoday")
-
-class Demanding(Plain):
-    """Cannot say what it requires."""
-    name = "demanding"
-    def requires(self, pair):
-        return [1 / 0]
-
-class Elsewhere(Plain):
-    """Requires a model that nobody provides."""
-    name = "elsewhere"
-    def requires(self, pair):
-        return [Requirement("conv33")]
-
-class Wrong(Plain):
-    """Requires a method with a parameter that it does not have."""
-    name = "wrong"
-    def requires(self, pair):
-        return [Requirement("conv8", method="kd", parameters={"temprature": 2}, teachers=(Requirement("conv32"),))]
-
-class Refuses(Plain):
-    """Its skip raises."""
-    name = "refuses"
-    def skip(self, context):
+    def requires(self, pair: Pair) -> Sequence[Requirement]:
         raise KeyError("x")
 
-class Vague(Plain):
-    """Cannot say what its loss terms are."""
-    name = "vague"
-    @property
-    def terms(self):
-        return {"ce": self.nothing}
 
-class Makes(Plain):
-    """Cannot say what networks it makes."""
-    name = "makes"
-    def networks(self, pair):
-        return [pair.peer]
-
-class Nowhere(Plain):
-    """Needs a scenario that does not exist."""
-    name = "nowhere"
-    needs_scenario = "spilt80"
-
-@hookimpl
-def kdharness_methods():
-    return [MethodSpec.of(m) for m in (Unmade, Demanding, Elsewhere, Wrong, Refuses, Vague, Makes, Nowhere)]
-'''
+HEAT = Parameter("heat", float, 4.0)
+STAMP: dict[str, str | int] = {"package": "made-up", "revision": 1}
 
 
-def test_a_faulty_method_does_not_stop_the_plan_of_the_others(registry_with):
-    registry = registry_with(FAULTY)
-    plan = plan_of(registry, made(), methods=("all",))
-    found = {p.cell.method: p.skip for p in plan.cells if p.cell.role == "student"}
-    assert found["kd"] == ""
-    assert found["unmade"] == "method 'unmade' cannot be made: ValueError: not today"
-    assert found["demanding"].startswith("method 'demanding' failed in requires(): ZeroDivisionError: ")
-    assert "unknown model 'conv33'; did you mean" in found["elsewhere"]
-    assert "unknown parameter of method 'kd' 'temprature'" in found["wrong"]
-    assert found["vague"].startswith("method 'vague' cannot be made: AttributeError: ")
-    assert found["makes"].startswith("method 'makes' failed in networks(): AttributeError: ")
-    assert found["refuses"] == ""  # it is planned, and fails with its traceback
-    assert found["nowhere"] == ""
-    assert [w for w in plan.warnings if "nowhere" in w] == [
-        "method 'nowhere' does not get the scenario that it needs: unknown scenario 'spilt80' (needs_scenario); did you"
-        " mean 'split80'?"
+def method_spec(method: type[Alone]) -> MethodSpec:
+    return MethodSpec(method.name, method, "", "", (HEAT,))  # type: ignore[arg-type]
+
+
+METHODS: Catalogue[MethodSpec] = Catalogue(
+    "method",
+    {m.name: Installed(method_spec(m), "made-up", STAMP) for m in (Alone, Taught, Chain, Lost, Misled, Broken, Mute)},
+)
+MODELS: Catalogue[ModelSpec] = Catalogue(
+    "model",
+    {
+        name: Installed(ModelSpec(name, lambda classes, shape: None), "made-up", STAMP)  # type: ignore[arg-type, return-value]
+        for name in ("big", "huge", "middle", "small", "critic")
+    },
+)
+DATASET = KnownDataset(DatasetInfo("0123", 10, (1, 8, 8), 100), {"name": "shapes", "identity": "0123"})
+PAIR = Pair(("big",), "small")
+
+
+def chosen(
+    method: type[Alone],
+    *pairs: Pair,
+    scenarios: tuple[str, ...] = ("clean",),
+    without: Mapping[str, str] | None = None,
+    part: str = "",
+    command: Mapping[str, str] | None = None,
+) -> ChosenMethod:
+    spec = method_spec(method)
+    own = completed(spec, {}, "")
+    setup = Setup({**own, **coerced(spec, command or {}, COMMAND)}, own, without or {})
+    return ChosenMethod(method.name, dict.fromkeys(pairs or (PAIR,), setup), scenarios, part)
+
+
+def resolved(*methods: ChosenMethod, **changes: Any) -> Resolved:
+    usual = Resolved(
+        benchmark="b",
+        methods=METHODS,
+        models=MODELS,
+        datasets={"shapes": DATASET},
+        scenarios={"clean": Clean()},
+        pairs=(PAIR,),
+        seeds=(0,),
+        chosen=methods,
+        recipes=Recipes(Recipe(epochs=2)),
+        own_pairs=(PAIR,),
+        own_scenarios=("clean",),
+    )
+    return replace(usual, **changes)
+
+
+def planned(*methods: ChosenMethod, **changes: Any) -> Plan:
+    """Everything fits."""
+    return expand(resolved(*methods, **changes), lambda cell, method: None)
+
+
+def labels(plan: Plan) -> list[str]:
+    return [p.cell.label for p in plan.cells]
+
+
+def cell_of(plan: Plan, method: str, role: str = "student") -> Cell:
+    return next(p.cell for p in plan.cells if p.cell.method == method and p.cell.role == role)
+
+
+# -- which cells, in which order ---------------------------------------------------------------------------------------
+
+
+def test_what_is_required_comes_first_and_once() -> None:
+    plan = planned(chosen(Alone), chosen(Taught), seeds=(0, 3))
+    assert labels(plan) == [
+        "alone small shapes seed 0",
+        "alone small shapes seed 3",
+        "teacher alone big shapes seed 0",
+        "taught big:small shapes seed 0",
+        "taught big:small shapes seed 3",
+    ]
+    teacher, student = plan.cells[2].cell, plan.cells[3].cell
+    assert student.teachers == (TeacherSource("big", cell=teacher.key),)
+    assert student.requires == plan.cells[4].cell.requires == (teacher.key,)
+
+
+def test_the_order_is_dataset_scenario_pair_method_seed() -> None:
+    pairs = (PAIR, Pair(("big", "huge"), "middle"))
+    both = ("clean", "few")
+    plan = planned(
+        chosen(Taught, *pairs, scenarios=both),
+        chosen(Alone, *pairs, scenarios=("few",)),
+        datasets={"shapes": DATASET, "dots": replace(DATASET, document={"name": "dots"})},
+        scenarios={"few": Few(kind="few", images=10), "clean": Clean()},
+        pairs=pairs,
+    )
+    students = [p.cell for p in plan.cells if p.cell.role == "student"]
+    assert [(c.dataset, c.scenario, c.method, c.teacher, c.student) for c in students] == [
+        (dataset, scenario, method, teacher if method == "taught" else "", student)
+        for dataset in ("shapes", "dots")
+        for scenario in ("few", "clean")
+        for teacher, student in (("big", "small"), ("big+huge", "middle"))
+        for method in ("taught", "alone")
+        if (method, scenario) != ("alone", "clean")
+    ]
+    assert len([p for p in plan.cells if p.cell.role == "teacher"]) == 2 * 2 * 2
+
+
+def test_a_method_without_a_teacher_runs_once_per_student() -> None:
+    pairs = (PAIR, Pair(("huge",), "small"), Pair(("big",), "middle"))
+    assert labels(planned(chosen(Alone, *pairs), pairs=pairs)) == [
+        "alone small shapes seed 0",
+        "alone middle shapes seed 0",
     ]
 
 
-# -- unknown names -----------------------------------------------------------------------------------------------------
+def test_a_method_runs_for_the_pairs_that_it_has_parameters_for() -> None:
+    other = Pair(("huge",), "small")
+    plan = planned(chosen(Taught, other), pairs=(PAIR, other))
+    assert [p.cell.teacher for p in plan.cells if p.cell.role == "student"] == ["huge"]
+
+
+def test_a_chain_of_requirements() -> None:
+    plan = planned(chosen(Chain), seeds=(5,), teacher_seed=7)
+    assert labels(plan) == [
+        "teacher alone big shapes seed 7",
+        "teacher taught[heat=8] big:middle shapes seed 5",
+        "alone small shapes seed 5",
+        "teacher alone critic shapes seed 7",
+        "chain middle:small shapes seed 5",
+    ]
+    teacher, assistant, start, critic, cell = (p.cell for p in plan.cells)
+    assert assistant.requires == (teacher.key,)
+    assert assistant.document["subset"] == "teacher"
+    assert start.document["subset"] == "train"
+    assert cell.teachers == (
+        TeacherSource("middle", cell=assistant.key),
+        TeacherSource("critic", cell=critic.key, auxiliary=True),
+    )
+    assert cell.start == TeacherSource("small", cell=start.key)
+    assert cell.requires == (assistant.key, critic.key, start.key)
+    assert cell.document["start"] == start.key
+    assert cell.networks == ("critic",)
+    assert cell.regime == "long"
+
+
+def test_a_file_stands_for_the_teacher_on_labels() -> None:
+    class Own(Taught):
+        name = "own"
+
+        def requires(self, pair: Pair) -> Sequence[Requirement]:
+            return [Requirement("big"), Requirement("big", same_seed=True), Requirement("big", subset="train")]
+
+    catalogue = replace(
+        METHODS,
+        by_name={**METHODS.by_name, "own": Installed(method_spec(Own), "", STAMP), "vanilla": METHODS.by_name["alone"]},
+    )
+    file = TeacherFile("/there/big.pt", "ab" * 32)
+    plan = planned(chosen(Own), methods=catalogue, files={"big": file})
+    cell = cell_of(plan, "own")
+    from_file = TeacherSource("big", sha256=file.sha256, path=file.path)
+    assert cell.teachers[:2] == (from_file, from_file)
+    assert cell.teachers[2].cell == plan.cells[0].cell.key
+    assert [teacher["source"] for teacher in cell.document["teachers"]] == [
+        file.sha256,
+        file.sha256,
+        plan.cells[0].cell.key,
+    ]
+    assert cell.deviations == f"teacher big from file {file.sha256[:12]}"
+
+
+# -- identity ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_whole_document_and_its_key() -> None:
+    cell = cell_of(planned(chosen(Taught, without={"ce": COMMAND}), seeds=(3,)), "taught")
+    teacher = {"name": "big", "plugin": STAMP, "source": "ab716eaf94f2ecb77d1f"}
+    assert cell.document == {
+        "schema": 1,
+        "numerics": 1,
+        "dataset": {"name": "shapes", "identity": "0123"},
+        "scenario": {"kind": "clean"},
+        "recipe": Recipe(epochs=2).model_dump(mode="json"),
+        "role": "student",
+        "subset": "train",
+        "method": {"name": "taught", "parameters": {"heat": 4.0}, "without": ["ce"], "plugin": STAMP},
+        "student": {"name": "small", "plugin": STAMP},
+        "teachers": [teacher],
+        "evaluation": {"split": "test", "every": 0, "validation": 0.0},
+        "seed": 3,
+    }
+    assert cell.key == digest(cell.document) == "05690d97c2eec385df8d"
+    assert cell.protocol == "7cd9d556e9c7"
+    assert cell.variant == "without=ce"
+
+
+def test_teachers_and_models_have_their_recipes() -> None:
+    recipes = Recipes(Recipe(epochs=2), {"epochs": 5}, {"small": {"lr": 0.5}})
+    plan = planned(chosen(Taught), recipes=recipes)
+    assert [(p.cell.recipe["epochs"], p.cell.recipe["lr"]) for p in plan.cells] == [(5, 0.05), (2, 0.5)]
+    assert plan.cells[0].cell.protocol == plan.cells[1].cell.protocol
+    assert plan.cells[0].cell.protocol != planned(chosen(Taught)).cells[0].cell.protocol
+
+
+def test_the_same_values_give_the_same_plan() -> None:
+    value = resolved(chosen(Taught), chosen(Chain), seeds=(0, 1))
+
+    def fits(cell: Cell, method: object) -> None:
+        return None
+
+    assert expand(value, fits) == expand(value, fits)
+    plan = expand(value, fits, command=("run",), created_at="then")
+    assert (plan.command, plan.created_at) == (("run",), "then")
 
 
 @pytest.mark.parametrize(
-    ("selection", "says"),
+    ("scenario", "method", "regime"),
     [
-        ({"methods": ("kdd",)}, "unknown method 'kdd' (--methods); did you mean 'kd'"),
-        ({"skip": ("fitnets",)}, "unknown method 'fitnets' (--skip); did you mean 'fitnet'?"),
-        ({"pairs": ("conv33:conv16",)}, "unknown model 'conv33' (--pairs); did you mean 'conv32'"),
-        ({"pairs": ("conv32:conv61",)}, "unknown model 'conv61' (--pairs); did you mean 'conv"),
-        ({"pairs": ("conv32",)}, "--pairs: 'conv32' is not of the form teacher:student"),
-        ({"datasets": ("digit",)}, "unknown dataset 'digit' (--datasets); did you mean 'digits'?"),
-        ({"scenarios": ("few0",)}, "unknown scenario 'few0' (--scenarios); did you mean 'few100'?"),
-        ({"scenarios": ("nosie40",)}, "unknown scenario 'nosie40' (--scenarios); did you mean 'noise40'"),
-        (
-            {"settings": ("kd.temprature=2",)},
-            "unknown parameter of method 'kd' 'temprature' (--set kd.temprature); did you mean 'temp",
-        ),
-        ({"settings": ("kd.temperature=hot",)}, "method 'kd': parameter 'temperature': 'hot' is not a valid float: "),
-        ({"settings": ("recipe.lrr=2",)}, "unknown recipe field 'lrr' (--set recipe.lrr); did you mean 'lr'?"),
-        ({"settings": ("recipe.lr=fast",)}, "--set recipe.lr=fast: recipe.lr = 'fast': input should be a valid number"),
-        ({"settings": ("recipe.optimizer=sdg",)}, "--set recipe.optimizer=sdg: recipe.optimizer = 'sdg': "),
-        (
-            {"settings": ("dk.temperature=2",)},
-            "unknown method, dataset or 'recipe' 'dk' (--set dk.temperature); did you",
-        ),
-        ({"settings": ("temperature=2",)}, "--set temperature=2: not of the form method.parameter=value"),
-        ({"settings": ("kd.temperature",)}, "--set kd.temperature: not of the form method.parameter=value"),
-        ({"epochs": 0}, "--epochs 0: recipe.epochs = 0: input should be greater than or equal to 1"),
-        (
-            {"methods": ("vanilla",), "settings": ("kd.temperature=2",)},
-            "--set kd.temperature: method 'kd' is not among those that run",
-        ),
+        (Clean(), Taught, ""),
+        (Noise(kind="noise", ratio=0.4), Alone, "noisy_labels"),
+        (Split(kind="split"), Taught, "private_data"),
+        (Split(kind="split"), Alone, ""),
+        (Noise(kind="noise", ratio=0.4), Chain, "long"),
     ],
 )
-def test_what_is_wrong_on_the_command_line_is_told_in_one_line(registry, selection, says):
-    message = error_of(registry, **selection)
-    assert message.startswith(says)
-    assert "\n" not in message
+def test_regimes(scenario: Any, method: type[Alone], regime: str) -> None:
+    plan = planned(chosen(method), scenarios={"clean": scenario})
+    assert cell_of(plan, method.name).regime == regime
 
 
-def test_an_unknown_benchmark(tmp_path):
-    with pytest.raises(UserError, match=r"unknown benchmark 'digts' \(.*\); did you mean 'digits'"):
-        load("digts")
-    with pytest.raises(UserError, match=r"benchmark file .*none\.toml cannot be read: No such file or directory"):
-        load(str(tmp_path / "none.toml"))
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
-        load(str(tmp_path))
+def test_departures_from_the_benchmark() -> None:
+    pairs = (PAIR, Pair(("huge",), "small"), Pair(("big",), "middle"))
+    changes = {
+        "pairs": pairs,
+        "scenarios": {"clean": Clean(), "few": Few(kind="few", images=10)},
+        "datasets": {"shapes": replace(DATASET, deviations=("shapes.size=3",))},
+        "recipes": Recipes(Recipe(epochs=3), deviations=("recipe.epochs=3",)),
+    }
+    plan = planned(*(chosen(m, *pairs, scenarios=("clean", "few")) for m in (Alone, Taught)), **changes)
+    found = {p.cell.label: p.cell.deviations for p in plan.cells if p.cell.role == "student"}
+    both = "recipe.epochs=3; shapes.size=3"
+    assert found == {
+        "alone small shapes seed 0": both,
+        "alone middle shapes seed 0": f"{both}; student=middle",
+        "taught big:small shapes seed 0": both,
+        "taught huge:small shapes seed 0": f"{both}; pair=huge:small",
+        "taught big:middle shapes seed 0": f"{both}; pair=big:middle",
+        "alone small shapes few seed 0": f"{both}; scenario=few",
+        "alone middle shapes few seed 0": f"{both}; scenario=few; student=middle",
+        "taught big:small shapes few seed 0": f"{both}; scenario=few",
+        "taught huge:small shapes few seed 0": f"{both}; scenario=few; pair=huge:small",
+        "taught big:middle shapes few seed 0": f"{both}; scenario=few; pair=big:middle",
+    }
+
+
+# -- what will not run -------------------------------------------------------------------------------------------------
+
+
+def skips(plan: Plan) -> dict[str, str]:
+    return {p.cell.label: p.skip for p in plan.cells if p.skip}
+
+
+def test_what_does_not_fit_is_skipped_and_what_requires_it_too() -> None:
+    asked = []
+
+    def compatibility(cell: Cell, method: Any) -> str | None:
+        asked.append((cell.label, type(method)))
+        return "too big" if cell.student == "big" else None
+
+    plan = expand(resolved(chosen(Alone), chosen(Taught), seeds=(0, 1)), compatibility)
+    assert skips(plan) == {
+        "teacher alone big shapes seed 0": "too big",
+        "taught big:small shapes seed 0": "teacher alone big shapes seed 0 will not run: too big",
+        "taught big:small shapes seed 1": "teacher alone big shapes seed 0 will not run: too big",
+    }
+    # Of each cell once, and of none that will not run anyway.
+    assert asked == [
+        ("alone small shapes seed 0", Alone),
+        ("alone small shapes seed 1", Alone),
+        ("teacher alone big shapes seed 0", Alone),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("method", "says"),
     [
-        ({"run": ["kdd"]}, "unknown method 'kdd' (benchmark 'small'); did you mean 'kd'"),
-        ({"datasets": ["digit"]}, "unknown dataset 'digit' (benchmark 'small'); did you mean 'digits'?"),
-        ({"pairs": ["conv8:conv5"]}, "unknown model 'conv5' (benchmark 'small'); did you mean 'conv"),
-        ({"scenarios": ["cleen"]}, "unknown scenario 'cleen' (benchmark 'small'); did you mean 'clean'?"),
-        ({"metrics": ["top2"]}, "unknown metric 'top2' (benchmark 'small'); did you mean 'top"),
+        (Lost, "method 'lost' requires what there is not: unknown model 'biig'; did you mean 'big'"),
         (
-            {"methods": {"kd": {"temprature": 2}}},
-            "unknown parameter of method 'kd' 'temprature' (benchmark 'small'); did",
+            Misled,
+            "method 'misled' requires what there is not: unknown parameter of method 'taught' 'head' (required by"
+            " 'misled'); did you mean 'heat'?",
         ),
-        ({"dataset": {"digits": {"size": 2}}}, "unknown parameter of dataset 'digits' 'size' (benchmark 'small'); "),
+        (Broken, "method 'broken' cannot be made: ValueError: not today"),
+        (Mute, "method 'mute' failed in requires(): KeyError: 'x'"),
     ],
 )
-def test_what_a_benchmark_names_must_be_known(registry, changes, says):
-    assert error_of(registry, made(**changes)).startswith(says)
+def test_a_faulty_method_is_skipped_with_its_fault(method: type[Alone], says: str) -> None:
+    plan = planned(chosen(method), chosen(Alone))
+    assert plan.cells[0].skip.startswith(says)
+    assert plan.cells[1].skip == ""
+
+
+def test_what_the_command_line_asked_for_in_vain_is_an_error() -> None:
+    with pytest.raises(UserError, match="method 'lost' requires what there is not: unknown model 'biig'"):
+        planned(chosen(Lost, command={"heat": "2"}))
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("without", "says"),
     [
-        ({"methods": {"kdd": {"temperature": 2}}}, "unknown method 'kdd' (benchmark 'small'); did you mean 'kd'"),
-        ({"models": {"conv5": {"lr": 0.1}}}, "unknown model 'conv5' (benchmark 'small'); did you mean 'conv"),
-        ({"dataset": {"digit": {}}}, "unknown dataset 'digit' (benchmark 'small'); did you mean 'digits'?"),
-        ({"references": ["vanila"]}, "unknown method 'vanila' (benchmark 'small'); did you mean 'vanilla'?"),
+        (("ce", "kd"), "without ce and kd no loss term is left to train by"),
+        (("hint",), "without names the term 'hint', which 'taught' lacks (it has ce, kd)"),
+        (("kd",), ""),
     ],
 )
-def test_what_a_benchmark_says_of_unknown_names_is_warned_of(registry, changes, says):
-    warnings = plan_of(registry, made(**changes)).warnings
-    assert len(warnings) == 1
-    assert warnings[0].startswith(says)
+def test_terms_to_leave_out(without: tuple[str, ...], says: str) -> None:
+    assert planned(chosen(Taught, without=dict.fromkeys(without, ""))).cells[-1].skip == says
 
 
-# -- benchmark files ---------------------------------------------------------------------------------------------------
-
-VALID = """
-datasets = ["digits"]
-pairs = ["conv8:conv4"]
-[recipe]
-epochs = 2
-"""
+def test_names_that_several_plugins_claim_are_nobodys() -> None:
+    models = replace(MODELS, claimed={"biig": "model 'biig' is claimed twice, by x and by y"}, broken=("plugin 'z'",))
+    assert planned(chosen(Lost), models=models).cells[0].skip.endswith("is claimed twice, by x and by y")
+    unclaimed = replace(models, claimed={})
+    assert planned(chosen(Lost), models=unclaimed).cells[0].skip.endswith("\nplugin 'z'")
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('datasets = ["digits"\npairs = 3', "not valid TOML: Unclosed array (at line 2, column 1)"),
-        (VALID + "lr = = 3", "not valid TOML: Invalid value (at line 6, column 6)"),
-        ("dataset = 3" + VALID, "dataset = 3: input should be a valid dictionary"),
-        ("seed = 3" + VALID, "unknown key 'seed'; did you mean 'seeds'?"),
-        (VALID + "learning_rate = 3", "unknown key 'recipe.learning_rate'"),
-        (VALID + "epoch = 3", "unknown key 'recipe.epoch'; did you mean 'epochs'?"),
-        (VALID + "[teacher]\nepoch = 3", "unknown key 'teacher.epoch'; did you mean 'epochs'?"),
-        (VALID + "[models.conv4]\nepoch = 3", "unknown key 'models.conv4.epoch'; did you mean 'epochs'?"),
-        (VALID + "[evaluation]\nevry = 3", "unknown key 'evaluation.evry'; did you mean 'every'?"),
-        (
-            VALID + '[scenario.mine]\nkind = "noise"\nratoi = 0.3',
-            "the key 'scenario.mine.ratio' is missing",
-        ),
-        (
-            VALID + '[scenario.mine]\nkind = "noise"\nratio = 0.3\nsede = 3',
-            "unknown key 'scenario.mine.sede'; did you mean 'seed'?",
-        ),
-        (VALID + '[scenario.mine]\nkind = "nois"\n', "scenario.mine = {'kind': 'nois'}: input tag 'nois' found"),
-        ('seeds = "4-x"' + VALID, "seeds = '4-x': '4-x' is neither a seed nor a range like 0-4"),
-        ("seeds = []" + VALID, "seeds = []: '[]' holds no seed"),
-        ("seeds = [true]" + VALID, "seeds = [True]: seeds are a range like '0-4'"),
-        (VALID.replace("epochs = 2", 'epochs = "many"'), "recipe.epochs = 'many': input should be a valid integer"),
-        (VALID.replace("epochs = 2", "lr = 0.1"), "the key 'recipe.epochs' is missing"),
-        (VALID.replace("conv8:conv4", "conv8"), "pairs.0 = 'conv8': 'conv8' is not of the form teacher:student"),
-        (VALID.replace('["conv8:conv4"]', "[]"), "'pairs' is empty, so there is nothing to run"),
-        (VALID + '[methods.kd]\npairs = "x"', "methods.kd.pairs holds no tables of parameters by pair"),
-        (
-            VALID + '[methods.kd.pairs."conv8"]\nweight = 1',
-            "methods.kd.pairs: 'conv8' is not of the form teacher:student",
-        ),
-        ("\x00", "not valid TOML: Invalid statement (at line 1, column 1)"),
-    ],
-)
-def test_a_faulty_benchmark_file_is_told_in_one_line(tmp_path, text, says):
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    with pytest.raises(UserError) as caught:
-        load(str(path))
-    assert str(caught.value).startswith(f"{path}: {says}")
-    assert "\n" not in str(caught.value)
+def test_nothing_left_says_why() -> None:
+    with pytest.raises(UserError, match="nothing is left to run: no scenario; nor else"):
+        planned(chosen(Alone, scenarios=("few",)), warnings=("no scenario", "nor else"))
 
 
-def test_a_file_that_is_no_text(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a text file in UTF-8"):
-        load(str(path))
+# -- ablations ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_benchmark_is_called_like_its_file_unless_it_says_otherwise(tmp_path):
-    path = tmp_path / "my_own.toml"
-    path.write_text(VALID)
-    assert load(str(path)).name == "my-own"
-    path.write_text('name = "x"' + VALID)
-    assert load(str(path)).name == "x"
+def test_parts_of_an_ablation_that_are_one_cell() -> None:
+    plan = planned(
+        chosen(Taught, part="taught"),
+        chosen(Taught, without={"kd": ""}, part="taught without kd"),
+        chosen(Taught, part="taught[same]"),
+        chosen(Alone, part="alone"),
+        seeds=(0, 1),
+    )
+    assert plan.ablated == "taught"
+    whole, dropped, beside = (
+        [p.cell for p in plan.cells if (p.cell.method, p.cell.variant, p.cell.role) == (method, variant, "student")]
+        for method, variant in (("taught", ""), ("taught", "without=kd"), ("alone", ""))
+    )
+    assert plan.parts == {
+        **{cell.key: ("taught", "taught[same]") for cell in whole},
+        **{cell.key: ("taught without kd",) for cell in dropped},
+        **{cell.key: ("alone",) for cell in beside},
+    }
 
 
-def test_parameters_by_pair(registry):
-    tables = {"kd": {"temperature": 3, "pairs": {" conv8 : conv4": {"temperature": 5}}}}
-    plan = plan_of(registry, made(methods=tables, pairs=["conv8:conv4", "conv16:conv4"]), methods=("kd",))
-    assert {c.teacher: (c.parameters["temperature"], c.variant) for c in students(plan)} == {
-        "conv8": (5.0, ""), "conv16": (3.0, ""),
-    }  # fmt: skip
-
-
-# -- nothing left ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("selection", "says"),
-    [
-        ({"methods": ()}, "no method is left: --methods names none"),
-        ({"methods": ("kd",), "skip": ("kd",)}, "no method is left: --skip takes them all away"),
-        ({"pairs": ()}, "no pair is left: --pairs names none"),
-        ({"datasets": ()}, "no dataset is left: --datasets names none"),
-        ({"scenarios": ()}, "no scenario is left: --scenarios names none"),
-    ],
-)
-def test_an_empty_matrix_names_what_emptied_it(registry, selection, says):
-    assert error_of(registry, **selection) == says
-
-
-@pytest.mark.parametrize(
-    ("given", "seeds"),
-    [
-        ("0-4", (0, 1, 2, 3, 4)),
-        ("0,3", (0, 3)),
-        ("3", (3,)),
-        (7, (7,)),
-        ("0-2, 7 ,9-10", (0, 1, 2, 7, 9, 10)),
-        ([4, 2], (4, 2)),
-        ("1,1,0-2", (1, 0, 2)),
-    ],
-)
-def test_seeds(given, seeds):
-    assert parse_seeds(given) == seeds
-
-
-@pytest.mark.parametrize("given", ["", "a", "-1", "1-", "4-2", "1.5", [], [-1], [1.5], ["1"], True, [True], None, {}])
-def test_what_is_no_seed(given):
-    with pytest.raises(ValueError, match="seed"):
-        parse_seeds(given)
-
-
-def test_settings_keep_what_stands_after_the_first_signs():
-    assert parse_settings(("a.b.c=d=e", "a.x= 1 ")) == {"a": {"b.c": "d=e", "x": "1"}}
-
-
-# -- deviations --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("selection", "deviations"),
-    [
-        ({}, {"vanilla": "", "kd": ""}),
-        ({"seeds": (9,)}, {"vanilla": "", "kd": ""}),
-        ({"settings": ("kd.temperature=2",)}, {"vanilla": "", "kd": ""}),  # a variant, with a row of its own
-        ({"epochs": 3}, {"vanilla": "recipe.epochs=3", "kd": "recipe.epochs=3"}),
-        (
-            {"settings": ("recipe.lr=0.3", "recipe.milestones=0.5,0.6")},
-            dict.fromkeys(("vanilla", "kd"), "recipe.lr=0.3; recipe.milestones=0.5,0.6"),
-        ),
-        ({"scenarios": ("noise40",)}, dict.fromkeys(("vanilla", "kd"), "scenario=noise40")),
-        ({"pairs": ("conv64:conv16",)}, {"vanilla": "", "kd": "pair=conv64:conv16"}),
-        ({"pairs": ("conv32:conv8",)}, {"vanilla": "student=conv8", "kd": "pair=conv32:conv8"}),
-    ],
-)
-def test_what_departs_from_the_benchmark_says_so(registry, selection, deviations):
-    plan = plan_of(registry, **{"methods": ("vanilla", "kd"), "seeds": (0,), **selection})
-    assert {c.method: c.deviations for c in students(plan)} == deviations
-
-
-def test_another_dataset_departs(registry_with):
-    registry = registry_with(DATASET)
-    plan = plan_of(registry, datasets=("blank",), methods=("vanilla",), seeds=(0,), scenarios=("few100",))
-    assert students(plan)[0].deviations == "dataset=blank"
-
-
-DATASET = """
-import numpy as np
-
-def describe(request):
-    return DatasetInfo(f"blank{request.parameters['level']}", 2, (1, 8, 8), 10)
-
-def load(request):
-    split = Split(np.zeros((10, 1, 8, 8), np.uint8), np.arange(10) % 2)
-    return ImageDataset({"train": split, "test": split}, ("a", "b"), (0.0,), (1.0,))
-
-@hookimpl
-def kdharness_datasets():
-    parameters = (Parameter("level", int, 0), Parameter("path", str, ""))
-    return [DatasetSpec("blank", describe, load, parameters=parameters, local_parameters=("path",))]
-"""
-
-
-def test_a_datasets_parameters_depart_where_they_say_what_it_is(registry_with):
-    registry = registry_with(DATASET)
-    protocol = made(datasets=["blank"], dataset={"blank": {"level": 1}})
-    plain = students(plan_of(registry, protocol, methods=("vanilla",)))[0]
-    same = students(plan_of(registry, protocol, methods=("vanilla",), settings=("blank.level=1", "blank.path=/x")))[0]
-    other = students(plan_of(registry, protocol, methods=("vanilla",), settings=("blank.level=2",)))[0]
-    assert (plain.key, plain.deviations) == (same.key, "")
-    assert same.deviations == ""
-    assert other.deviations == "blank.level=2"
-    assert other.protocol != plain.protocol
-
-
-# -- scenarios that methods bring with them ----------------------------------------------------------------------------
-
-NEEDY = '''
-from torch.nn import functional as F
-
-class Needy(Method):
-    """Learns from wrong labels."""
-    name = "needy"
-    needs_scenario = "noise40"
-    def losses(self, batch, student, teacher):
-        return {"ce": F.cross_entropy(student.logits, batch.targets)}
-
-@hookimpl
-def kdharness_methods():
-    return [MethodSpec.of(Needy)]
-'''
-
-
-def where(plan: Plan) -> set[tuple[str, str]]:
-    return {(c.method, c.scenario) for c in students(plan)}
-
-
-def test_a_method_brings_its_scenario_and_the_references(registry_with):
-    plan = plan_of(registry_with(NEEDY), methods=("vanilla", "kd", "at", "needy"), seeds=(0,))
-    assert where(plan) == {
-        ("vanilla", "few100"), ("kd", "few100"), ("at", "few100"),
-        ("vanilla", "noise40"), ("kd", "noise40"), ("needy", "noise40"),
-    }  # fmt: skip
-    assert {c.deviations for c in students(plan)} == {""}
-    assert {c.regime for c in students(plan) if c.scenario == "noise40"} == {"noisy_labels"}
-
-
-def test_a_scenario_of_the_same_kind_will_do(registry_with):
-    plan = plan_of(registry_with(NEEDY), methods=("at", "needy"), scenarios=("noise20", "clean"), seeds=(0,))
-    assert where(plan) == {("at", "noise20"), ("at", "clean"), ("needy", "noise20")}
-
-
-def test_a_method_that_a_filter_leaves_without_its_scenario_is_not_left_out_silently(registry_with):
-    registry = registry_with(NEEDY)
-    plan = plan_of(registry, methods=("at", "needy"), scenarios=("clean",), seeds=(0,))
-    line = "method 'needy' is left out: it needs a scenario like 'noise40' (--scenarios)"
-    assert where(plan) == {("at", "clean")}
-    assert plan.warnings == (line,)
-    assert error_of(registry, methods=("needy",), scenarios=("clean",)) == f"nothing is left to run: {line}"
-
-
-# -- clashes -----------------------------------------------------------------------------------------------------------
-
-CLASH = '''
-from torch.nn import functional as F
-
-class KD(Method):
-    """Another one of this name."""
-    name = "kd"
-    def losses(self, batch, student, teacher):
-        return {"ce": F.cross_entropy(student.logits, batch.targets)}
-
-@hookimpl
-def kdharness_methods():
-    return [MethodSpec.of(KD)]
-'''
-
-
-def test_a_name_that_two_plugins_claim(registry_with):
-    registry = registry_with(CLASH)
-    assert error_of(registry, methods=("kd",)).startswith("method 'kd' (--methods) is claimed twice, by kdharness")
-    plan = plan_of(registry, methods=("all",), seeds=(0,))
-    assert not students(plan, "kd")
-    assert "method 'kd' is claimed by two plugins and left out; see kdharness list plugins" in plan.warnings
-
-
-# -- files that stand for teachers -------------------------------------------------------------------------------------
-
-CHAIN = '''
-from torch.nn import functional as F
-
-class Chain(Method):
-    """Learns from an assistant of the teacher's architecture, and from the teacher."""
-    name = "chain"
-    reads = Reads(teachers="many")
-    def requires(self, pair):
-        teacher = Requirement(pair.teachers[0])
-        return [teacher, Requirement(pair.teachers[0], method="kd", teachers=(teacher,), same_seed=True)]
-    def losses(self, batch, student, teachers):
-        return {"ce": F.cross_entropy(student.logits, batch.targets)}
-
-@hookimpl
-def kdharness_methods():
-    return [MethodSpec.of(Chain)]
-'''
-
-
-def test_a_file_stands_for_the_teacher_on_labels_and_for_no_other(registry_with, tmp_path):
-    file = tmp_path / "teacher.pt"
-    file.write_bytes(b"whatever: a plan does not read it")
-    plan = plan_of(registry_with(CHAIN), methods=("chain",), teachers=(str(file),), seeds=(0, 1))
-    assistants = [p.cell for p in plan.cells if p.cell.role == "teacher"]
-    assert [(c.method, c.seed, bool(c.teachers[0].sha256)) for c in assistants] == [("kd", 0, True), ("kd", 1, True)]
-    for cell, assistant in zip(students(plan), assistants, strict=True):
-        assert [bool(t.sha256) for t in cell.teachers] == [True, False]
-        assert cell.requires == (assistant.key,)
+def test_outside_an_ablation_there_are_no_parts() -> None:
+    plan = planned(chosen(Taught), chosen(Alone))
+    assert (plan.ablated, plan.parts) == ("", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -111,6 +112,17 @@ def test_golden_streams():
     assert all(0 <= stream("x", n) < 2**63 for n in range(100))
 
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.parametrize("protocol", ["methods", "networks", "precision"])
+def test_golden_keys(protocol):
+    """Of every cell whose weights are golden too: the last word of its label there."""
+    plan = make_plan(load(str(GOLDEN / f"{protocol}.toml")), Selection(), Registry.load([GOLDEN / "weight_digest.py"]))
+    labels = json.loads((GOLDEN / "weights.json").read_text(encoding="utf-8"))["cells"][protocol]
+    assert keys(plan) == {label.split()[-1] for label in labels}
+
+
 # -- the document ------------------------------------------------------------------------------------------------------
 
 
@@ -194,8 +206,6 @@ def test_document_of_the_default_benchmark(registry):
 
 
 def test_cells_survive_the_way_to_disk(registry):
-    import json
-
     plan = plan_of(registry, settings=("kd.temperature=2",))
     again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
     assert again == plan
