@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable
-from kdharness.stats.summary import estimate, measurements
+from kdharness.stats.summary import OF_CELL, estimate, measurements
 from kdharness.text import seeds_text
 
 OVERALL_COLUMNS = (
@@ -86,30 +86,45 @@ def overall(rows: pd.DataFrame, reference: str, value: str = "top1") -> pd.DataF
     every planned seed of the competitor has a value; seeds that some counted pair lacks are left out.
     """
     found: list[dict[Hashable, Any]] = []
-    for names, block in rows.groupby(list(BLOCK)):
+    measured = _measured(rows, value)
+    for names, block in rows[[*SETTING, "regime", *COMPETITOR]].drop_duplicates().groupby(list(BLOCK)):
         place: dict[Hashable, Any] = dict(zip(BLOCK, names, strict=True))
-        settings = [setting for _, setting in block.groupby(list(SETTING))]
+        settings = sorted(set(block[list(SETTING)].itertuples(index=False, name=None)))
         competitors = block[["regime", *COMPETITOR]].drop_duplicates().sort_values(["regime", *COMPETITOR])
-        for regime, method, variant in competitors.itertuples(index=False, name=None):
-            if (method, variant) == (reference, ""):
-                continue
-            row = _over(settings, method, variant, reference, value)
-            found.append({**place, "regime": regime, "method": method, "variant": variant, **row})
+        for regime, *competitor in competitors.itertuples(index=False, name=None):
+            if competitor != [reference, ""]:
+                gains = _gains([(*setting, *competitor) for setting in settings], reference, measured)
+                about: dict[Hashable, Any] = dict(zip(COMPETITOR, competitor, strict=True))
+                found.append({**place, "regime": regime, **about, "pairs_planned": len(settings), **_mean(gains)})
     return pd.DataFrame(found, columns=list(OVERALL_COLUMNS))
 
 
-def _over(settings: list[pd.DataFrame], method: str, variant: str, reference: str, value: str) -> dict[Hashable, Any]:
-    gains = []
-    for setting in settings:
-        planned = setting[(setting["method"] == method) & (setting["variant"] == variant)]
-        ours = measurements(planned, value)
-        base = measurements(setting[(setting["method"] == reference) & (setting["variant"] == "")], value)
-        gain = (ours - base).dropna()
-        if len(ours) and len(ours) == len(planned) and len(gain):
-            gains.append(gain)
-    both = pd.concat(gains, axis=1, join="inner") if gains else pd.DataFrame()
+# By (*SETTING, *COMPETITOR): how many cells are planned, and the values of those that are ok.
+ByPlace = Mapping[tuple[Hashable, ...], tuple[int, "pd.Series[float]"]]
+
+
+def _measured(rows: pd.DataFrame, value: str) -> ByPlace:
+    key = [*SETTING, *COMPETITOR]
+    groups = rows[[*key, *OF_CELL, value]].groupby(key)
+    return {names: (len(group), measurements(group, value)) for names, group in groups}
+
+
+def _gains(places: Iterable[tuple[Hashable, ...]], reference: str, measured: ByPlace) -> Iterator[pd.Series[float]]:
+    """By seed, in each place (*SETTING, *COMPETITOR) where the competitor is finished and shares a seed."""
+    for place in places:
+        planned, ours = measured.get(place, (0, None))
+        _, base = measured.get((*place[: len(SETTING)], reference, ""), (0, None))
+        if ours is not None and base is not None and len(ours) and len(ours) == planned:
+            gain = (ours - base).dropna()
+            if len(gain):
+                yield gain
+
+
+def _mean(gains: Iterable[pd.Series[float]]) -> dict[Hashable, Any]:
+    each = list(gains)
+    both = pd.concat(each, axis=1, join="inner") if each else pd.DataFrame()
     mean = estimate(both.mean(axis=1).to_list())
     return {
-        "pairs": len(gains), "pairs_planned": len(settings), "n": mean.n, "seeds": seeds_text(both.index),
+        "pairs": len(each), "n": mean.n, "seeds": seeds_text(both.index),
         "gain": mean.mean, "sd": mean.sd, "ci_low": mean.ci_low, "ci_high": mean.ci_high,
     }  # fmt: skip

@@ -54,7 +54,7 @@ def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, referenc
     own = frame[frame["deviations"] == deviations]
     protocols = own.groupby(["benchmark", "dataset", "scenario"])["protocol"].nunique().to_dict()
     board = standings(rows, references)
-    cells = dict(iter(comparable(rows)[0].groupby(list(SETTING))))
+    cells = dict(iter(comparable(rows)[0][[*SETTING, *COMPETITOR, "status", "seed", *NUMBERS]].groupby(list(SETTING))))
     for key, ranked in board[board["n"] > 0].groupby(list(SETTING)):
         names = names_of(key)
         yield Ranking(
