@@ -19,11 +19,12 @@ def leaderboard(
     """Rank the variants of every setting by their benchmark's rule; several folders are merged."""
     from rich.console import Console
 
-    from kdharness.report.leaderboard import leaderboard as ranking, merge
+    from kdharness.report.leaderboard import merge
     from kdharness.report.terminal import show
     from kdharness.report.view import ranking_of
     from kdharness.results.store import find_folders, to_stderr
     from kdharness.results.table import write_csv
+    from kdharness.stats.standings import leaderboard as ranking
 
     found = [folder for path in folders or [Path("results")] for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once

@@ -67,11 +67,14 @@ def report(
 
 
 def _draw(folders: Sequence[ResultsFolder], where: Path) -> None:
-    from kdharness.report.plots import write_exits
+    from kdharness.report.document import sections
+    from kdharness.report.figures import OutputFigure
+    from kdharness.report.plots import write_figures
     from kdharness.report.view import report_of
 
-    views = [view for found in folders for view in report_of(found).exits]
-    for path in write_exits(views, where):
+    drawn = [section.figure for found in folders for section in sections(report_of(found))]
+    figures = [figure for figure in drawn if isinstance(figure, OutputFigure)]
+    for path in write_figures(figures, where):
         print(f"wrote {path}", file=sys.stderr)
-    if not views:
+    if not figures:
         print("nothing to draw: no method here has several outputs", file=sys.stderr)

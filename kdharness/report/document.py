@@ -1,84 +1,46 @@
-"""The parts that every written format shares: titled tables with the lines around them."""
+"""What every format shares: the sections of a report in order, and the lines after them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import pandas as pd
+from kdharness.report.sections.answers import answers_section
+from kdharness.report.sections.mean_gains import mean_gains_section
+from kdharness.report.sections.outputs import outputs_section
+from kdharness.report.sections.parts import parts_sections
+from kdharness.report.sections.private_images import private_images_section
+from kdharness.report.sections.ranking import ranking_section
+from kdharness.report.sections.section import Section
+from kdharness.report.view import Report
+from kdharness.stats.outcomes import Problem
 
-from kdharness.report.claims import unmeasured_lines
-from kdharness.report.columns import Grid, overall_grid, setting_grid
-from kdharness.report.extras import (
-    CLAIMS_TITLE,
-    CLAIMS_WORDS,
-    EFFECTS_WORDS,
-    PRIVACY_WORDS,
-    by_setting,
-    claims_grid,
-    effects_grid,
-    exits_grid,
-    privacy_grid,
-)
-from kdharness.report.view import OVERALL_WORDS, Problem, Report, SettingView
-
-
-@dataclass(frozen=True)
-class Section:
-    """A titled table. banner: to be shown before it, '' for none; below: lines on how to read it."""
-
-    title: str
-    grid: Grid
-    banner: str
-    below: tuple[str, ...]
+TIMES = "\N{MULTIPLICATION SIGN}"
+MOST_LISTED = 12
 
 
 def sections(report: Report) -> Iterator[Section]:
-    """What follows the benchmark, then means over pairs, then what deviates, then what `further` gives."""
-    official = [view for view in report.settings if not view.deviations]
-    yield from map(_setting, official)
-    for overall in report.overalls:
-        yield Section(overall.title, overall_grid(overall), "", (OVERALL_WORDS,))
-    yield from map(_setting, report.settings[len(official) :])
-    yield from further(report)
-
-
-def further(report: Report) -> Iterator[Section]:
-    """What the outputs of methods cost, what private data leaks, what parts of methods do, whether claims hold."""
-    for view in report.exits:
-        yield Section(view.title, exits_grid(view), _banner(view.deviations), view.below)
-    for exposed in report.privacy:
-        yield Section(exposed.title, privacy_grid(exposed), _banner(exposed.deviations), (PRIVACY_WORDS,))
-    yield from part_sections(report.effects)
+    """Rankings of what follows the benchmark, means over pairs, rankings of what deviates; then what the outputs of
+    methods cost, what private data leaks, what parts of methods do, whether claims hold.
+    """
+    yield from (ranking_section(ranking) for ranking in report.rankings if not ranking.deviations)
+    yield from map(mean_gains_section, report.overalls)
+    yield from (ranking_section(ranking) for ranking in report.rankings if ranking.deviations)
+    yield from map(outputs_section, report.exits)
+    yield from map(private_images_section, report.privacy)
+    yield from parts_sections(report.effects)
     if len(report.claims):
-        unmeasured = tuple(unmeasured_lines(report.claims))
-        yield Section(CLAIMS_TITLE, claims_grid(report.claims), "", (*unmeasured, CLAIMS_WORDS))
+        yield answers_section(report.claims)
 
 
-def part_sections(effects: pd.DataFrame) -> Iterator[Section]:
-    """What the parts of methods do, one table for each method and setting."""
-    for title, deviations, rows in by_setting(effects):
-        missing = rows[rows["reason"] != ""]
-        reasons = [f"{row['part']} was not measured: {row['reason']}" for row in missing.to_dict("records")]
-        yield Section(title, effects_grid(rows), _banner(deviations), (*reasons, EFFECTS_WORDS))
-
-
-def _banner(deviations: str) -> str:
-    return f"deviates from the benchmark: {deviations}" if deviations else ""
-
-
-def _setting(view: SettingView) -> Section:
-    below = (*view.remarks, view.measured, view.compared)
-    return Section(heading(view), setting_grid(view), view.banner, tuple(line for line in below if line))
-
-
-def heading(view: SettingView) -> str:
-    return view.title if math.isnan(view.teacher_top1) else f"{view.title} · teacher {view.teacher_top1:.2f} %"
+def problem_words(problem: Problem) -> str:
+    """The methods that a problem is of, with the number of their cells."""
+    listed = [f"{name} {TIMES}{count}" if count > 1 else name for name, count in problem.what]
+    more = len(listed) - MOST_LISTED
+    return ", ".join(listed if more <= 0 else [*listed[:MOST_LISTED], f"and {more} more"])
 
 
 def problem_line(problem: Problem) -> str:
-    what = f"{problem.status.replace('_', ' ')} {problem.count}: {', '.join(problem.what)}"
+    what = f"{problem.status.replace('_', ' ')} {problem.count}: {problem_words(problem)}"
     return f"{what} ({problem.reason})" if problem.reason else what
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kdharness.report.columns import Column, Grid
-from kdharness.report.document import Section, endings, nothing, sections
+from kdharness.report.document import endings, nothing, sections
+from kdharness.report.sections.grid import Column, Grid
+from kdharness.report.sections.section import Section
 from kdharness.report.view import Report
 
 SPECIAL = {
@@ -21,7 +22,7 @@ def as_latex(reports: Iterable[Report]) -> str:
 
 
 def _blocks(report: Report) -> Iterator[str]:
-    if not report.settings:
+    if not report.rankings:
         yield f"% {nothing(report)}"
     for section in sections(report):
         yield _table(section, report.note)

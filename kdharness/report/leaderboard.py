@@ -1,59 +1,24 @@
-"""Variants ranked by their benchmark's rule, with uncertainty; and several folders as one table."""
+"""The leaderboard of results folders: several read as one table, and the tables that a run writes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
-from kdharness.report.ablation import effects_of
-from kdharness.report.claims import judge
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import metrics_table, table, write_csv
-from kdharness.stats.paired import paired
-from kdharness.stats.settings import COMPETITOR, SETTING, comparable
-from kdharness.stats.summary import summarise
+from kdharness.stats.claims import judge
+from kdharness.stats.effects import effects_of
+from kdharness.stats.merging import merge_tables
+from kdharness.stats.standings import REFERENCES, leaderboard
 
-REFERENCES = ("vanilla", "kd")
 CLAIMS_CSV = "claims.csv"
 ABLATION_CSV = "ablation.csv"
-# Below this teacher-student gap in points a share of it says nothing.
-LEAST_GAP_POINTS = 1.0
-
-STANDING_COLUMNS = (
-    *SETTING, "regime", "rank", *COMPETITOR, "selection", "n", "seeds", "top1_mean", "top1_sd", "top1_ci_low",
-    "top1_ci_high",
-)  # fmt: skip
-GAIN_COLUMNS = (
-    "",
-    "_n",
-    "_ci_low",
-    "_ci_high",
-    "_p",
-    "_p_holm",
-    "_t_p_holm",
-    "_correlation",
-    "_verdict",
-    "_seeds_needed",
-)
-MEASURED_COLUMNS = (
-    "teacher_top1", "gap_share", "train_seconds", "shared_seconds", "peak_memory_bytes", "student_parameters",
-    "student_macs", "pareto", "planned", "ok", "failed", "pending", "skipped", "complete", "method_package",
-    "method_revision", "device", "precision", "fingerprint", "kdharness_version", "torch_version",
-)  # fmt: skip
-MEANS = ("train_seconds", "shared_seconds")
-LARGEST = ("peak_memory_bytes", "student_parameters", "student_macs")
-TEXTS = (
-    "selection", "method_package", "method_revision", "device", "precision", "fingerprint", "kdharness_version",
-    "torch_version",
-)  # fmt: skip
-COUNTS = ("n", "planned", "ok", "failed", "pending", "skipped", "complete")
 
 
 @dataclass(frozen=True)
@@ -66,56 +31,15 @@ class Merged:
     note: str = ""
 
 
-def columns(references: Sequence[str] = REFERENCES) -> list[str]:
-    """The leaderboard's columns, in order."""
-    gains = [f"gain_over_{reference}{part}" for reference in references for part in GAIN_COLUMNS]
-    return [*STANDING_COLUMNS, *gains, *MEASURED_COLUMNS]
-
-
-def leaderboard(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd.DataFrame:
-    """The standings of what follows its benchmark: students of runs without deviations."""
-    return standings(frame[frame["deviations"] == ""], references)
-
-
-def standings(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd.DataFrame:
-    """One row per variant and setting of a results table, best first; `columns(references)`.
-
-    Ranks count within a setting and regime, by mean top1, among the variants whose every planned seed has a value; the
-    others stand below, without a rank.
-    """
-    rows, _ = comparable(frame)
-    board = summarise(rows).rename(columns={name: f"top1_{name}" for name in ("mean", "sd", "ci_low", "ci_high")})
-    key = [*SETTING, *COMPETITOR]
-    for reference in references:
-        board = board.merge(_gains(rows, reference), on=key, how="left")
-    board = board.merge(_measured(rows), on=key, how="left")
-    board["teacher_top1"] = _teacher_accuracy(board, frame)
-    board["gap_share"] = _gap_share(board)
-    board["pareto"] = _pareto(board)
-    board["rank"] = _ranks(board)
-    board = board.sort_values([*SETTING, "regime", "rank", "top1_mean", *COMPETITOR], ascending=_ascending())
-    words = [*TEXTS, *[f"gain_over_{reference}_verdict" for reference in references]]
-    board[words] = board[words].fillna("")
-    return board[columns(references)].reset_index(drop=True)
-
-
 def merge(folders: Sequence[ResultsFolder]) -> Merged:
-    """The folders' tables as one, each cell once. Versions that differ are said; protocols stay apart by their column.
+    """The folders' tables as one, each cell once.
 
     UserError when a folder's files are of another schema version.
     """
-    frame = table(folders)
-    warnings = _differences(frame)
-    ordered = frame.assign(_ok=frame["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
-    once = ordered.drop_duplicates("cell", keep="last").sort_index().drop(columns="_ok").reset_index(drop=True)
-    if len(once) < len(frame):
-        warnings.append(f"cells in several folders: {len(frame) - len(once)}; the latest result of each counts")
-    rivals = comparable(once)[1]
-    if rivals:
-        warnings.append(f"cells superseded by others of the same method and seed: {rivals}; the latest counts")
+    frame, warnings = merge_tables(table(folders))
     newest = [plans[-1] for plans in (folder.plans() for folder in folders) if plans]
     note = " ".join(dict.fromkeys(plan.note for plan in newest if plan.note))
-    return Merged(once, _references(newest), tuple(warnings), note)
+    return Merged(frame, _references(newest), warnings, note)
 
 
 def references_of(folder: ResultsFolder) -> tuple[str, ...]:
@@ -146,98 +70,3 @@ def _write_or_remove(frame: pd.DataFrame, path: Path) -> None:
         write_csv(frame, path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _ascending() -> list[bool]:
-    return [*[True] * (len(SETTING) + 2), False, *[True] * len(COMPETITOR)]
-
-
-def _gains(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    gains = paired(rows, reference).rename(columns={"gain": ""})
-    gains = gains[[*SETTING, *COMPETITOR, *[part.removeprefix("_") for part in GAIN_COLUMNS]]]
-    gains["n"] = gains["n"].astype("Int64")
-    named = {part.removeprefix("_"): f"gain_over_{reference}{part}" for part in GAIN_COLUMNS}
-    return gains.rename(columns=named)
-
-
-def _measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """Costs and circumstances of each competitor's ok cells; texts are joined where they differ."""
-    groups = rows[rows["status"] == "ok"].groupby([*SETTING, *COMPETITOR], sort=False)
-    numbers = groups[[*MEANS, *LARGEST]].agg({**dict.fromkeys(MEANS, "mean"), **dict.fromkeys(LARGEST, "max")})
-    texts = groups[list(TEXTS)].agg(_distinct)
-    return numbers.join(texts).reset_index()
-
-
-def _distinct(values: pd.Series[str]) -> str:
-    return " | ".join(sorted(set(values) - {""}))
-
-
-def _teacher_accuracy(board: pd.DataFrame, frame: pd.DataFrame) -> list[float]:
-    """Per row the mean accuracy of the setting's teachers: as its students saw them, else as they were trained."""
-    ok = frame[frame["status"] == "ok"]
-    taught = comparable(ok)[0]
-    seen = taught.groupby(list(SETTING))["teacher_top1"].mean().to_dict()
-    trained = ok[ok["role"] == "teacher"].groupby(["protocol", "dataset", "student"])["top1"].mean().to_dict()
-    found = []
-    for names in board[list(SETTING)].itertuples(index=False, name=None):
-        setting = dict(zip(SETTING, names, strict=True))
-        accuracy = seen.get(names, math.nan)
-        own = trained.get((setting["protocol"], setting["dataset"], setting["teacher"]), math.nan)
-        found.append(own if math.isnan(accuracy) and not setting["teacher_source"] else accuracy)
-    return found
-
-
-def _gap_share(board: pd.DataFrame) -> pd.Series[float]:
-    """Gain over the plain student as a share of the teacher's; empty where the gap is tiny."""
-    if "gain_over_vanilla" not in board:
-        return pd.Series(math.nan, index=board.index)
-    plain = board[(board["method"] == "vanilla") & (board["variant"] == "")]
-    gap = (
-        board["teacher_top1"] - board.merge(plain[[*SETTING, "top1_mean"]], on=list(SETTING), how="left")["top1_mean_y"]
-    )
-    return board["gain_over_vanilla"] / gap.where(gap >= LEAST_GAP_POINTS)
-
-
-def _pareto(board: pd.DataFrame) -> pd.Series[bool]:
-    """Whether no complete variant of the setting is as good at less time, or better in as little."""
-    best: list[int] = []
-    candidates = board[board["complete"] & board["train_seconds"].notna()]
-    for _, group in candidates.groupby(list(SETTING)):
-        points = list(zip(group["top1_mean"], group["train_seconds"], strict=True))
-        free = [not any(_dominates(other, point) for other in points) for point in points]
-        best += group.index[free].to_list()
-    return pd.Series(board.index.isin(best), index=board.index)
-
-
-def _dominates(other: tuple[float, float], point: tuple[float, float]) -> bool:
-    return other[0] >= point[0] and other[1] <= point[1] and other != point
-
-
-def _ranks(board: pd.DataFrame) -> pd.Series[Any]:
-    ranked = board[board["complete"] & (board["n"] > 0)]
-    means = ranked["top1_mean"].round(9)  # equal scores are equal however they were summed
-    ranks = means.groupby([ranked[name] for name in (*SETTING, "regime")]).rank(ascending=False, method="min")
-    return ranks.reindex(board.index).astype("Int64")
-
-
-def _differences(frame: pd.DataFrame) -> list[str]:
-    """What the measured cells do not share, in one line each."""
-    ok = frame[frame["status"] == "ok"]
-    found = []
-    for name, what in (
-        ("kdharness_version", "releases of kdharness"),
-        ("torch_version", "releases of torch"),
-        ("fingerprint", "fingerprints (device, versions, precision)"),
-    ):
-        values = sorted(set(ok[name]) - {""})
-        if len(values) > 1:
-            found.append(f"results of several {what}: {', '.join(values)}")
-    for (benchmark, dataset, scenario), group in frame[frame["deviations"] == ""].groupby(
-        ["benchmark", "dataset", "scenario"]
-    ):
-        protocols = sorted(set(group["protocol"]))
-        if len(protocols) > 1:
-            found.append(
-                f"{benchmark} {dataset} {scenario} has several protocols, ranked apart: {', '.join(protocols)}"
-            )
-    return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kdharness.report.columns import Grid
 from kdharness.report.document import endings, nothing, sections
+from kdharness.report.sections.grid import Grid
 from kdharness.report.view import Report
 
 
@@ -16,7 +16,7 @@ def as_markdown(reports: Iterable[Report]) -> str:
 def _blocks(report: Report) -> Iterator[str]:
     if report.note:
         yield f"*{_escape(report.note)}*"
-    if not report.settings:
+    if not report.rankings:
         yield _escape(nothing(report))
     for section in sections(report):
         yield f"### {_escape(section.title)}"

@@ -10,11 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.report.columns import Column, Grid, overall_grid, setting_grid
-from kdharness.report.document import Section, further, heading, nothing, part_sections, stale_line
-from kdharness.report.extras import CLAIMS_TITLE
-from kdharness.report.view import OVERALL_WORDS, OverallView, Problem, Report, SettingView, report_of
+from kdharness.report.document import nothing, problem_words, sections, stale_line
+from kdharness.report.sections.grid import Column, Grid
+from kdharness.report.sections.parts import parts_sections
+from kdharness.report.sections.section import Kind, Section
+from kdharness.report.view import Report, report_of
 from kdharness.results.store import ResultsFolder
+from kdharness.stats.outcomes import Problem
 
 STYLES = {
     "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
@@ -49,38 +51,15 @@ def render(report: Report, width: int) -> Iterator[RenderableType]:
     """The report's parts in order, each followed by an empty line."""
     if report.progress:
         yield _below(Text(f"running: {report.progress}", style="cyan"))
-    if not report.settings:
+    if not report.rankings:
         yield _below(Text(nothing(report), style="bold"))
     elif report.note:
         yield Text(report.note, style="yellow")
-    official = [view for view in report.settings if not view.deviations]
-    for view in official:
-        yield _below(setting_part(view, width))
-    for overall in report.overalls:
-        yield _below(overall_part(overall, width))
-    for view in report.settings[len(official) :]:
-        yield _below(setting_part(view, width))
-    for section in further(report):
+    for section in sections(report):
         yield _below(section_part(section, width))
     ending = [*_problem_lines(report.problems), *_closing_lines(report)]
     if ending:
         yield _below(Group(*ending))
-
-
-def setting_part(view: SettingView, width: int) -> RenderableType:
-    """Title, banner of a deviating run, table, remarks, how it was measured."""
-    parts: list[RenderableType] = [Text(heading(view), style="bold")]
-    if view.banner:
-        parts.append(Text(view.banner, style="bold yellow"))
-    parts.append(grid_table(setting_grid(view), width))
-    parts += [Text(line) for line in view.remarks]
-    parts += [Text(line, style="dim") for line in (view.measured, view.compared) if line]
-    return Group(*parts)
-
-
-def overall_part(view: OverallView, width: int) -> RenderableType:
-    how = Text(OVERALL_WORDS, style="dim")
-    return Group(Text(view.title, style="bold"), grid_table(overall_grid(view), width), how)
 
 
 def show_parts(report: Report, method: str, console: Console) -> None:
@@ -88,19 +67,21 @@ def show_parts(report: Report, method: str, console: Console) -> None:
     effects = report.effects[report.effects["method"] == method]
     if effects.empty:
         console.print(_below(Text(nothing(report), style="bold")))
-    for section in part_sections(effects):
+    for section in parts_sections(effects):
         console.print(_below(section_part(section, console.width)))
     for line in (*_problem_lines(report.problems), *_closing_lines(report)):
         console.print(line)
 
 
 def section_part(section: Section, width: int) -> RenderableType:
+    """Title, banner of a deviating run, table, remarks, and dimly how it came about."""
     parts: list[RenderableType] = [Text(section.title, style="bold")]
     if section.banner:
         parts.append(Text(section.banner, style="bold yellow"))
     if section.grid.rows:
-        parts += claim_lines(section.grid) if section.title == CLAIMS_TITLE else [grid_table(section.grid, width)]
-    parts += [Text(line, style="dim") for line in section.below]
+        parts += claim_lines(section.grid) if section.kind is Kind.CLAIMS else [grid_table(section.grid, width)]
+    parts += [Text(line) for line in section.remarks]
+    parts += [Text(line, style="dim") for line in section.how]
     return Group(*parts)
 
 
@@ -159,7 +140,7 @@ def _problem_lines(problems: Iterable[Problem]) -> Iterator[Text]:
     for problem in problems:
         line = Text()
         line.append(problem.status.replace("_", " "), style=STATUS_STYLES.get(problem.status, "dim"))
-        line.append(f" {problem.count}: {', '.join(problem.what)}")
+        line.append(f" {problem.count}: {problem_words(problem)}")
         if problem.reason:
             line.append(f"\n  {problem.reason}", style="dim")
         yield line

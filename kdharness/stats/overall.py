@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING
-from kdharness.stats.summary import estimate, measurements
+from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable
+from kdharness.stats.summary import OF_CELL, estimate, measurements
 from kdharness.text import seeds_text
 
 OVERALL_COLUMNS = (
     *BLOCK, "regime", *COMPETITOR, "pairs", "pairs_planned", "n", "seeds", "gain", "sd", "ci_low", "ci_high",
 )  # fmt: skip
+
+OF_REFERENCE = ("gain", "n", "pairs", "ci_low", "ci_high")
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Mean gains over the pairs of one protocol.
+
+    names: the columns of BLOCK. pairs: how many there are.
+    rows: one per competitor, best first; OF_REFERENCE by reference ('kd_gain', 'kd_n').
+    references: those that some gain is measured against.
+    """
+
+    names: Mapping[str, str]
+    pairs: int
+    rows: pd.DataFrame
+    references: tuple[str, ...]
+
+
+def overalls(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Overall, ...]:
+    """Of each protocol with several pairs, from a results table; what deviates is left out."""
+    rows = comparable(frame[frame["deviations"] == ""])[0]
+    tables = {reference: overall(rows, reference) for reference in references}
+    return tuple(_overalls(rows, tables))
+
+
+def _overalls(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Iterator[Overall]:
+    for key, block in rows.groupby(list(BLOCK)):
+        gains = {reference: _of_block(table, key) for reference, table in tables.items()}
+        useful = {reference: table for reference, table in gains.items() if table["gain"].notna().any()}
+        if useful:
+            names = {column: str(value) for column, value in zip(BLOCK, key, strict=True)}
+            pairs = len(block[["teacher", "teacher_source", "student"]].drop_duplicates())
+            yield Overall(names, pairs, _by_gain(_beside_each_other(useful), tuple(useful)), tuple(useful))
+
+
+def _of_block(table: pd.DataFrame, key: tuple[Hashable, ...]) -> pd.DataFrame:
+    return table[(table[list(BLOCK)] == list(key)).all(axis=1) & (table["pairs_planned"] > 1)]
+
+
+def _beside_each_other(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The gains over each reference as columns of one table."""
+    key = [*BLOCK, "regime", *COMPETITOR, "pairs_planned"]
+    found: pd.DataFrame | None = None
+    for reference, gains in tables.items():
+        renamed = gains[[*key, *OF_REFERENCE]].rename(columns={name: f"{reference}_{name}" for name in OF_REFERENCE})
+        found = renamed if found is None else found.merge(renamed, on=key, how="outer")
+    assert found is not None
+    return found
+
+
+def _by_gain(found: pd.DataFrame, references: Sequence[str]) -> pd.DataFrame:
+    """Best first by the last reference, which itself stands at zero; what lacks pairs below what has all of them."""
+    measured = found[[f"{name}_gain" for name in references]].notna().any(axis=1)
+    own = (found["method"] == references[-1]) & (found["variant"] == "")
+    gain = found[f"{references[-1]}_gain"].mask(own, 0.0)
+    pairs = found[[f"{name}_pairs" for name in references]].max(axis=1)
+    ordered = found.assign(_gain=gain, _lacking=found["pairs_planned"] - pairs)[measured]
+    ascending = [True, True, False, True, True]
+    ordered = ordered.sort_values(["regime", "_lacking", "_gain", *COMPETITOR], ascending=ascending, ignore_index=True)
+    return ordered.drop(columns=["_gain", "_lacking"])
 
 
 def overall(rows: pd.DataFrame, reference: str, value: str = "top1") -> pd.DataFrame:
@@ -24,30 +86,45 @@ def overall(rows: pd.DataFrame, reference: str, value: str = "top1") -> pd.DataF
     every planned seed of the competitor has a value; seeds that some counted pair lacks are left out.
     """
     found: list[dict[Hashable, Any]] = []
-    for names, block in rows.groupby(list(BLOCK)):
+    measured = _measured(rows, value)
+    for names, block in rows[[*SETTING, "regime", *COMPETITOR]].drop_duplicates().groupby(list(BLOCK)):
         place: dict[Hashable, Any] = dict(zip(BLOCK, names, strict=True))
-        settings = [setting for _, setting in block.groupby(list(SETTING))]
+        settings = sorted(set(block[list(SETTING)].itertuples(index=False, name=None)))
         competitors = block[["regime", *COMPETITOR]].drop_duplicates().sort_values(["regime", *COMPETITOR])
-        for regime, method, variant in competitors.itertuples(index=False, name=None):
-            if (method, variant) == (reference, ""):
-                continue
-            row = _over(settings, method, variant, reference, value)
-            found.append({**place, "regime": regime, "method": method, "variant": variant, **row})
+        for regime, *competitor in competitors.itertuples(index=False, name=None):
+            if competitor != [reference, ""]:
+                gains = _gains([(*setting, *competitor) for setting in settings], reference, measured)
+                about: dict[Hashable, Any] = dict(zip(COMPETITOR, competitor, strict=True))
+                found.append({**place, "regime": regime, **about, "pairs_planned": len(settings), **_mean(gains)})
     return pd.DataFrame(found, columns=list(OVERALL_COLUMNS))
 
 
-def _over(settings: list[pd.DataFrame], method: str, variant: str, reference: str, value: str) -> dict[Hashable, Any]:
-    gains = []
-    for setting in settings:
-        planned = setting[(setting["method"] == method) & (setting["variant"] == variant)]
-        ours = measurements(planned, value)
-        base = measurements(setting[(setting["method"] == reference) & (setting["variant"] == "")], value)
-        gain = (ours - base).dropna()
-        if len(ours) and len(ours) == len(planned) and len(gain):
-            gains.append(gain)
-    both = pd.concat(gains, axis=1, join="inner") if gains else pd.DataFrame()
+# By (*SETTING, *COMPETITOR): how many cells are planned, and the values of those that are ok.
+ByPlace = Mapping[tuple[Hashable, ...], tuple[int, "pd.Series[float]"]]
+
+
+def _measured(rows: pd.DataFrame, value: str) -> ByPlace:
+    key = [*SETTING, *COMPETITOR]
+    groups = rows[[*key, *OF_CELL, value]].groupby(key)
+    return {names: (len(group), measurements(group, value)) for names, group in groups}
+
+
+def _gains(places: Iterable[tuple[Hashable, ...]], reference: str, measured: ByPlace) -> Iterator[pd.Series[float]]:
+    """By seed, in each place (*SETTING, *COMPETITOR) where the competitor is finished and shares a seed."""
+    for place in places:
+        planned, ours = measured.get(place, (0, None))
+        _, base = measured.get((*place[: len(SETTING)], reference, ""), (0, None))
+        if ours is not None and base is not None and len(ours) and len(ours) == planned:
+            gain = (ours - base).dropna()
+            if len(gain):
+                yield gain
+
+
+def _mean(gains: Iterable[pd.Series[float]]) -> dict[Hashable, Any]:
+    each = list(gains)
+    both = pd.concat(each, axis=1, join="inner") if each else pd.DataFrame()
     mean = estimate(both.mean(axis=1).to_list())
     return {
-        "pairs": len(gains), "pairs_planned": len(settings), "n": mean.n, "seeds": seeds_text(both.index),
+        "pairs": len(each), "n": mean.n, "seeds": seeds_text(both.index),
         "gain": mean.mean, "sd": mean.sd, "ci_low": mean.ci_low, "ci_high": mean.ci_high,
     }  # fmt: skip

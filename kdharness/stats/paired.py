@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from kdharness.protocol.claim import EQUAL_POINTS
 from kdharness.stats.settings import COMPETITOR, SETTING
 from kdharness.stats.significance import holm, sign_flip_p, t_p
-from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate, estimate, measurements
+from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, OF_CELL, Estimate, estimate, measurements
 from kdharness.text import seeds_text
 
 MOST_SEEDS = 1000
@@ -43,7 +45,7 @@ def paired(rows: pd.DataFrame, reference: str, value: str = "top1", equal_points
     columns are corrected over the setting's competitors.
     """
     found: list[dict[Hashable, Any]] = []
-    for names, setting in rows.groupby(list(SETTING)):
+    for names, setting in rows[[*SETTING, *COMPETITOR, *OF_CELL, value]].groupby(list(SETTING)):
         place: dict[Hashable, Any] = dict(zip(SETTING, names, strict=True))
         base = measurements(setting[(setting["method"] == reference) & (setting["variant"] == "")], value)
         if len(base):
@@ -110,10 +112,16 @@ def seeds_needed(gain: Estimate, equal_points: float = EQUAL_POINTS, tests: int 
     n = np.arange(max(gain.n + 1, LEAST_FOR_INTERVAL), MOST_SEEDS + 1)
     error = gain.sd / np.sqrt(n)
     alpha = 1 - CONFIDENCE
-    clear = stats.t.ppf(1 - alpha / (2 * max(tests, 1)), n - 1) * error < abs(gain.mean)
-    equal = stats.t.ppf(1 - alpha / 2, n - 1) * error <= equal_points - abs(gain.mean)
+    clear = _quantiles(1 - alpha / (2 * max(tests, 1)))[-len(n) :] * error < abs(gain.mean)
+    equal = _quantiles(1 - alpha / 2)[-len(n) :] * error <= equal_points - abs(gain.mean)
     enough = n[clear | equal]
     return int(enough[0]) - gain.n if len(enough) else None
+
+
+@lru_cache(maxsize=64)
+def _quantiles(probability: float) -> npt.NDArray[np.float64]:
+    """Of Student's t for LEAST_FOR_INTERVAL to MOST_SEEDS seeds."""
+    return np.asarray(stats.t.ppf(probability, np.arange(LEAST_FOR_INTERVAL, MOST_SEEDS + 1) - 1))
 
 
 def correlation(ours: Sequence[float], base: Sequence[float]) -> float:

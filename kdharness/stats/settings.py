@@ -6,7 +6,7 @@ variant is a competitor of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,12 +17,29 @@ COMPETITOR = ("method", "variant")
 BLOCK = ("benchmark", "protocol", "dataset", "scenario")
 
 
-def place_of(names: Mapping[str, Any]) -> str:
-    """'digits · few100 · conv32:conv16', of a row or whatever else has SETTING's names."""
-    pair = f"{names['teacher']}:{names['student']}" if names["teacher"] else str(names["student"])
-    scenario = "" if names["scenario"] == "clean" else names["scenario"]
-    parts = (names["benchmark"], names["dataset"], scenario, pair)
-    return " · ".join(dict.fromkeys(str(part) for part in parts if part))
+def names_of(key: tuple[Hashable, ...]) -> dict[str, str]:
+    """A group's key over SETTING as texts by column."""
+    return {column: str(value) for column, value in zip(SETTING, key, strict=True)}
+
+
+def competitor_of(row: Mapping[str, Any]) -> str:
+    """'kd[temperature=2]'."""
+    return f"{row['method']}[{row['variant']}]" if row["variant"] else str(row["method"])
+
+
+def pair_of(row: Mapping[str, Any]) -> str:
+    """'conv32:conv16', or the student alone."""
+    return f"{row['teacher']}:{row['student']}" if row["teacher"] else str(row["student"])
+
+
+def deviations_of(rows: pd.DataFrame) -> str:
+    """How the rows' runs depart from their benchmark, each way once; '' for not at all."""
+    return "; ".join(dict.fromkeys(text for text in rows["deviations"] if text))
+
+
+def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each row by column name."""
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

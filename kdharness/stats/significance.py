@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 MOST_ENUMERATED = 16
@@ -26,10 +28,25 @@ def sign_flip_p(differences: Sequence[float], seed: int = 0) -> float:
     least = observed - 1e-9 * max(1.0, np.abs(values).sum())  # sums that differ by rounding alone are equal
     if n <= MOST_ENUMERATED:
         # A sign pattern and its opposite are equally extreme: half of them suffice.
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n - 1))).reshape(2 ** (n - 1), n - 1)
-        return float(np.mean(np.abs(values[0] + signs @ values[1:]) >= least))
-    drawn = np.random.default_rng(seed).integers(0, 2, size=(DRAWS, n), dtype=np.int8) * 2.0 - 1.0
-    return float((1 + np.sum(np.abs(drawn @ values) >= least)) / (1 + DRAWS))
+        return float(np.mean(np.abs(values[0] + _all_signs(n - 1) @ values[1:]) >= least))
+    extreme = np.sum(np.abs(_random_signs(n, DRAWS, seed) @ values) >= least)
+    return float((1 + extreme) / (1 + DRAWS))
+
+
+# Reports compare many competitors over the same seeds: their patterns are made once. Beyond enumeration they are large.
+
+
+@lru_cache(maxsize=MOST_ENUMERATED)
+def _all_signs(n: int) -> npt.NDArray[np.float64]:
+    """[2^n, n]: every pattern once."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=n))).reshape(2**n, n)
+
+
+@lru_cache(maxsize=1)
+def _random_signs(n: int, draws: int, seed: int) -> npt.NDArray[np.float64]:
+    """[draws, n]."""
+    drawn = np.random.default_rng(seed).integers(0, 2, size=(draws, n), dtype=np.int8)
+    return drawn.astype(np.float64) * 2 - 1
 
 
 def t_p(differences: Sequence[float]) -> float:

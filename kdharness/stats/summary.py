@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ SUMMARY_COLUMNS = (
     *SETTING, "regime", *COMPETITOR, "planned", "ok", "failed", "pending", "skipped", "complete", "seeds", "n", "mean",
     "sd", "ci_low", "ci_high",
 )  # fmt: skip
+
+# What `measurements` reads beside the value: groups of few columns are cut out much faster than those of the table.
+OF_CELL = ("status", "seed")
 
 FAILED = ("failed", "oom", "timeout")
 PENDING = ("interrupted", "not_run")
@@ -46,7 +50,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def half_width(sd: float, n: int, confidence: float = CONFIDENCE) -> float:
     """Of Student's t interval of a mean."""
-    return float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+
+
+@cache
+def _quantile(probability: float, degrees: int) -> float:
+    """Of Student's t: slow to compute, and the same for all that have as many seeds."""
+    return float(stats.t.ppf(probability, degrees))
 
 
 def summarise(rows: pd.DataFrame, value: str = "top1") -> pd.DataFrame:
@@ -55,7 +65,8 @@ def summarise(rows: pd.DataFrame, value: str = "top1") -> pd.DataFrame:
     rows: from `comparable`. complete: every planned seed has a value. seeds: those with a value, as text ('0-2,5').
     """
     found = []
-    for names, group in rows.groupby([*SETTING, "regime", *COMPETITOR]):
+    key = [*SETTING, "regime", *COMPETITOR]
+    for names, group in rows[[*key, *OF_CELL, value]].groupby(key):
         counts = group["status"].value_counts()
         measured = measurements(group, value)
         found.append(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kdharness.api.executors import EpochFinished
-from kdharness.report.view import problems_of
 from kdharness.results.record import Record, Status
 from kdharness.results.table import frame_of, table
+from kdharness.stats.outcomes import problems_of
 
 FAULTY = """
 import sys

@@ -17,8 +17,8 @@ from kdharness.cli.leaderboard import leaderboard
 from kdharness.cli.report import report
 from kdharness.cli.status import status
 from kdharness.errors import UserError
-from kdharness.report.leaderboard import columns
 from kdharness.results.record import COLUMNS
+from kdharness.stats.standings import columns
 
 README = Path(__file__).parents[2] / "results" / "README.md"
 

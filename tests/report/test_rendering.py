@@ -9,9 +9,12 @@ from pathlib import Path
 import fabricate
 import pytest
 
+from kdharness.protocol.claim import Claim
+from kdharness.report.document import sections
 from kdharness.report.latex import as_latex
 from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
+from kdharness.report.sections.section import Kind
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, ranking_of, report_of
 from kdharness.results.store import ResultsFolder
@@ -69,6 +72,29 @@ def test_the_text_says_what_was_measured_and_what_went_wrong(report: Report) -> 
     assert "deviates" not in text
 
 
+@pytest.mark.parametrize("status", [s for s in fabricate.Status if s is not fabricate.Status.OK])
+def test_every_status_but_ok_is_told_in_every_format(tmp_path: Path, status: fabricate.Status) -> None:
+    records = [fabricate.record(fabricate.cell("kd")), *(
+        fabricate.record(fabricate.cell("slow", seed), None, status, "longer than 5 s") for seed in range(2)
+    )]  # fmt: skip
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))
+    word = status.value.replace("_", " ")
+    for write in (as_text, as_markdown, as_latex, as_page):
+        text = write([report])
+        assert f"{word} 2: slow" in text
+        assert "longer than 5 s" in text
+
+
+def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
+    failed = [fabricate.record(fabricate.cell(f"m{i:02}"), None, fabricate.Status.FAILED) for i in range(14)]
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in failed], failed))
+    for write in (as_text, as_markdown, as_latex, as_page):
+        text = " ".join(write([report]).replace("%", " ").split())
+        assert "failed 14: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09, m10, m11, and 2 more" in text
+    twelve = report_of(fabricate.write(tmp_path / "fewer", [r.cell for r in failed[:12]], failed[:12]))
+    assert "m10, m11 (" in as_markdown([twelve])
+
+
 def test_stale_results_are_one_line(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     assert "stale" not in as_text([report_of(folder)])
@@ -104,6 +130,28 @@ def test_several_pairs_end_in_a_mean(tmp_path: Path) -> None:
     mean = text[text.index("mean gain over 2 pairs") :]
     assert mean.index("\nat ") < mean.index("\nkd ") < mean.index("\nvanilla ")
     assert "2/2" in mean
+
+
+def test_sections_come_in_one_order_in_every_format(tmp_path: Path) -> None:
+    scores: dict[str, list[float | None]] = {"vanilla": [80, 81, 83], "kd": [90, 91, 92]}
+    records = [r for student in ("conv16", "conv8") for r in fabricate.records_of(scores, student=student)]
+    records += fabricate.records_of({"kd": [99.0]}, deviations="recipe.epochs=3", protocol="p2")
+    claim = Claim(text="A is better", better="kd", than="vanilla", smaller=False, equal_within=0.2)
+    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=(claim,))
+    report = report_of(folder)
+    found = list(sections(report))
+    assert [(section.kind, bool(section.banner)) for section in found] == [
+        (Kind.RANKING, False), (Kind.RANKING, False), (Kind.MEAN_GAINS, False), (Kind.RANKING, True),
+        (Kind.CLAIMS, False),
+    ]  # fmt: skip
+    assert [section.figure is not None for section in found] == [True, True, False, False, False]
+    titles = [section.title.removesuffix(" · teacher 97.00 %") for section in found]
+    for write, dot in ((as_text, "·"), (as_markdown, "·"), (as_latex, "$\\cdot$"), (as_page, "·")):
+        text = write([report]).replace("&#39;", "'").replace("\\%", "%")
+        rest = text
+        for title in titles:
+            _, title_found, rest = rest.partition(title.replace("·", dot))
+            assert title_found, title
 
 
 def test_different_seeds_are_said(tmp_path: Path) -> None:
@@ -165,7 +213,7 @@ def test_latex_escapes_and_balances(report: Report) -> None:
 
 
 class Balanced(HTMLParser):
-    VOID = ("meta", "circle", "line")
+    VOID = ("meta", "circle", "line", "wbr")
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,13 +245,45 @@ def test_the_page_stands_by_itself(report: Report) -> None:
     assert text.count("<circle") == 4
 
 
-def test_the_page_escapes(tmp_path: Path) -> None:
-    cell = fabricate.cell()
-    failed = fabricate.record(cell, None, fabricate.Status.FAILED, "<script>alert(1)</script>")
-    text = as_page([report_of(fabricate.write(tmp_path / "tiny", [cell], [failed], note="<b>note</b>"))])
-    assert "<script>" not in text
-    assert "&lt;script&gt;" in text
+EVIL = "<b>&'\""
+
+
+def evil_world(path: Path) -> ResultsFolder:
+    """Every text that somebody else may have chosen is markup."""
+    scores: dict[str, list[float | None]] = {
+        "vanilla": [80.0] * 3, "kd": [90.0] * 3, f"at{EVIL}": [91.0] * 3, f"kd[a={EVIL},b=2]": [89.0] * 3,
+    }  # fmt: skip
+    changes = {"student": f"s{EVIL}", "scenario": f"few{EVIL}", "regime": f"r{EVIL}"}
+    records = fabricate.records_of(scores, **changes)
+    failed = fabricate.record(fabricate.cell(f"f{EVIL}"), None, fabricate.Status.FAILED, f"why{EVIL}")
+    short = fabricate.records_of({"kd": [90.0]}, deviations=f"d{EVIL}", protocol="p2", **changes)
+    claim = Claim(text=f"c{EVIL}", paper=f"p{EVIL}", better="kd", than="vanilla", smaller=False, equal_within=0.0)
+    all_of = [*records, failed, *short]
+    names = {"kd": "kd", f"at{EVIL}": f"part{EVIL}"}
+    parts = {r.cell.key: (names[r.cell.method],) for r in records if r.cell.method in names and not r.cell.variant}
+    return fabricate.write(
+        path, [r.cell for r in all_of], all_of, note=f"n{EVIL}", claims=(claim,), ablated="kd", parts=parts
+    )
+
+
+def test_nothing_in_a_page_is_markup(tmp_path: Path) -> None:
+    text = as_page([report_of(evil_world(tmp_path / "tiny"))])
+    page = Balanced()
+    page.feed(text)
+    assert page.open == []
     assert "<b>" not in text
+    assert "&<" not in text
+    escaped = "&lt;b&gt;&amp;&#39;&#34;"
+    for start in ("at", "a=", "s", "few", "r", "f", "why", "d", "c", "p", "part", "n"):
+        assert f"{start}{escaped}" in text, start
+    (table, *_) = text.split("</table>")
+    assert f'<td class="words">at{escaped}</td>' in table
+    assert f'<td class="words">kd[a={escaped},<wbr>b=2]</td>' in table
+
+
+def test_markdown_cells_are_no_markup(tmp_path: Path) -> None:
+    text = as_markdown([report_of(evil_world(tmp_path / "tiny"))])
+    assert "<b>" not in text.replace("\\<b\\>", "")
 
 
 def test_a_foreign_table_has_a_report(tmp_path: Path) -> None:

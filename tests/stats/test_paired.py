@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kdharness.stats.overall import OVERALL_COLUMNS, overall
 from kdharness.stats.paired import PAIRED_COLUMNS, Verdict, paired, seeds_needed, verdict
 from kdharness.stats.settings import comparable
 from kdharness.stats.summary import Estimate, estimate
@@ -151,34 +150,3 @@ def test_intervals_cover_as_they_claim() -> None:
     draws = generator.normal(0.5, 0.3, size=(2000, 3))
     covered = [low <= 0.5 <= high for *_, low, high in (estimate(d.tolist()) for d in draws)]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
-
-
-def pairs(scores_by_student: Mapping[str, Mapping[str, Sequence[float | None]]]) -> pd.DataFrame:
-    records = [
-        r for student, scores in scores_by_student.items() for r in fabricate.records_of(scores, student=student)
-    ]
-    return comparable(fabricate.table_of(records))[0]
-
-
-def test_overall_averages_pairs_for_each_seed() -> None:
-    rows = pairs({"a": {"kd": [90, 90, 90], "at": [91, 92, 93]}, "b": {"kd": [80, 80, 80], "at": [80, 81, 82]}})
-    frame = overall(rows, "kd")
-    assert tuple(frame.columns) == OVERALL_COLUMNS
-    row = frame.iloc[0]
-    # Gains 1, 2, 3 and 0, 1, 2: by seed 0.5, 1.5, 2.5.
-    assert (row["pairs"], row["pairs_planned"], row["n"], row["gain"], row["sd"]) == (2, 2, 3, 1.5, 1.0)
-
-
-def test_overall_leaves_out_pairs_that_are_not_finished() -> None:
-    rows = pairs({"a": {"kd": [90, 90], "at": [91, 92]}, "b": {"kd": [80, 80], "at": [70, None]}})
-    row = overall(rows, "kd").iloc[0]
-    assert (row["pairs"], row["pairs_planned"], row["gain"]) == (1, 2, 1.5)
-
-
-def test_overall_never_crosses_protocols() -> None:
-    records = [
-        *fabricate.records_of({"kd": [90], "at": [91]}, student="a"),
-        *fabricate.records_of({"kd": [90], "at": [95]}, student="b", protocol="p2"),
-    ]
-    frame = overall(comparable(fabricate.table_of(records))[0], "kd")
-    assert frame[["protocol", "pairs_planned", "gain"]].to_numpy().tolist() == [["p1", 1, 1.0], ["p2", 1, 5.0]]

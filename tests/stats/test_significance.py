@@ -39,6 +39,32 @@ def test_random_signs_agree_with_scipy_beyond_enumeration() -> None:
     assert p == pytest.approx(exact.pvalue, abs=0.01)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_exact_p_is_that_of_scipys_enumeration(n: int) -> None:
+    generator = np.random.default_rng(n)
+    for _ in range(5):
+        values = generator.normal(0.4, 1.0, n).round(2)
+        exact = stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=10**6)
+        assert sign_flip_p(values.tolist()) == pytest.approx(exact.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_random_signs_never_give_zero(sign: float) -> None:
+    # All of one sign and size: only 2 of 2^40 patterns are as extreme, and no draw will hit them.
+    assert sign_flip_p([sign] * 40) == 1 / (1 + significance.DRAWS)
+
+
+def test_random_signs_count_the_observed_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(significance, "DRAWS", 3)
+    assert sign_flip_p([0.0] * 20) == 1.0  # (3 + 1) / (3 + 1)
+    assert sign_flip_p([1.0] * 40) == 1 / 4
+
+
+def test_enumeration_ends_where_random_signs_begin() -> None:
+    assert sign_flip_p([1.0] * significance.MOST_ENUMERATED) == 2 / 2**significance.MOST_ENUMERATED
+    assert sign_flip_p([1.0] * (significance.MOST_ENUMERATED + 1)) != 2 / 2 ** (significance.MOST_ENUMERATED + 1)
+
+
 def test_enumeration_and_random_signs_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(3).normal(0.3, 1.0, 12).tolist()
     exact = sign_flip_p(values)
@@ -51,6 +77,7 @@ def test_t_p_is_scipys() -> None:
     assert t_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert math.isnan(t_p([1.0]))
     assert t_p([0.0, 0.0]) == 1.0
+    assert t_p([1.0, 1.0]) == 0.0
 
 
 def test_holm_by_hand() -> None:

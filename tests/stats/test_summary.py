@@ -7,6 +7,7 @@ import math
 import fabricate
 import pandas as pd
 import pytest
+from scipy import stats
 
 from kdharness.stats.settings import comparable
 from kdharness.stats.summary import SUMMARY_COLUMNS, estimate, measurements, summarise
@@ -22,6 +23,12 @@ def test_estimate_by_hand() -> None:
     assert found[:3] == (3, 2.0, 1.0)
     assert found.ci_low == pytest.approx(2 - 2.484138, abs=1e-6)
     assert found.ci_high == pytest.approx(2 + 2.484138, abs=1e-6)
+
+
+def test_the_interval_is_scipys() -> None:
+    values = [90.5, 91.25, 89.75, 90.0, 92.5]
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert estimate(values)[3:] == pytest.approx((interval.low, interval.high), rel=1e-12)
 
 
 def test_no_interval_below_three_and_no_sd_below_two() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdharness.protocol.claim import Claim
 from kdharness.stats.paired import Verdict, seeds_needed, verdict
-from kdharness.stats.settings import SETTING, comparable
+from kdharness.stats.settings import SETTING, comparable, deviations_of
 from kdharness.stats.significance import sign_flip_p, t_p
 from kdharness.stats.summary import Estimate, estimate, measurements
 from kdharness.text import seeds_text
@@ -61,8 +61,8 @@ def _rows(claim: Claim, rows: pd.DataFrame, metrics: pd.DataFrame) -> list[dict[
     try:
         for names, ours, theirs in _settings(claim, rows):
             place: dict[Hashable, Any] = dict(zip(SETTING, names, strict=True))
-            deviations = "; ".join(dict.fromkeys(text for text in ours["deviations"] if text))
-            found.append({**empty, **place, "deviations": deviations, **about, **_answer(claim, ours, theirs, metrics)})
+            answer = _answer(claim, ours, theirs, metrics)
+            found.append({**empty, **place, "deviations": deviations_of(ours), **about, **answer})
     except Unmeasured as error:
         return [{**empty, **about, **_unmeasured(str(error))}]
     return sorted(found, key=lambda row: bool(row["deviations"]))
@@ -172,19 +172,3 @@ def _unmeasured(reason: str) -> dict[Hashable, Any]:
         "ci_high": nothing.ci_high, "p": math.nan, "answer": Answer.UNMEASURED.value, "seeds_needed": None,
         "reason": reason,
     }  # fmt: skip
-
-
-def in_words(answer: str, more: object) -> str:
-    """'undecided (about 4 more seeds)'."""
-    if answer != Answer.UNDECIDED:
-        return answer
-    if more is pd.NA or more is None:
-        return "undecided (over 1000 more seeds)"
-    return f"undecided (about {more} more seed{'' if more == 1 else 's'})"
-
-
-def unmeasured_lines(judged: pd.DataFrame) -> Iterable[str]:
-    """Why claims have no answer, one line for those that share the reason."""
-    rows = judged[judged["answer"] == Answer.UNMEASURED.value]
-    for reason, group in rows.groupby("reason", sort=False):
-        yield f"not measured, for {reason}: {'; '.join(dict.fromkeys(group['claim']))}"

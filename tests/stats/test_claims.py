@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import fabricate
@@ -14,15 +11,8 @@ import pandas as pd
 import pytest
 
 from kdharness.protocol.claim import Claim
-from kdharness.report.ablation import EFFECT_COLUMNS
-from kdharness.report.claims import CLAIM_COLUMNS, in_words, judge
-from kdharness.report.leaderboard import write_tables
-from kdharness.report.markdown import as_markdown
-from kdharness.report.page import as_page
-from kdharness.report.terminal import as_text
-from kdharness.report.view import report_of
-from kdharness.results.record import MetricRow, Record
-from kdharness.results.table import METRICS_COLUMNS, table
+from kdharness.results.table import METRICS_COLUMNS
+from kdharness.stats.claims import CLAIM_COLUMNS, judge
 
 SCORES: dict[str, list[float | None]] = {
     "vanilla": [88.0, 88.5, 87.9, 88.2, 88.4],
@@ -83,10 +73,6 @@ def test_equal_says_so_and_undecided_says_how_many_more() -> None:
     assert answer(claim("near", "kd"))["reason"] == "practically equal: the difference is within ± 0.2"
     found = answer(claim("wild", "kd"))
     assert found["seeds_needed"] > 1
-    assert in_words("undecided", found["seeds_needed"]) == f"undecided (about {found['seeds_needed']} more seeds)"
-    assert in_words("undecided", 1) == "undecided (about 1 more seed)"
-    assert in_words("undecided", pd.NA) == "undecided (over 1000 more seeds)"
-    assert in_words("holds", pd.NA) == "holds"
 
 
 def test_two_seeds_decide_nothing() -> None:
@@ -184,71 +170,3 @@ def test_what_deviates_comes_last_and_says_so() -> None:
     frame = fabricate.table_of([*short, *fabricate.records_of(SCORES)])
     judged = judge([claim()], frame, pd.DataFrame(columns=list(METRICS_COLUMNS)))
     assert judged["deviations"].to_list() == ["", "recipe.epochs=2"]
-
-
-# -- in reports -------------------------------------------------------------------------------------------------------
-
-CLAIMS = (
-    claim(text="Soft targets help", paper="Hinton 2014"),
-    claim("wild", "kd", text="Wildness helps"),
-    claim("byot", "kd", text="No teacher is needed"),
-)
-
-
-def records() -> list[Record]:
-    return [r for r in fabricate.records_of(SCORES) if r.cell.method != "broken"]
-
-
-def test_reports_answer_in_words(tmp_path: Path) -> None:
-    cells = [r.cell for r in records()]
-    folder = fabricate.write(tmp_path / "tiny", cells, records(), claims=CLAIMS)
-    report = report_of(folder)
-    for text in (as_text([report], 120), as_markdown([report]), as_page([report])):
-        text = text.replace("&#39;", "'")
-        assert "Do the papers' claims hold here?" in text
-        assert "holds" in text
-        assert "+2.96" in text
-        assert "undecided (about" in text.replace("\\", "")
-        assert "byot was not planned" in text
-    assert "Soft targets help (Hinton 2014)" in as_markdown([report]).replace("\\", "")
-
-
-def test_claims_csv_comes_and_goes(tmp_path: Path) -> None:
-    cells = [r.cell for r in records()]
-    folder = fabricate.write(tmp_path / "tiny", cells, records(), claims=CLAIMS)
-    write_tables(folder)
-    frame = pd.read_csv(folder.path / "claims.csv")
-    assert frame.columns.to_list() == list(CLAIM_COLUMNS)
-    assert frame["answer"].to_list() == ["holds", "undecided", "not measured"]
-    folder.write_plan(fabricate.plan(cells, created_at="2026-01-01T00:00:00+00:00"))
-    write_tables(folder)
-    assert not (folder.path / "claims.csv").exists()
-
-
-def test_a_plan_carries_its_claims(tmp_path: Path) -> None:
-    cells = [r.cell for r in records()]
-    folder = fabricate.write(tmp_path / "tiny", cells, [], claims=CLAIMS, ablated="kd", parts={cells[0].key: ("kd",)})
-    (plan,) = folder.plans()
-    assert plan.claims == CLAIMS
-    assert (plan.ablated, plan.parts) == ("kd", {cells[0].key: ("kd",)})
-
-
-def test_metrics_reach_claims_from_records(tmp_path: Path) -> None:
-    kept = [
-        replace(r, metrics=(MetricRow("exit2", "test", "top1", 90.0 + r.cell.seed / 10),))
-        for r in records()
-        if r.cell.method in ("kd", "vanilla")
-    ]
-    about = claim(predictor="exit2", text="Its second output is better")
-    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in kept], kept, claims=(about,))
-    assert table(folder)["cell"].nunique() == 10
-    row = report_of(folder).claims.iloc[0]
-    assert (row["answer"], row["difference"]) == ("holds", pytest.approx(90.2 - 88.2))
-
-
-def test_the_dictionary_names_every_column() -> None:
-    text = (Path(__file__).parents[2] / "results" / "README.md").read_text(encoding="utf-8")
-    for name, columns in (("claims.csv", CLAIM_COLUMNS), ("ablation.csv", EFFECT_COLUMNS)):
-        table = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
-        first = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
-        assert re.findall(r"`(\w+)`", " ".join(first)) == list(columns)

@@ -7,11 +7,12 @@ Any method takes part by measuring `epsilon` and `delta`, or `epsilon_infinite` 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from kdharness.stats.settings import COMPETITOR, SETTING, comparable, place_of
+from kdharness.stats.settings import COMPETITOR, SETTING, comparable, competitor_of, deviations_of, names_of
 from kdharness.stats.summary import Estimate, estimate
 
 ATTACKED = "x_mia_advantage"
@@ -32,36 +33,29 @@ class Exposure:
 
 
 @dataclass(frozen=True)
-class PrivacyView:
-    """The competitors of one setting, in the order of their top-1."""
+class SettingPrivacy:
+    """The competitors of one setting (names: its columns), in the order of their top-1."""
 
-    title: str
+    names: Mapping[str, str]
     deviations: str
-    rows: tuple[Exposure, ...]
+    exposures: tuple[Exposure, ...]
 
 
-def privacy_of(frame: pd.DataFrame) -> tuple[PrivacyView, ...]:
-    """A view of each setting where some student was attacked, what follows its benchmark first."""
+def privacy_of(frame: pd.DataFrame) -> tuple[SettingPrivacy, ...]:
+    """Of each setting where some student was attacked, what follows its benchmark first."""
     if ATTACKED not in frame:
         return ()
     rows = comparable(frame)[0]
     rows = rows[(rows["status"] == "ok") & rows[ATTACKED].notna()]
-    views = []
-    for names, setting in rows.groupby(list(SETTING)):
-        place = {name: str(value) for name, value in zip(SETTING, names, strict=True)}
-        found = [
+    found = []
+    for key, setting in rows.groupby(list(SETTING)):
+        each = [
             _exposure(str(method), str(variant), cells)
             for (method, variant), cells in setting.groupby(list(COMPETITOR))
         ]
-        deviations = "; ".join(dict.fromkeys(text for text in setting["deviations"] if text))
-        views.append(
-            PrivacyView(
-                f"{place_of(place)} · private images",
-                deviations,
-                tuple(sorted(found, key=lambda e: (-e.top1.mean, e.name))),
-            )
-        )
-    return tuple(sorted(views, key=lambda view: bool(view.deviations)))
+        ordered = tuple(sorted(each, key=lambda exposure: (-exposure.top1.mean, exposure.name)))
+        found.append(SettingPrivacy(names_of(key), deviations_of(setting), ordered))
+    return tuple(sorted(found, key=lambda privacy: bool(privacy.deviations)))
 
 
 def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:
@@ -73,7 +67,7 @@ def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:
         return estimate([100 * float(v) for v in cells[name].dropna()] if name in cells else [])
 
     return Exposure(
-        name=f"{method}[{variant}]" if variant else method,
+        name=competitor_of({"method": method, "variant": variant}),
         top1=estimate([float(value) for value in cells["top1"].dropna()]),
         epsilon=mean("epsilon"),
         delta=mean("delta"),

@@ -1,4 +1,4 @@
-"""What a report says of private data: budgets, and what an attack finds."""
+"""What a report says of private data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import fabricate
 import pytest
 
-from kdharness.report.extras import privacy_grid
+from kdharness.report.document import sections
+from kdharness.report.sections.section import Kind
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, report_of
 
@@ -27,14 +28,13 @@ def report(tmp_path: Path) -> Report:
         for position, (method, numbers) in enumerate(NUMBERS.items())
         for seed in range(3)
     ]
-    records += [fabricate.record(fabricate.cell("kd", seed), 95.0) for seed in range(3)]  # nothing is private here
     return report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))
 
 
 def test_budgets_and_leaks_stand_beside_each_other(report: Report) -> None:
-    (view,) = report.privacy
-    assert view.title == "tiny · digits · split80 · conv32:conv16 · private images"
-    columns = {column.header: column.values for column in privacy_grid(view).columns}
+    (section,) = [each for each in sections(report) if each.kind is Kind.PRIVATE_IMAGES]
+    assert section.title == "tiny · digits · split80 · conv32:conv16 · private images"
+    columns = {column.header: column.values for column in section.grid.columns}
     assert columns["method"] == ("vanilla", "kd", "guard", "sieve")
     assert columns["epsilon"] == ("none", "none", "12.9", "infinite")
     assert columns["delta"] == ("", "", "1e-05", "")
@@ -47,9 +47,3 @@ def test_the_report_says_that_a_mechanism_protects_nothing(report: Report) -> No
     text = as_text([report], 100)
     assert "the mechanism protects nothing, whatever its noise" in " ".join(text.split())
     assert any(line.split()[:1] == ["sieve"] and "infinite" in line for line in text.splitlines())
-
-
-def test_without_private_images_nothing_is_said(tmp_path: Path) -> None:
-    records = [fabricate.record(fabricate.cell("kd", seed), 95.0) for seed in range(3)]
-    folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
-    assert report_of(folder).privacy == ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kdharness.stats.settings import COMPETITOR, SETTING, comparable, place_of
+from kdharness.stats.settings import COMPETITOR, SETTING, comparable, competitor_of, deviations_of, names_of
 from kdharness.stats.summary import Estimate, estimate
 
 NUMBERS = ("top1", "macs", "latency_seconds", "parameters")
@@ -27,9 +27,10 @@ class Exit:
 
 
 @dataclass(frozen=True)
-class ExitsView:
+class MethodExits:
     """The outputs of one method in one setting, in the order of their macs.
 
+    names: the setting's columns. method: with its variant.
     plain: top-1 and macs of the student trained on labels alone, None where it was not trained.
     """
 
@@ -39,19 +40,8 @@ class ExitsView:
     exits: tuple[Exit, ...]
     plain: tuple[Estimate, float] | None
 
-    @property
-    def title(self) -> str:
-        return f"{place_of(self.names)} · outputs of {self.method}"
 
-    @property
-    def below(self) -> tuple[str, ...]:
-        if self.plain is None:
-            return ("saving: operations of the main output over those of this one",)
-        top1, _ = self.plain
-        return (f"saving: operations of the plain student ({top1.mean:.2f} %) over those of this output",)
-
-
-def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[ExitsView, ...]:
+def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[MethodExits, ...]:
     """Of every competitor with two or more outputs whose top-1 and macs are both known, what follows its benchmark
     first. Variants only where the plain method is absent: an ablation would fill pages, and metrics.csv has them all.
     """
@@ -62,9 +52,8 @@ def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[ExitsView, ...
     wide = wide.dropna(subset=["top1", "macs"]).add_prefix("output_").reset_index()
     rows = comparable(frame)[0]
     rows = rows[rows["status"] == "ok"]
-    views = []
-    for names, setting in rows.groupby(list(SETTING)):
-        place = {name: str(value) for name, value in zip(SETTING, names, strict=True)}
+    found = []
+    for key, setting in rows.groupby(list(SETTING)):
         plain = _plain(setting)
         plain_methods = set(setting.loc[setting["variant"] == "", "method"])
         for (method, variant), cells in setting.groupby(list(COMPETITOR)):
@@ -72,24 +61,26 @@ def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[ExitsView, ...
                 continue
             outputs = cells.merge(wide, on="cell")
             if outputs["predictor"].nunique() > 1:
-                views.append(_view(place, f"{method}[{variant}]" if variant else str(method), outputs, plain))
-    return tuple(sorted(views, key=lambda view: bool(view.deviations)))
+                name = competitor_of({"method": method, "variant": variant})
+                found.append(_exits(names_of(key), name, outputs, plain))
+    return tuple(sorted(found, key=lambda exits: bool(exits.deviations)))
 
 
 def _plain(setting: pd.DataFrame) -> tuple[Estimate, float] | None:
-    rows = setting[(setting["method"] == "vanilla") & (setting["variant"] == "") & setting["student_macs"].notna()]
-    return (estimate(rows["top1"].dropna().to_list()), float(rows["student_macs"].iloc[0])) if len(rows) else None
+    plain = setting[(setting["method"] == "vanilla") & (setting["variant"] == "")]
+    rows = plain[plain["student_macs"].notna() & plain["top1"].notna()]
+    return (estimate(rows["top1"].to_list()), float(rows["student_macs"].iloc[0])) if len(rows) else None
 
 
-def _view(
+def _exits(
     names: Mapping[str, str], method: str, outputs: pd.DataFrame, plain: tuple[Estimate, float] | None
-) -> ExitsView:
+) -> MethodExits:
     base = plain[1] if plain else float(outputs["student_macs"].astype(float).max())
     exits = [_exit(str(name), group, base) for name, group in outputs.groupby("predictor")]
-    return ExitsView(
+    return MethodExits(
         names=names,
         method=method,
-        deviations="; ".join(dict.fromkeys(text for text in outputs["deviations"] if text)),
+        deviations=deviations_of(outputs),
         exits=tuple(sorted(exits, key=lambda each: (each.macs, each.name))),
         plain=plain,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from kdharness.planning.plan import Plan
 from kdharness.stats.paired import Verdict, paired
-from kdharness.stats.settings import SETTING, comparable
+from kdharness.stats.settings import SETTING, as_dicts, comparable, deviations_of
 from kdharness.stats.summary import summarise
 
 EFFECT_COLUMNS = (
@@ -37,31 +37,42 @@ def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effects(method: str, parts: Mapping[str, tuple[str, ...]], frame: pd.DataFrame) -> pd.DataFrame:
-    rows = frame[frame["cell"].isin(parts)].copy()
-    # Each part is a competitor of its own, whatever method and parameters make it.
-    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map({k: v[0] for k, v in parts.items()}), "", ""
-    rows = comparable(rows)[0]
-    rows = rows.merge(rows.loc[rows["method"] == method, list(SETTING)].drop_duplicates(), on=list(SETTING))
+    rows = _rows(method, parts, frame)
     if rows.empty:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
-    key = [*SETTING, "method"]
-    means = summarise(rows).rename(columns={"mean": "top1_mean", "sd": "top1_sd"}).drop(columns=["ci_low", "ci_high"])
-    gains = paired(rows, method).drop(columns=["variant", "sd"])
-    merged = means.drop(columns=["n", "seeds"]).merge(gains, on=key, how="left")
-    swapped = {"effect": 0.0 - merged["gain"].round(9), "ci_low": -merged["ci_high"], "ci_high": -merged["ci_low"]}
-    merged = merged.assign(part=merged["method"], method=method, **swapped)
-    merged["n"] = merged["n"].fillna(0).astype(int)
-    merged["seeds"] = merged["seeds"].fillna("")
-    about = [_about(row, rows) for row in merged.to_dict("records")]
-    for name in ("effect_in_words", "deviations", "reason"):
-        merged[name] = [each[name] for each in about]
-    whole = merged["part"] == method
-    merged.loc[whole, ["n", "seeds"]] = means.loc[means["method"] == method, ["n", "seeds"]].to_numpy()
-    merged = pd.concat([merged, _same(merged, rows, parts, method)], ignore_index=True)
-    ordered = merged.assign(_whole=merged["part"] != method).sort_values(
+    effects = _measured(method, rows)
+    effects = pd.concat([effects, _same(effects, rows, parts, method)], ignore_index=True)
+    ordered = effects.assign(_whole=effects["part"] != method).sort_values(
         [*SETTING, "_whole", "effect", "part"], ascending=[*[True] * len(SETTING), True, False, True]
     )
     return ordered[list(EFFECT_COLUMNS)].reset_index(drop=True)
+
+
+def _rows(method: str, parts: Mapping[str, tuple[str, ...]], frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the parts, in settings that have the whole: each part is a competitor, whatever makes it."""
+    rows = frame[frame["cell"].isin(parts)].copy()
+    rows["method"], rows["variant"], rows["regime"] = rows["cell"].map({k: v[0] for k, v in parts.items()}), "", ""
+    rows = comparable(rows)[0]
+    return rows.merge(rows.loc[rows["method"] == method, list(SETTING)].drop_duplicates(), on=list(SETTING))
+
+
+def _measured(method: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The whole and each of its parts, with the seeds of the comparison; of the whole, its own."""
+    key = [*SETTING, "method"]
+    means = summarise(rows).rename(columns={"mean": "top1_mean", "sd": "top1_sd"}).drop(columns=["ci_low", "ci_high"])
+    gains = paired(rows, method).drop(columns=["variant", "sd"])
+    found = means.drop(columns=["n", "seeds"]).merge(gains, on=key, how="left")
+    swapped = {"effect": 0.0 - found["gain"].round(9), "ci_low": -found["ci_high"], "ci_high": -found["ci_low"]}
+    found = found.assign(part=found["method"], method=method, **swapped)
+    found["n"] = found["n"].fillna(0).astype(int)
+    found["seeds"] = found["seeds"].fillna("")
+    cells = dict(iter(rows.groupby(key)))
+    about = [_about(row, cells[tuple(row[name] for name in (*SETTING, "part"))]) for row in as_dicts(found)]
+    for name in ("effect_in_words", "deviations", "reason"):
+        found[name] = [each[name] for each in about]
+    whole = found["part"] == method
+    found.loc[whole, ["n", "seeds"]] = means.loc[means["method"] == method, ["n", "seeds"]].to_numpy()
+    return found
 
 
 def _same(merged: pd.DataFrame, rows: pd.DataFrame, parts: Mapping[str, tuple[str, ...]], method: str) -> pd.DataFrame:
@@ -76,15 +87,14 @@ def _same(merged: pd.DataFrame, rows: pd.DataFrame, parts: Mapping[str, tuple[st
     return copies.assign(part=copies["same"])[merged.columns]
 
 
-def _about(row: Mapping[Hashable, Any], rows: pd.DataFrame) -> dict[str, str]:
+def _about(row: Mapping[str, Any], cells: pd.DataFrame) -> dict[str, str]:
     """What is said of one part: the effect in words, how its runs deviate, why it was not measured."""
-    own = rows[(rows[list(SETTING)] == [row[name] for name in SETTING]).all(axis=1) & (rows["method"] == row["part"])]
-    specific = OF_TERM if str(row["part"]).startswith(f"{row['method']} without ") else OF_OTHER
+    specific = OF_TERM if row["part"].startswith(f"{row['method']} without ") else OF_OTHER
     words = "" if row["part"] == row["method"] else {**WORDS, **specific}[Verdict(row["verdict"] if row["n"] else "")]
-    failed = own[own["status"] != "ok"]
+    failed = cells[cells["status"] != "ok"]
     reasons = dict.fromkeys(failed["error_message"].where(failed["error_message"] != "", failed["status"]))
     return {
         "effect_in_words": words,
-        "deviations": "; ".join(dict.fromkeys(text for text in own["deviations"] if text)),
+        "deviations": deviations_of(cells),
         "reason": "; ".join(str(reason).replace("_", " ") for reason in reasons) if words == "not measured" else "",
     }

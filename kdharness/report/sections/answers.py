@@ -1,0 +1,82 @@
+"""Whether the papers' claims hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
+from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.titles import scenario_of
+from kdharness.stats.claims import Answer
+from kdharness.stats.settings import as_dicts, pair_of
+from kdharness.stats.summary import LEAST_FOR_INTERVAL
+
+TITLE = "Do the papers' claims hold here?"
+HOW = (
+    "differences paired by seed in the direction of the claim, ± half a 95 % interval "
+    f"(none below {LEAST_FOR_INTERVAL} seeds); p of the exact sign-flip test; each claim by itself, none corrected for"
+)
+
+
+def answers_section(judged: pd.DataFrame) -> Section:
+    """judged: of `judge`."""
+    return Section(Kind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW))
+
+
+def answers_grid(judged: pd.DataFrame) -> Grid:
+    """The claims that were measured, one row per setting."""
+    rows = as_dicts(judged[judged["n"] > 0])
+    several = len({_where(row) for row in rows}) > 1 or any(row["deviations"] for row in rows)
+    found = [
+        Column("answer", tuple(undecided_text(row["answer"], row["seeds_needed"]) for row in rows), words=True),
+        Column("claim", tuple(_claim(row) for row in rows), name=True),
+        Column("compared", tuple(_compared(row) for row in rows), name=True),
+    ]
+    if several:
+        found.append(Column("where", tuple(_where(row) for row in rows), name=True))
+    found += [
+        Column("difference", tuple(_difference(row) for row in rows)),
+        Column("n", tuple(str(row["n"]) for row in rows)),
+        Column("p", tuple(p_text(row["p"]) for row in rows), dropped=COST),
+    ]
+    return Grid(tuple(found))
+
+
+def _claim(row: Mapping[str, Any]) -> str:
+    return f"{row['claim']} ({row['paper']})" if row["paper"] else str(row["claim"])
+
+
+def _compared(row: Mapping[str, Any]) -> str:
+    ours, theirs = (
+        f"{row[name]}:{row[of]}" if row[of] else str(row[name])
+        for name, of in (("better", "predictor"), ("than", "than_predictor"))
+    )
+    metric = row["metric"] if row["metric"] == row["than_metric"] else f"{row['metric']} vs {row['than_metric']}"
+    words = [f"{ours} vs {theirs}"]
+    if metric != "top1":
+        words.append(f"{metric}{', less is better' if row['smaller'] else ''}")
+    if row["at_least"]:
+        words.append(f"by over {row['at_least']:g}")
+    return ", ".join(words)
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    words = " ".join(part for part in (row["dataset"], scenario_of(row), pair_of(row)) if part)
+    return f"{words} (deviates: {row['deviations']})" if row["deviations"] else words
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    half = (row["ci_high"] - row["ci_low"]) / 2
+    digits = ".2f" if abs(row["difference"]) >= 1 or "top" in row["metric"] else ".3g"
+    return f"{row['difference']:+{digits}}" + ("" if math.isnan(half) else f" ±{half:{digits}}")
+
+
+def _unmeasured(judged: pd.DataFrame) -> Iterator[str]:
+    """Why claims have no answer, one line for those that share the reason."""
+    rows = judged[judged["answer"] == Answer.UNMEASURED]
+    for reason, group in rows.groupby("reason", sort=False):
+        yield f"not measured, for {reason}: {'; '.join(dict.fromkeys(group['claim']))}"

@@ -1,0 +1,102 @@
+"""Tables as aligned text, for whatever draws them, and how numbers are written in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kdharness.stats.paired import Verdict
+
+NAME_WIDTH = 12
+# What goes first where there is little room: memory, time, gains over all references but the last, the verdict.
+MEMORY, COST, GAIN, VERDICT = 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Column:
+    """values: one text per row. name: whether it holds names, which may fold; words: left-aligned, as names are.
+
+    dropped: the order in which narrow places do without the column, 0 for never.
+    """
+
+    header: str
+    values: tuple[str, ...]
+    name: bool = False
+    words: bool = False
+    dropped: int = 0
+
+    @property
+    def width(self) -> int:
+        return max(len(text) for text in (self.header, *self.values))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as text. groups: (first row, label) where a regime of its own begins."""
+
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[int, str], ...] = ()
+
+    def fit(self, width: int, gap: int = 2) -> Grid:
+        """Without the columns for which a place of this width has no room. Names fold before a gain or verdict goes."""
+        columns = list(self.columns)
+        for column in sorted((c for c in self.columns if c.dropped), key=lambda c: c.dropped):
+            folded = NAME_WIDTH if column.dropped > COST else width
+            needed = sum(min(folded, c.width) if c.name else c.width for c in columns) + gap * (len(columns) - 1)
+            if needed > width:
+                columns.remove(column)
+        return Grid(tuple(columns), self.groups)
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        return list(zip(*(column.values for column in self.columns), strict=True))
+
+
+def with_error(values: Iterable[float], errors: Iterable[float], sign: str = "") -> tuple[str, ...]:
+    """'+2.96 ±0.14' for each value; blank where there is no value, and no ± where there is no error."""
+    pairs = list(zip(values, errors, strict=True))
+    left = ["" if pd.isna(value) else f"{value:{sign}.2f}" for value, _ in pairs]
+    right = ["" if pd.isna(value) or pd.isna(error) else f"±{error:.2f}" for value, error in pairs]
+    width = max((len(text) for text in right), default=0)
+    # The errors are filled up to one width, so that the points of both numbers stand below each other.
+    return tuple(f"{a} {b:>{width}}" if width and a else a for a, b in zip(left, right, strict=True))
+
+
+def half_width(low: pd.Series[float], high: pd.Series[float]) -> pd.Series[float]:
+    """Of intervals, as tables show it after ±."""
+    return (high - low) / 2
+
+
+def p_text(p: float) -> str:
+    """'0.062', '<0.001', or nothing."""
+    return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count_text(number: float) -> str:
+    """'560 M'."""
+    if math.isnan(number):
+        return ""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def undecided_text(answer: str, more_seeds: object) -> str:
+    """'undecided (about 4 more seeds)'; other answers as they are."""
+    if answer != Verdict.UNDECIDED:
+        return answer
+    if more_seeds is pd.NA or more_seeds is None:
+        return "undecided (over 1000 more seeds)"
+    return f"undecided (about {more_seeds} more seed{'' if more_seeds == 1 else 's'})"
+
+
+def regime_groups(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[int, str], ...]:
+    """Where a regime begins, and its label; the usual one has none."""
+    regimes = [str(row["regime"]) for row in rows]
+    starts = [i for i, regime in enumerate(regimes) if i == 0 or regime != regimes[i - 1]]
+    return tuple((i, regimes[i].replace("_", " ")) for i in starts if regimes[i])

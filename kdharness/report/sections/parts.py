@@ -1,0 +1,44 @@
+"""What the parts of a method do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kdharness.report.sections.grid import COST, Column, Grid, half_width, p_text, undecided_text, with_error
+from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.titles import DOT, banner, setting_title
+from kdharness.stats.settings import SETTING, as_dicts
+from kdharness.stats.summary import LEAST_FOR_INTERVAL
+
+HOW = (
+    "whole - this: top-1 of the whole method less that of the row, paired by seed, ± half a 95 % interval "
+    f"(none below {LEAST_FOR_INTERVAL} seeds); words by Student's test with Holm's correction"
+)
+
+
+def parts_sections(effects: pd.DataFrame) -> Iterator[Section]:
+    """One of each method and setting. effects: of `effects_of`."""
+    for _, rows in effects.groupby(["method", *SETTING], sort=False):
+        first, missing = as_dicts(rows)[0], as_dicts(rows[rows["reason"] != ""])
+        title = f"what the parts of {first['method']} do{DOT}{setting_title(first)}"
+        reasons = (f"{row['part']} was not measured: {row['reason']}" for row in missing)
+        yield Section(Kind.PARTS, title, parts_grid(rows), banner(first["deviations"]), how=(*reasons, HOW))
+
+
+def parts_grid(effects: pd.DataFrame) -> Grid:
+    """Of one method in one setting."""
+    rows = as_dicts(effects)
+    words = tuple(undecided_text(row["effect_in_words"], row["seeds_needed"]) for row in rows)
+    half = half_width(effects["ci_low"], effects["ci_high"])
+    return Grid(
+        (
+            Column("", tuple(row["part"] for row in rows), name=True),
+            Column("top-1 ±sd", with_error(effects["top1_mean"], effects["top1_sd"])),
+            Column("whole - this", with_error(effects["effect"], half, "+")),
+            Column("n", tuple(str(row["n"]) for row in rows)),
+            Column("p", tuple(p_text(row["p"]) for row in rows), dropped=COST),
+            Column("the part", words, words=True),
+        )
+    )

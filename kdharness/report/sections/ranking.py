@@ -1,0 +1,198 @@
+"""The ranking of one setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from kdharness.report.figures import Gain, GainFigure
+from kdharness.report.sections.grid import (
+    COST,
+    GAIN,
+    MEMORY,
+    VERDICT,
+    Column,
+    Grid,
+    half_width,
+    regime_groups,
+    with_error,
+)
+from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.titles import banner, joined, setting_title
+from kdharness.stats.paired import Verdict
+from kdharness.stats.rankings import Ranking
+from kdharness.stats.settings import as_dicts, competitor_of
+from kdharness.stats.summary import LEAST_FOR_INTERVAL
+
+SELECTIONS = {"last": "last epoch", "val": "best on validation", "validation": "best on validation"}
+SHORT = {Verdict.EQUAL.value: "equal"}
+MEBIBYTE = 2**20
+
+
+def ranking_section(ranking: Ranking) -> Section:
+    departs = banner(ranking.deviations)
+    return Section(
+        kind=Kind.RANKING,
+        title=_title(ranking),
+        grid=ranking_grid(ranking),
+        banner=f"{departs}; not on the leaderboard" if departs else "",
+        remarks=tuple(remarks(ranking)),
+        how=tuple(line for line in (_measured(ranking.board), _compared(ranking)) if line),
+        figure=gain_figure(ranking),
+    )
+
+
+def ranking_grid(ranking: Ranking) -> Grid:
+    """Rank, method, top-1 ± standard deviation, gains ± half of their 95 % interval, verdict, cost."""
+    board = _beside_references(ranking.board, ranking.references)
+    rows = as_dicts(board)
+    found = [
+        Column("#", tuple(_rank(row) for row in rows)),
+        Column("method", tuple(competitor_of(row) for row in rows), name=True),
+        Column("top-1 ±sd", with_error(board["top1_mean"], board["top1_sd"])),
+        Column("n", tuple(_count(row) for row in rows)),
+        *_gains(board, ranking.references),
+    ]
+    seconds = tuple("" if math.isnan(s) else f"{s:.{1 if s < 100 else 0}f}" for s in board["train_seconds"])
+    memory = tuple("" if pd.isna(b) else f"{b / MEBIBYTE:.0f}" for b in board["peak_memory_bytes"])
+    found.append(Column("train s", seconds, dropped=COST))
+    if any(memory):
+        found.append(Column("MiB", memory, dropped=MEMORY))
+    return Grid(tuple(found), regime_groups(rows))
+
+
+def _gains(board: pd.DataFrame, references: Sequence[str]) -> list[Column]:
+    """Over each reference, and the verdict against the last, which narrow places keep longest."""
+    found = []
+    for reference in references:
+        gain = f"gain_over_{reference}"
+        texts = with_error(board[gain], half_width(board[f"{gain}_ci_low"], board[f"{gain}_ci_high"]), "+")
+        found.append(Column(f"vs {reference}", texts, dropped=0 if reference == references[-1] else GAIN))
+    if references:
+        verdicts = tuple(SHORT.get(word, word) for word in board[f"gain_over_{references[-1]}_verdict"])
+        found.append(Column("verdict", verdicts, words=True, dropped=VERDICT))
+    return found
+
+
+def _beside_references(board: pd.DataFrame, references: Sequence[str]) -> pd.DataFrame:
+    """The board with the references repeated, marked as `beside`, at the top of each regime that lacks them."""
+    plain = board[board["method"].isin(references) & (board["variant"] == "")].drop_duplicates("method")
+    parts = []
+    for regime, group in board.groupby("regime"):
+        lacking = plain[~plain["method"].isin(group["method"][group["variant"] == ""])]
+        if len(lacking):
+            parts.append(lacking.assign(regime=regime, beside=True))
+        parts.append(group.assign(beside=False))
+    return pd.concat(parts, ignore_index=True) if parts else board.assign(beside=False)
+
+
+def _rank(row: Mapping[str, Any]) -> str:
+    return "" if row["beside"] else "-" if pd.isna(row["rank"]) else str(row["rank"])
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    return str(row["n"]) if row["complete"] else f"{row['n']}/{row['planned']}"
+
+
+def gain_figure(ranking: Ranking) -> GainFigure | None:
+    """The gains over the first reference; None without one."""
+    if not ranking.references:
+        return None
+    name = f"gain_over_{ranking.references[0]}"
+    gains = tuple(
+        Gain(competitor_of(row), row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
+        for row in as_dicts(ranking.board)
+        if not pd.isna(row[name])
+    )
+    return GainFigure(f"points over {ranking.references[0]}, 95 % interval", gains)
+
+
+# -- the lines around the table ---------------------------------------------------------------------------------------
+
+
+def _title(ranking: Ranking) -> str:
+    source = f"teacher file {ranking.names['teacher_source'][:8]}" if ranking.names["teacher_source"] else ""
+    protocol = f"protocol {ranking.names['protocol'][:8]}" if ranking.protocols > 1 else ""
+    teacher = float(ranking.board["teacher_top1"].iloc[0])
+    accuracy = "" if math.isnan(teacher) else f"teacher {teacher:.2f} %"
+    return joined(setting_title(ranking.names, source, protocol), accuracy)
+
+
+def _measured(board: pd.DataFrame) -> str:
+    """How it was measured."""
+    selection = " | ".join(SELECTIONS.get(name, name) for name in _distinct(board["selection"]))
+    prints = _distinct(board["fingerprint"])
+    # A fingerprint names precision and release of torch.
+    circumstances = prints[:1] or [*_distinct(board["precision"]), *_distinct(board["torch_version"])]
+    more = [f"and {len(prints) - 1} other fingerprints"] if len(prints) > 1 else []
+    seeds = "seeds " + " | ".join(_distinct(board["seeds"]))
+    return " · ".join(part for part in (selection, seeds, *_distinct(board["device"]), *circumstances, *more) if part)
+
+
+def _compared(ranking: Ranking) -> str:
+    """How the gains and verdicts came about; '' without a reference."""
+    if not ranking.references:
+        return ""
+    reference, board = ranking.references[-1], ranking.board
+    tests = int(board[f"gain_over_{reference}_t_p_holm"].notna().sum())
+    enough = bool((board["n"] >= LEAST_FOR_INTERVAL).any())
+    interval = "± half a 95 % interval" if enough else f"no interval below {LEAST_FOR_INTERVAL} seeds"
+    holm = f"; verdict against {reference}, Holm over {tests}" if tests else ""
+    return f"gains paired by seed, {interval}{holm}"
+
+
+def remarks(ranking: Ranking) -> list[str]:
+    """What a reader must know to read the numbers right, one line each."""
+    return [
+        *_teachers(ranking),
+        *(f"the same students, to the last digit of every seed: {', '.join(names)}" for names in ranking.identical),
+        *_unequal_seeds(ranking.board),
+        *_fewer_in_gains(ranking),
+        *_undecided(ranking),
+    ]
+
+
+def _teachers(ranking: Ranking) -> list[str]:
+    if not ranking.teachers:
+        return []
+    each = ", ".join(f"{name} {top1:.2f}" for name, top1 in ranking.teachers)
+    return [f"each teacher: {each}; the heading's is their mean probability's"]
+
+
+def _unequal_seeds(board: pd.DataFrame) -> list[str]:
+    common = board["seeds"].mode().iloc[0]
+    others = board[board["seeds"] != common]
+    if others.empty:
+        return []
+    listed = ", ".join(f"{competitor_of(row)} {row['seeds']}" for row in as_dicts(others))
+    return [f"means are over different seeds: {listed}; the others {common}. Gains compare equal seeds."]
+
+
+def _fewer_in_gains(ranking: Ranking) -> list[str]:
+    found, board = [], ranking.board
+    for reference in ranking.references:
+        n = f"gain_over_{reference}_n"
+        rows = as_dicts(board[board[n].fillna(board["n"]) < board["n"]])
+        if rows:
+            listed = ", ".join(f"{competitor_of(row)} {row[n]}" for row in rows)
+            found.append(f"seeds in common with {reference}: {listed}")
+    return found
+
+
+def _undecided(ranking: Ranking) -> list[str]:
+    if not ranking.references:
+        return []
+    reference = ranking.references[-1]
+    rows = as_dicts(ranking.board[ranking.board[f"gain_over_{reference}_verdict"] == Verdict.UNDECIDED])
+    if not rows:
+        return []
+    needs = [row[f"gain_over_{reference}_seeds_needed"] for row in rows]
+    listed = [f"{competitor_of(r)} {'over 1000' if n is pd.NA else n}" for r, n in zip(rows, needs, strict=True)]
+    return [f"undecided against {reference}; more seeds it would take, about: {', '.join(listed)}"]
+
+
+def _distinct(values: pd.Series[Any]) -> list[str]:
+    return [str(v) for v in dict.fromkeys(values) if v]

@@ -1,0 +1,43 @@
+"""A section of a report, before it is known what draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kdharness.report.figures import Figure
+from kdharness.report.sections.grid import Grid
+
+
+class Kind(StrEnum):
+    """What a section is about."""
+
+    RANKING = "ranking"
+    MEAN_GAINS = "mean gains"
+    OUTPUTS = "outputs"
+    PRIVATE_IMAGES = "private images"
+    PARTS = "parts"
+    CLAIMS = "claims"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table.
+
+    banner: to be shown before it, '' for none.
+    remarks: what one must know to read the numbers right; how: how they came about. One line each.
+    figure: what may be drawn below the table.
+    """
+
+    kind: Kind
+    title: str
+    grid: Grid
+    banner: str = ""
+    remarks: tuple[str, ...] = ()
+    how: tuple[str, ...] = ()
+    figure: Figure | None = None
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The lines below the table."""
+        return (*self.remarks, *self.how)

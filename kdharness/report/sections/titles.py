@@ -1,0 +1,29 @@
+"""Titles of settings, and the banner of what deviates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kdharness.stats.settings import pair_of
+
+DOT = " · "
+
+
+def setting_title(names: Mapping[str, str], *more: str) -> str:
+    """'digits · few100 · conv32:conv16', of the columns of a setting, then what else is said of it."""
+    return joined(names["benchmark"], names["dataset"], scenario_of(names), pair_of(names), *more)
+
+
+def scenario_of(names: Mapping[str, str]) -> str:
+    """'' for the usual one."""
+    return "" if names["scenario"] == "clean" else names["scenario"]
+
+
+def joined(*parts: str) -> str:
+    """Each part once, without the empty ones: a benchmark is often called as its dataset is."""
+    return DOT.join(dict.fromkeys(part for part in parts if part))
+
+
+def banner(deviations: str) -> str:
+    """What a run that departs from its benchmark must say; '' for others."""
+    return f"deviates from the benchmark: {deviations}" if deviations else ""

@@ -1,0 +1,59 @@
+"""What became of the planned cells: how many of each status, and what those that are not ok share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kdharness.stats.settings import as_dicts, competitor_of, pair_of
+
+# What failed first, then what is not done.
+ORDER = ("failed", "oom", "timeout", "not_run", "interrupted", "running", "incomplete", "skipped")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Cells that share a status and a reason.
+
+    status: of the table, or "incomplete": ok, but some metric raised. what: methods (with pairs, where the table has
+    several) and their number of cells.
+    """
+
+    status: str
+    count: int
+    reason: str
+    what: tuple[tuple[str, int], ...]
+
+
+def counts_of(frame: pd.DataFrame) -> dict[str, int]:
+    """Cells by status, in the order of their names."""
+    return {str(status): int(count) for status, count in frame["status"].value_counts().sort_index().items()}
+
+
+def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:
+    """Cells that are not ok, and those that are but lack a metric that raised, in ORDER; the most cells first."""
+    lacking = (frame["status"] == "ok") & (frame["error_message"] != "")
+    rows = frame.assign(status=frame["status"].mask(lacking, "incomplete"))
+    rows = rows[rows["status"] != "ok"]
+    several = len(rows[["teacher", "student"]].drop_duplicates()) > 1
+    problems = []
+    for (status, kind, message), group in rows.groupby(["status", "error_type", "error_message"]):
+        reason = ": ".join(str(part) for part in (kind, message) if part)
+        problems.append(Problem(str(status), len(group), reason, _listed(group, several)))
+    return tuple(sorted(problems, key=lambda p: (_place(p.status), -p.count, p.reason)))
+
+
+def _place(status: str) -> int:
+    """Last for a status that only somebody else's table has."""
+    return ORDER.index(status) if status in ORDER else len(ORDER)
+
+
+def _listed(group: pd.DataFrame, several: bool) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for row in as_dicts(group[["role", "method", "variant", "teacher", "student"]]):
+        teacher = row["role"] == "teacher"
+        name = f"teacher {row['student']}" if teacher else competitor_of(row)
+        name = f"{name} {pair_of(row)}" if several and not teacher else name
+        counts[name] = counts.get(name, 0) + 1
+    return tuple(counts.items())

@@ -1,0 +1,92 @@
+"""The standings setting by setting, each with what one must know to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kdharness.stats.settings import (
+    BLOCK,
+    COMPETITOR,
+    SETTING,
+    as_dicts,
+    comparable,
+    competitor_of,
+    deviating,
+    names_of,
+)
+from kdharness.stats.standings import standings
+
+NUMBERS = ("top1", "nll", "ece")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The competitors of one setting, best first.
+
+    names: the setting's columns. board: rows of `standings` with at least one value.
+    references: those that some gain is measured against. protocols: how many the same data has, ranked apart.
+    teachers: name and top-1 of each teacher, where there are several.
+    identical: names of competitors whose students gave the same numbers to the last digit, for every seed.
+    """
+
+    names: Mapping[str, str]
+    deviations: str
+    board: pd.DataFrame
+    references: tuple[str, ...]
+    protocols: int = 1
+    teachers: tuple[tuple[str, float], ...] = ()
+    identical: tuple[tuple[str, ...], ...] = ()
+
+
+def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, ...]:
+    """Those of what follows its benchmark first, then of what deviates; each time the longest first."""
+    found: list[Ranking] = []
+    for deviations in sorted(set(frame["deviations"])):
+        rows = deviating(frame, deviations) if deviations else frame[frame["deviations"] == ""]
+        found += _rankings(frame, rows, deviations, references)
+    return tuple(sorted(found, key=lambda ranking: (ranking.deviations, -len(ranking.board))))
+
+
+def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, references: Sequence[str]) -> Iterator[Ranking]:
+    own = frame[frame["deviations"] == deviations]
+    protocols = own.groupby(["benchmark", "dataset", "scenario"])["protocol"].nunique().to_dict()
+    board = standings(rows, references)
+    cells = dict(iter(comparable(rows)[0][[*SETTING, *COMPETITOR, "status", "seed", *NUMBERS]].groupby(list(SETTING))))
+    for key, ranked in board[board["n"] > 0].groupby(list(SETTING)):
+        names = names_of(key)
+        yield Ranking(
+            names=names,
+            deviations=deviations,
+            board=ranked.reset_index(drop=True),
+            references=tuple(r for r in references if ranked[f"gain_over_{r}"].notna().any()),
+            protocols=protocols[names["benchmark"], names["dataset"], names["scenario"]],
+            teachers=_each_teacher(frame, names),
+            identical=_identical(cells[key], ranked),
+        )
+
+
+def _each_teacher(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
+    """Name and top-1 of each of a setting's teachers, where they are several and were trained here."""
+    models = names["teacher"].split("+")
+    if len(models) == 1:
+        return ()
+    here = (frame[[*BLOCK, "teacher", "student"]] == [names[n] for n in (*BLOCK, "teacher", "student")]).all(axis=1)
+    keys = {key for cells in frame.loc[here, "teacher_cell"] for key in str(cells).split("+")}
+    rows = frame[frame["cell"].isin(keys) & frame["top1"].notna()]
+    found = dict(zip(rows["student"], rows["top1"].astype(float), strict=True))
+    return tuple((name, found[name]) for name in models if name in found)
+
+
+def _identical(cells: pd.DataFrame, board: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    """Competitors of a setting whose NUMBERS are equal, seed by seed."""
+    measured = cells[cells["status"] == "ok"].sort_values("seed")
+    shown = {(row["method"], row["variant"]): competitor_of(row) for row in as_dicts(board)}
+    groups: dict[tuple[tuple[float, ...], ...], list[str]] = {}
+    for competitor, own in measured.groupby(list(COMPETITOR)):
+        numbers = own[["seed", *NUMBERS]].astype(float).dropna()
+        if competitor in shown and len(numbers):
+            groups.setdefault(tuple(numbers.itertuples(index=False, name=None)), []).append(shown[competitor])
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)

@@ -1,0 +1,73 @@
+"""Rankings as tables: the references beside every regime, and the lines below."""
+
+from __future__ import annotations
+
+import fabricate
+
+from kdharness.report.figures import GainFigure
+from kdharness.report.sections.ranking import ranking_grid, ranking_section
+from kdharness.report.sections.section import Section
+from kdharness.results.record import Record
+from kdharness.stats.rankings import rankings
+from kdharness.stats.standings import REFERENCES
+
+
+def sections_of(records: list[Record]) -> list[Section]:
+    return [ranking_section(ranking) for ranking in rankings(fabricate.table_of(records), REFERENCES)]
+
+
+def first_columns(records: list[Record]) -> list[tuple[str, ...]]:
+    (ranking,) = rankings(fabricate.table_of(records), REFERENCES)
+    return [row[:2] for row in ranking_grid(ranking).rows]
+
+
+def test_references_stand_beside_every_regime_without_a_rank() -> None:
+    usual = fabricate.records_of({"vanilla": [88.0] * 3, "kd": [90.0, 90.1, 90.2], "kd[weight=1]": [89.0] * 3})
+    alone = fabricate.records_of({"byot": [95.0, 95.1, 95.2], "ddgsd": [80.0] * 3}, regime="no_teacher")
+    assert first_columns([*usual, *alone]) == [
+        ("1", "kd"), ("2", "kd[weight=1]"), ("3", "vanilla"),
+        ("", "kd"), ("", "vanilla"), ("1", "byot"), ("2", "ddgsd"),
+    ]  # fmt: skip
+    (section,) = sections_of([*usual, *alone])
+    assert section.grid.groups == ((3, "no teacher"),)
+
+
+def test_a_regime_that_has_its_references_gets_no_others() -> None:
+    noisy = fabricate.records_of({"vanilla": [70.0] * 3, "kd": [75.0] * 3, "meal": [80.0] * 3}, regime="noisy_labels")
+    assert first_columns(noisy) == [("1", "meal"), ("2", "kd"), ("3", "vanilla")]
+
+
+def test_teachers_and_same_students_are_remarks() -> None:
+    teachers = [fabricate.record(fabricate.teacher_cell(f"conv{n}"), top1) for n, top1 in ((64, 97.5), (32, 96.25))]
+    scores = {"kd": [90.0, 91.0, 92.0], "kd[weight=1]": [90.0, 91.0, 92.0]}
+    (section,) = sections_of([*teachers, *fabricate.records_of(scores, teacher="conv32+conv64")])
+    assert section.remarks[:2] == (
+        "each teacher: conv32 96.25, conv64 97.50; the heading's is their mean probability's",
+        "the same students, to the last digit of every seed: kd, kd[weight=1]",
+    )
+
+
+def test_titles_tell_teacher_files_and_protocols_apart() -> None:
+    source = fabricate.TeacherSource("conv32", sha256="e" * 64)
+    outside = fabricate.record(fabricate.cell("kd", teacher=source), 85.0, teacher_top1=96.0)
+    other = fabricate.records_of({"kd": [95.0]}, protocol="p2", scenario="few100")
+    again = fabricate.records_of({"kd": [95.0]}, protocol="p3", scenario="few100")
+    assert [section.title for section in sections_of([outside, *other, *again])] == [
+        "tiny · digits · conv32:conv16 · teacher file eeeeeeee · teacher 96.00 %",
+        "tiny · digits · few100 · conv32:conv16 · protocol p2 · teacher 97.00 %",
+        "tiny · digits · few100 · conv32:conv16 · protocol p3 · teacher 97.00 %",
+    ]
+
+
+def test_the_figure_has_the_gains_over_the_first_reference() -> None:
+    (section,) = sections_of(fabricate.records_of({"vanilla": [80.0, 81.0, 82.0], "kd": [83.0, 83.0, 84.0]}))
+    assert isinstance(section.figure, GainFigure)
+    assert section.figure.label == "points over vanilla, 95 % interval"
+    ((name, points, low, high),) = ((g.name, round(g.points, 6), g.low, g.high) for g in section.figure.gains)
+    assert (name, points) == ("kd", 2.333333)
+    assert low < points < high
+
+
+def test_without_a_reference_there_is_no_figure() -> None:
+    (section,) = sections_of(fabricate.records_of({"at": [80.0]}))
+    assert section.figure is None

@@ -1,0 +1,112 @@
+"""Standings: ranks by the benchmark's rule, and what never appears on a leaderboard."""
+
+from __future__ import annotations
+
+import math
+
+import fabricate
+import pandas as pd
+import pytest
+
+from kdharness.results.record import Status
+from kdharness.stats.standings import columns, leaderboard, standings
+
+
+def board(records: list[fabricate.Record]) -> pd.DataFrame:
+    return leaderboard(fabricate.table_of(records))
+
+
+def test_columns_are_stable_also_when_empty() -> None:
+    assert leaderboard(fabricate.table_of([])).columns.to_list() == columns()
+    assert board(fabricate.records_of({"kd": [90.0]})).columns.to_list() == columns()
+
+
+def test_rank_by_mean_within_setting() -> None:
+    teacher = fabricate.record(fabricate.teacher_cell(), 97.0)
+    frame = board([teacher, *fabricate.records_of(fabricate.SCORES)])
+    ranked = frame[frame["rank"].notna()]
+    assert list(ranked[["rank", "method", "variant"]].itertuples(index=False, name=None)) == [
+        (1, "attention_transfer", ""),
+        (2, "kd", ""),
+        (3, "kd", "temperature=2"),
+        (4, "label_smoothing", ""),
+        (5, "vanilla", ""),
+    ]
+    top = frame.iloc[0]
+    assert top["gain_over_vanilla"] == pytest.approx(3.98)
+    assert top["gain_over_kd"] == pytest.approx(1.02)
+    assert top["gap_share"] == pytest.approx(3.98 / (97.0 - 88.2))
+    assert (top["train_seconds"], top["peak_memory_bytes"], top["student_parameters"]) == (1.5, 64 * 2**20, 12345)
+
+
+@pytest.mark.parametrize(
+    ("status", "counted"),
+    [
+        (Status.FAILED, "failed"),
+        (Status.OOM, "failed"),
+        (Status.TIMEOUT, "failed"),
+        (Status.INTERRUPTED, "pending"),
+        (Status.NOT_RUN, "pending"),
+        (Status.SKIPPED, "skipped"),
+    ],
+)
+def test_what_is_not_finished_has_no_rank_and_counts(status: Status, counted: str) -> None:
+    done = [fabricate.record(fabricate.cell("slow", seed), 99.0) for seed in range(2)]
+    frame = board([*done, fabricate.record(fabricate.cell("slow", 2), None, status)])
+    counts = ("planned", "n", "ok", "failed", "pending", "skipped")
+    assert frame.loc[0, list(counts)].to_dict() == {
+        **dict.fromkeys(counts, 0), "planned": 3, "n": 2, "ok": 2, counted: 1,
+    }  # fmt: skip
+    assert frame.loc[0, "rank"] is pd.NA
+    assert not frame.loc[0, "complete"]
+
+
+def test_a_failed_seed_costs_the_rank() -> None:
+    frame = board(fabricate.records_of({"lucky": [99.0, None], "kd": [90.0, 91.0]})).set_index("method")
+    assert frame.loc["lucky", "rank"] is pd.NA
+    assert not frame.loc["lucky", "complete"]
+    assert frame.loc["kd", "rank"] == 1
+    assert frame.index.to_list() == ["kd", "lucky"]
+
+
+def test_what_deviates_never_appears() -> None:
+    official = fabricate.records_of({"kd": [90.0]})
+    short = fabricate.records_of({"at": [99.0]}, deviations="recipe.epochs=3", protocol="p2")
+    assert board([*official, *short])["method"].to_list() == ["kd"]
+    assert standings(fabricate.table_of(short))["method"].to_list() == ["at"]
+
+
+def test_protocols_are_ranked_apart() -> None:
+    frame = board([*fabricate.records_of({"kd": [90.0]}), *fabricate.records_of({"at": [95.0]}, protocol="p2")])
+    assert frame[["protocol", "rank"]].to_numpy().tolist() == [["p1", 1], ["p2", 1]]
+
+
+def test_regimes_are_ranked_apart() -> None:
+    many = fabricate.records_of({"many": [99.0]}, regime="several teachers")
+    frame = board([*many, *fabricate.records_of({"kd": [90.0], "at": [91.0]})])
+    assert frame[["method", "rank"]].to_numpy().tolist() == [["at", 1], ["kd", 2], ["many", 1]]
+
+
+def test_ties_share_a_rank() -> None:
+    # 0.1 + 0.2 is not 0.3: equal scores in another order.
+    frame = board(fabricate.records_of({"a": [0.1, 0.2, 0.3], "b": [0.3, 0.2, 0.1], "c": [0.0, 0.0, 0.0]}))
+    assert frame["rank"].to_list() == [1, 1, 3]
+
+
+def test_the_oracle_is_never_ranked() -> None:
+    records = [
+        fabricate.record(fabricate.cell("a"), 90.0, top1_test_oracle=99.0),
+        fabricate.record(fabricate.cell("b"), 91.0, top1_test_oracle=91.0),
+    ]
+    assert board(records)["method"].to_list() == ["b", "a"]
+
+
+def test_a_tiny_gap_has_no_share() -> None:
+    frame = board(fabricate.records_of({"vanilla": [96.5], "kd": [96.9]})).set_index("method")
+    assert math.isnan(frame.loc["kd", "gap_share"])
+
+
+def test_pareto_front() -> None:
+    costs = {"cheap": (90.0, 1.0), "good": (92.0, 5.0), "dominated": (91.0, 6.0)}
+    records = [fabricate.record(fabricate.cell(m), top1, train_seconds=s) for m, (top1, s) in costs.items()]
+    assert board(records).set_index("method")["pareto"].to_dict() == {"cheap": True, "good": True, "dominated": False}
