@@ -266,10 +266,9 @@ def _has_terms(choice: MethodChoice, spec: MethodSpec, setup: Setup, declared: M
         if choice.part and term in choice.without:
             return False
         place = setup.without[term]
-        if not commanded(place):
-            terms = declared_terms(spec, declared)
-        if lacking(terms, [term]):
-            raise unknown_term(spec, term, terms, place)
+        known = terms if commanded(place) else declared_terms(spec, declared)
+        if lacking(known, [term]):
+            raise unknown_term(spec, term, known, place)
     return True
 
 

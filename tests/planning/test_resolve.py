@@ -99,6 +99,17 @@ def test_an_ablation_has_no_setup_where_there_is_no_such_part(registry: Registry
     assert list(found.chosen[0].setups) == [FIRST]
 
 
+def test_each_missing_term_is_blamed_on_its_own_place(registry: Registry) -> None:
+    """Both go by --set. The file's own is a reason to skip, that of the command line a mistake."""
+    choice = MethodChoice("meal", without=("adversarial",), place="benchmark 'small', variants")
+    content = {"methods": {"meal": {"hard_label_weight": 0.3}}}
+    gone = ("meal.adv_mode=none", "meal.hard_label_weight=0")
+    found = resolved(registry, content, choices=(choice,), settings=gone)
+    assert list(found.chosen[0].setups[FIRST].without) == ["adversarial"]
+    with pytest.raises(UserError, match=r"'ce' \(--set meal\.without\); valid: similarity"):
+        resolved(registry, content, choices=(choice,), settings=(*gone, "meal.without=ce"))
+
+
 # -- the record --------------------------------------------------------------------------------------------------------
 
 
