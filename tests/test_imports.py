@@ -167,7 +167,7 @@ def test_what_needs_no_torch_loads_none(code):
 
 def test_reading_results_loads_no_torch(lab):
     """With results there is more to read."""
-    lab.folder.write_plan(plan := lab.plan(methods=("vanilla",), scenarios=("few100",), epochs=1))
+    lab.folder.plans.write(plan := lab.plan(methods=("vanilla",), scenarios=("few100",), epochs=1))
     lab.train_plan(plan)
     for command in ("status", "report", "leaderboard"):
         code = COMMAND.format(arguments=[command, str(lab.path)])

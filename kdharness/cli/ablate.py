@@ -42,7 +42,7 @@ def ablate(
     terms = terms_that_run(resolved, method) or _found(resolved, method, command)
     selection = replace(command.selection, choices=ablation_choices(factory, terms, beside))
     ablation = replace(command, selection=selection)
-    raise typer.Exit(carry_out(ablation, lambda folder: show_parts(report_of(folder), method, Console())))
+    raise typer.Exit(carry_out(ablation, lambda found: show_parts(report_of(found), method, Console())))
 
 
 def _beside(command: RunCommand) -> tuple[str, ...]:

@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from kdharness.results.reading import collector_paused
 
+
+@collector_paused()
 def leaderboard(
     folders: Annotated[
         list[Path] | None,
@@ -28,7 +31,7 @@ def leaderboard(
 
     found = [folder for path in folders or [Path("results")] for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once
-    merged = merge(once)
+    merged = merge([folder.load() for folder in once])
     for warning in merged.warnings:
         to_stderr(warning)
     if out is None:

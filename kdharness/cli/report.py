@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdharness.results.reading import collector_paused
+
 if TYPE_CHECKING:
-    from kdharness.results.store import ResultsFolder
+    from kdharness.report.view import Report
 
 
 class Format(StrEnum):
@@ -31,6 +33,7 @@ WRITERS = {
 }
 
 
+@collector_paused()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
@@ -45,20 +48,21 @@ def report(
     """Show rankings with their uncertainty, what failed, and how it was measured."""
     from rich.console import Console
 
-    from kdharness.report.terminal import print_report
+    from kdharness.report.terminal import show
     from kdharness.report.view import report_of
     from kdharness.results.files import write_atomic
     from kdharness.results.store import find_folders
 
-    folders = find_folders(folder)
+    reports = [report_of(found.load()) for found in find_folders(folder)]
     if plots is not None:
-        _draw(folders, plots)
+        _draw(reports, plots)
     if form is Format.TERMINAL and out is None:
-        print_report(folders, Console())
+        for each in reports:
+            show(each, Console())
         return
     module, function = WRITERS[form]
     write = getattr(importlib.import_module(f"kdharness.report.{module}"), function)
-    text: str = write([report_of(found) for found in folders])
+    text: str = write(reports)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -66,13 +70,12 @@ def report(
         print(f"wrote {out}", file=sys.stderr)
 
 
-def _draw(folders: Sequence[ResultsFolder], where: Path) -> None:
+def _draw(reports: Sequence[Report], where: Path) -> None:
     from kdharness.report.document import sections
     from kdharness.report.figures import OutputFigure
     from kdharness.report.plots import write_figures
-    from kdharness.report.view import report_of
 
-    drawn = [section.figure for found in folders for section in sections(report_of(found))]
+    drawn = [section.figure for report in reports for section in sections(report)]
     figures = [figure for figure in drawn if isinstance(figure, OutputFigure)]
     for path in write_figures(figures, where):
         print(f"wrote {path}", file=sys.stderr)

@@ -26,6 +26,7 @@ from kdharness.protocol.benchmark import Benchmark, load
 from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
+from kdharness.results.contents import Contents
 from kdharness.results.store import ResultsFolder
 from kdharness.text import seeds_text
 
@@ -65,7 +66,7 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
     return RunCommand(load(benchmark), selection, registry, options)
 
 
-def carry_out(command: RunCommand, show: Callable[[ResultsFolder], None] | None = None) -> int:
+def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = None) -> int:
     """Plans and runs, or shows the plan. show: prints the results, by default the whole report. Returns the exit
     code.
     """
@@ -113,7 +114,7 @@ class RunRequest:
     timeout_seconds: float | None
     teacher_top1_floor: float | None
     rerun: Rerun | None
-    show: Callable[[ResultsFolder], None]
+    show: Callable[[Contents], None]
 
     @property
     def folder(self) -> Path:
@@ -141,21 +142,23 @@ def run_plan(request: RunRequest) -> int:
     _warn_of_plugins_and_plan(request)
     folder = ResultsFolder(request.folder)
     with folder.lock(lambda message: print(message, file=sys.stderr)):
-        folder.write_plan(request.plan)
+        folder.plans.write(request.plan)
         settings = request.settings()
         outcome = execute(
             request.plan, folder, settings, make(settings), request.registry, make_display(), request.rerun
         )
-        write_tables(folder)
-        folder.progress_path.unlink(missing_ok=True)
-    request.show(folder)
+        folder.progress.remove()
+        contents = folder.load()
+        write_tables(contents)
+    request.show(contents)
     return outcome.exit_code
 
 
-def _report(folder: ResultsFolder) -> None:
-    from kdharness.report.terminal import print_report
+def _report(contents: Contents) -> None:
+    from kdharness.report.terminal import show
+    from kdharness.report.view import report_of
 
-    print_report([folder], Console())
+    show(report_of(contents), Console())
 
 
 def dry(request: RunRequest) -> int:
@@ -163,7 +166,7 @@ def dry(request: RunRequest) -> int:
     folder = ResultsFolder(request.folder)
     records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
     known = {key: record for key, record in records.items() if record is not None}
-    resumption = resume(request.plan, known, lambda key: folder.model_path(key).exists(), request.rerun)
+    resumption = resume(request.plan, known, lambda key: folder.cell(key).model.exists(), request.rerun)
     waiting = {cell.key for cell in resumption.to_run}
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdharness.results.reading import collector_paused
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kdharness.report.view import Report
-    from kdharness.results.store import ResultsFolder
+    from kdharness.results.contents import Contents
 
 SHOWN = ("ok", "running", "failed", "oom", "timeout", "interrupted", "not_run", "skipped")
 
 
+@collector_paused()
 def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
@@ -26,41 +28,43 @@ def status(
     from rich.console import Console
     from rich.text import Text
 
-    from kdharness.report.view import report_of
     from kdharness.results.store import find_folders
 
     console = Console()
-    found = [(each, report_of(each)) for each in find_folders(folder)]
-    console.print(counts_table([report for _, report in found]))
-    for each, report in found:
-        for line in running_lines(each, report):
+    found = [each.load() for each in find_folders(folder)]
+    console.print(counts_table(found))
+    for contents in found:
+        for line in running_lines(contents):
             console.print(Text(line), soft_wrap=True)
 
 
-def counts_table(reports: list[Report]) -> Table:
+def counts_table(found: Sequence[Contents]) -> Table:
     """One row per benchmark; only statuses that occur have a column."""
     from rich.table import Table
     from rich.text import Text
 
-    shown = [name for name in SHOWN if any(name in report.counts for report in reports)]
+    shown = [name for name in SHOWN if any(name in contents.counts for contents in found)]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("benchmark")
     for name in (*shown, "cells"):
         table.add_column(name.replace("_", " "), justify="right")
-    for report in reports:
-        counts = [str(report.counts.get(name, 0)) for name in shown]
-        table.add_row(Text(report.name), *counts, str(sum(report.counts.values())))
+    for contents in found:
+        counts = [str(contents.counts.get(name, 0)) for name in shown]
+        table.add_row(Text(contents.name), *counts, str(sum(contents.counts.values())))
     return table
 
 
-def running_lines(folder: ResultsFolder, report: Report) -> list[str]:
+def running_lines(contents: Contents) -> list[str]:
     """What runs now, a line per group, and what a run would go on with."""
-    progress = folder.running()
+    from kdharness.results.progress import summary_line
+
+    progress = contents.progress
     if progress is not None:
-        return [f"{report.name}: {report.progress}", *(f"  {_group(group)}" for group in progress.get("running", ()))]
-    unfinished = sum(report.counts.get(name, 0) for name in ("interrupted", "not_run"))
+        groups = [f"  {_group(group)}" for group in progress.get("running", ())]
+        return [f"{contents.name}: {summary_line(progress)}", *groups]
+    unfinished = sum(contents.counts.get(name, 0) for name in ("interrupted", "not_run"))
     if unfinished:
-        return [f"{report.name}: nothing is running; the next run goes on with {_cells(unfinished)}"]
+        return [f"{contents.name}: nothing is running; the next run goes on with {_cells(unfinished)}"]
     return []
 
 

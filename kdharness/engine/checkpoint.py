@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import time
 from collections.abc import Mapping
@@ -13,27 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
 from kdharness.errors import CellError
+from kdharness.results.files import write_atomic
 
 # Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
 CHECKPOINT_SCHEMA = 3
-
-
-def save_atomically(path: Path, write: Any) -> None:
-    """`write(temporary)` and then the file takes its name; a process that dies leaves the old file or the new one,
-    never half of one.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def packed(state: Mapping[str, Any]) -> bytes:
@@ -64,7 +50,7 @@ class Checkpoint:
 
     def save(self, content: bytes) -> None:
         """content: a state, packed."""
-        save_atomically(self.path, lambda temporary: temporary.write_bytes(content))
+        write_atomic(self.path, content)
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -84,14 +70,9 @@ class Checkpoint:
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """A network's tensors as safetensors."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    save_atomically(path, lambda temporary: save_file(tensors, temporary))
+    write_atomic(path, serialised(tensors))
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Named arrays as a compressed .npz file."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-    save_atomically(path, write)
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]

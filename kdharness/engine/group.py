@@ -30,6 +30,7 @@ from kdharness.measure.outcome import final_numbers, prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
 from kdharness.registry.manager import Registry
+from kdharness.results.history import write_history
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 from kdharness.text import timestamp
@@ -98,7 +99,7 @@ class Group:
     def _start(self, number: int, cell: Cell) -> None:
         """Builds the cell, or takes it up where its checkpoint left it."""
         self.started[cell.key] = timestamp()
-        path = self.world.folder.checkpoint_path(cell.key)
+        path = self.world.folder.cell(cell.key).checkpoint
         self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds, self.world.device.kind)
         # Whatever kills the process from here on, this record is already true.
         self._write(cell, Status.INTERRUPTED, error_message="the run ended before this cell did")
@@ -147,8 +148,7 @@ class Group:
             self._write_history(member)
 
     def _write_history(self, member: Member) -> None:
-        self.world.folder.history_path(member.cell.key).unlink(missing_ok=True)
-        self.world.folder.write_history(member.cell.key, member.history)
+        write_history(self.world.folder.cell(member.cell.key).history, member.history)
 
     def _end_epoch(self, member: Member, request: BatchRequest) -> None:
         limit = self.settings.timeout_seconds
@@ -208,16 +208,16 @@ class Group:
 
     def _conclude(self, member: Member) -> None:
         """Writes a finished cell's files, and its record last."""
-        cell, folder = member.cell, self.world.folder
+        cell, files = member.cell, self.world.folder.cell(member.cell.key)
         with self._contained(member) as failed:
             values, rows, failures = final_numbers(member, member.test_logits, self.settings.metrics)
         if failed:
             return
         values["group_size"] = len(self.job.cells)
         if cell.key in self.settings.keep_weights:
-            save_weights(folder.model_path(cell.key), member.student.network.state_dict())
+            save_weights(files.model, member.student.network.state_dict())
         arrays = prediction_arrays(member.test_logits, member.data.test_targets)
-        save_arrays(folder.predictions_path(cell.key), arrays)
+        save_arrays(files.predictions, arrays)
         self._write_history(member)
         self.members.remove(member)
         record = self._write(

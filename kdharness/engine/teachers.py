@@ -123,7 +123,7 @@ class TeacherStore:
 
     def path(self, source: TeacherSource) -> Path:
         """The file with a source's weights."""
-        return Path(source.path) if source.sha256 else self.folder.model_path(source.cell)
+        return Path(source.path) if source.sha256 else self.folder.cell(source.cell).model
 
     def ensemble(self, teachers: Sequence[Teacher]) -> Ensemble:
         """The teachers as one; the same one for all cells that have them, so that a batch is averaged once."""

@@ -30,6 +30,7 @@ from kdharness.execution.worker import RUNNER
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
 from kdharness.results.record import Record, Status
+from kdharness.results.rows import rows_of
 from kdharness.results.store import ResultsFolder
 from kdharness.text import timestamp
 
@@ -109,7 +110,7 @@ class _Run:
         self.runner = runner
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
-        resumption = resume(plan, self.before, lambda key: folder.model_path(key).exists(), rerun)
+        resumption = resume(plan, self.before, lambda key: folder.cell(key).model.exists(), rerun)
         self.unmeasured = unmeasured(plan, self.before, resumption)
         self.statuses = dict(resumption.kept)
         self.cells = {cell.key: cell for cell in resumption.to_run}
@@ -145,7 +146,7 @@ class _Run:
     def _show(self) -> None:
         self.display.refresh()
         if time.monotonic() - self._written_at >= PROGRESS_SECONDS:
-            self.folder.write_progress(self.tally.to_json())
+            self.folder.progress.write(self.tally.to_json())
             self._written_at = time.monotonic()
 
     def _handle(self, event: Event) -> None:
@@ -221,7 +222,7 @@ class _Run:
             self.executor.stop()
         self.tally.groups.clear()
         with suppress(KeyboardInterrupt, UserError):
-            self.folder.write_progress(self.tally.to_json())
+            self.folder.progress.write(self.tally.to_json())
         self.display.stop()
 
     def outcome(self, interrupted: bool) -> Outcome:
@@ -239,8 +240,6 @@ class _Run:
 
 def _row(record: Record) -> Mapping[str, object]:
     """The record as its row of results.csv."""
-    from kdharness.results.table import rows_of  # loads pandas
-
     key = record.cell.key
     return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
 

@@ -14,8 +14,7 @@ from kdharness.report.document import nothing, problem_words, sections, stale_li
 from kdharness.report.sections.grid import Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Kind, Section
-from kdharness.report.view import Report, report_of
-from kdharness.results.store import ResultsFolder
+from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
 
 STYLES = {
@@ -24,12 +23,6 @@ STYLES = {
 }  # fmt: skip
 STATUS_STYLES = {"failed": "red", "oom": "red", "timeout": "red", "interrupted": "yellow", "not_run": "yellow"}
 GAP = 2
-
-
-def print_report(folders: Iterable[ResultsFolder], console: Console) -> None:
-    """Prints the report on each folder."""
-    for folder in folders:
-        show(report_of(folder), console)
 
 
 def show(report: Report, console: Console) -> None:

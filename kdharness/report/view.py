@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdharness.report.leaderboard import ABLATION_CSV, CLAIMS_CSV, Merged, references_of
+from kdharness.report.leaderboard import Merged, references_of
+from kdharness.results.contents import RUNNING, Contents
 from kdharness.results.progress import summary_line
-from kdharness.results.store import ResultsFolder
-from kdharness.results.table import metrics_table, table
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
 from kdharness.stats.effects import EFFECT_COLUMNS, effects_of
 from kdharness.stats.exits import MethodExits, exits_of
@@ -44,28 +43,23 @@ class Report:
     privacy: tuple[SettingPrivacy, ...] = ()
 
 
-def report_of(folder: ResultsFolder) -> Report:
+def report_of(contents: Contents) -> Report:
     """The report on one folder, finished or not."""
-    frame, metrics, references = table(folder), metrics_table(folder), references_of(folder)
-    plans, progress = folder.plans(), folder.running()
-    known = folder.records()
-    planned = folder.planned()
-    now = {key for group in (progress or {}).get("running", ()) for key in group.get("cells", ())}
-    shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(now), "running"))
-    more = (folder.path / CLAIMS_CSV, folder.path / ABLATION_CSV)
-    paths = (folder.results_csv, folder.metrics_csv, folder.leaderboard_csv, *more)
+    frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
+    newest, progress = contents.newest, contents.progress
+    shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
     return Report(
-        name=folder.name,
+        name=contents.name,
         rankings=rankings(frame, references),
         overalls=overalls(frame, references),
-        counts=counts_of(shown),
+        counts=contents.counts,
         problems=problems_of(shown),
-        note=plans[-1].note if plans else "",
-        stale=sum(key not in planned for key in known) if plans else 0,
+        note=newest.note if newest else "",
+        stale=len(contents.stale) if newest else 0,
         progress=summary_line(progress) if progress else "",
-        files=tuple(path for path in paths if path.is_file()),
-        claims=judge(plans[-1].claims if plans else (), frame, metrics),
-        effects=effects_of(plans, frame),
+        files=contents.tables.written(),
+        claims=judge(newest.claims if newest else (), frame, metrics),
+        effects=effects_of(contents.plans, frame),
         exits=exits_of(frame, metrics),
         privacy=privacy_of(frame),
     )

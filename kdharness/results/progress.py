@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from kdharness.results.files import dumps, write_atomic
 from kdharness.text import duration, now, timestamp
 
 # A run on another machine counts as alive while it reports at least this often.
 SILENCE_SECONDS = 120
 
 
-def stamped(progress: Mapping[str, Any]) -> dict[str, Any]:
-    """With updated_at, pid and host where they are missing.
+class ProgressFile:
+    """progress.json of one folder."""
 
-    Further keys: done, total, images_per_second, seconds_left, and running, a list of
-    {"cells": [key], "stepping": key, "label": str, "epoch": int, "epochs": int}.
-    """
-    return {"updated_at": timestamp(), "pid": os.getpid(), "host": platform.node(), **progress}
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, progress: Mapping[str, Any]) -> None:
+        """Adds updated_at, pid and host where they are missing. Atomic.
+
+        Further keys: done, total, images_per_second, seconds_left, and running, a list of
+        {"cells": [key], "stepping": key, "label": str, "epoch": int, "epochs": int}.
+        """
+        whose = {"updated_at": timestamp(), "pid": os.getpid(), "host": platform.node()}
+        write_atomic(self.path, dumps({**whose, **progress}))
+
+    def read(self) -> dict[str, Any] | None:
+        """None when nothing was written, or nothing that can be read."""
+        try:
+            data = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    def running(self) -> dict[str, Any] | None:
+        """The progress of the run that is at work on this folder now, None when none is."""
+        progress = self.read()
+        return progress if progress is not None and running_elsewhere(progress) else None
+
+    def remove(self) -> None:
+        """When the run has ended."""
+        self.path.unlink(missing_ok=True)
 
 
 def running_elsewhere(progress: Mapping[str, Any]) -> bool:

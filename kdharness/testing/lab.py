@@ -95,11 +95,11 @@ class Lab:
     def take(self, other: Lab, cells: Sequence[Cell]) -> None:
         """Copies what these cells require from another lab, which has trained it."""
         for key in {key for cell in cells for key in cell.requires}:
-            shutil.copytree(other.folder.cell_path(key), self.folder.cell_path(key), dirs_exist_ok=True)
+            shutil.copytree(other.folder.cell(key).folder, self.folder.cell(key).folder, dirs_exist_ok=True)
 
     def bits(self, key: str) -> dict[str, bytes]:
         """All that a cell's training left behind, but for times: weights, history, predictions."""
-        paths = (self.folder.model_path(key), self.folder.history_path(key), self.folder.predictions_path(key))
+        paths = (self.folder.cell(key).model, self.folder.cell(key).history, self.folder.cell(key).predictions)
         return {path.name: path.read_bytes() for path in paths}
 
     @cached_property

@@ -88,13 +88,13 @@ def cell_of(lab: Lab, tmp_path: Path, peaks: str) -> Any:
 
 
 def seen(lab: Lab, record: Record, split: str) -> list[float]:
-    with lab.folder.history_path(record.cell.key).open() as file:
+    with lab.folder.cell(record.cell.key).history.open() as file:
         rows = [r for r in csv.DictReader(file) if (r["split"], r["metric"]) == (split, "top1")]
     return [float(r["value"]) for r in rows]
 
 
 def outputs_on_test(lab: Lab, record: Record) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(lab.folder.predictions_path(record.cell.key)) as saved:
+    with np.load(lab.folder.cell(record.cell.key).predictions) as saved:
         return saved["logits"].astype(np.float64), saved["targets"]
 
 
@@ -109,7 +109,7 @@ def test_weights_outputs_and_numbers_are_the_best_epochs(lab_of: Any, tmp_path: 
     assert sum(accuracy == test[peak - 1] for accuracy in test) == 1, "no other epoch may have its accuracy"
     assert record.values["val_top1"] == max(validation)
     assert record.values["selection"] == "validation"
-    weights = load_file(lab.folder.model_path(cell.key))
+    weights = load_file(lab.folder.cell(cell.key).model)
     kept = torch.load(f"{tmp_path / 'weights'}-{peak}", weights_only=True)
     assert all(torch.equal(weights[name], kept[name]) for name in kept)
     logits, targets = outputs_on_test(lab, record)
@@ -127,7 +127,7 @@ def test_of_equal_epochs_the_first_is_the_best(lab_of: Any, tmp_path: Path) -> N
     validation = seen(lab, record, "validation")
     first = validation.index(max(validation)) + 1
     assert validation.count(max(validation)) > 1, "choose a recipe that ties"
-    weights = load_file(lab.folder.model_path(cell.key))
+    weights = load_file(lab.folder.cell(cell.key).model)
     kept = torch.load(f"{tmp_path / 'weights'}-{first}", weights_only=True)
     assert all(torch.equal(weights[name], kept[name]) for name in kept)
 

@@ -33,7 +33,7 @@ def test_a_cell_begun_on_another_device_starts_anew_and_ends_as_if_it_had_not_be
     resumed.on_event = stop
     with contextlib.suppress(Stop):
         resumed.train([cell])
-    path = resumed.folder.checkpoint_path(cell.key)
+    path = resumed.folder.cell(cell.key).checkpoint
     state = torch.load(path, weights_only=True)
     assert state["device"] == "cpu"
     torch.save({**state, "device": "cuda"}, path)
@@ -55,7 +55,7 @@ def test_what_is_interrupted_leaves_its_curves(make_lab):
     lab.on_event = interrupt
     with contextlib.suppress(KeyboardInterrupt):
         lab.train([cell])
-    rows = lab.folder.history_path(cell.key).read_text().splitlines()
+    rows = lab.folder.cell(cell.key).history.read_text().splitlines()
     assert rows[0] == "epoch,split,predictor,metric,value"
     assert {row.split(",")[0] for row in rows[1:]} == {"1", "2"}
     assert lab.folder.read_record(cell.key).status.value == "interrupted"

@@ -155,7 +155,7 @@ def test_a_warm_start_begins_with_the_trained_weights(trained) -> None:
     from kdharness.engine.teachers import load_weights
 
     lab, plan, _ = trained
-    weights = load_weights(lab.folder.model_path(cell_of(plan, "vanilla").key))
+    weights = load_weights(lab.folder.cell(cell_of(plan, "vanilla").key).model)
     started = member_of(lab, cell_of(plan, "meal_v2")).student.network.state_dict()
     fresh = member_of(lab, cell_of(plan, "meal")).student.network.state_dict()
     assert all(torch.equal(started[name], tensor) for name, tensor in weights.items())

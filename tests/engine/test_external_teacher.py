@@ -24,7 +24,7 @@ def weights(tmp_path_factory) -> dict[str, torch.Tensor]:
     lab = Lab(tmp_path_factory.mktemp("teacher") / "lab")
     teacher = lab.plan(methods=("kd",), epochs=8).cells[0].cell
     assert lab.train([teacher])[teacher.key].values["top1"] > 60
-    return load_file(lab.folder.model_path(teacher.key))
+    return load_file(lab.folder.cell(teacher.key).model)
 
 
 def train_with(lab, *files: str, **rest: object) -> Record:

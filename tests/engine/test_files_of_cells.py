@@ -51,13 +51,13 @@ def renames(monkeypatch: pytest.MonkeyPatch) -> Renames:
 
 
 def left_over(lab: Lab, cell: Any) -> list[str]:
-    return [path.name for path in lab.folder.cell_path(cell.key).rglob("*") if path.name.endswith(".tmp")]
+    return [path.name for path in lab.folder.cell(cell.key).folder.rglob("*") if path.name.endswith(".tmp")]
 
 
 def test_every_file_of_a_cell_takes_its_name_when_it_is_whole(lab: Lab, renames: Renames) -> None:
     lab.checkpoint_seconds = 0.0
     cell = cell_of(lab)
-    checkpoint = lab.folder.checkpoint_path(cell.key).name
+    checkpoint = lab.folder.cell(cell.key).checkpoint.name
     lab.train([cell])
     assert renames.made.count(checkpoint) == 3
     assert {"record.json", "model.safetensors", "predictions.npz"} <= set(renames.made)
@@ -70,7 +70,7 @@ def test_a_checkpoint_that_could_not_be_finished_leaves_the_former(
     whole, parts = make_lab("whole"), make_lab("parts", checkpoint_seconds=0.0)
     cell = cell_of(whole)
     whole.train([cell])
-    path = parts.folder.checkpoint_path(cell.key)
+    path = parts.folder.cell(cell.key).checkpoint
     renames.die = {path.name: 2}
     with pytest.raises(KeyboardInterrupt):
         parts.train([cell])
@@ -91,7 +91,7 @@ def test_results_that_could_not_be_finished_are_not_there(lab: Lab, renames: Ren
     renames.die = {name: 1}
     with pytest.raises(KeyboardInterrupt):
         lab.train([cell])
-    folder = lab.folder.cell_path(cell.key)
+    folder = lab.folder.cell(cell.key).folder
     assert name not in {path.name for path in folder.iterdir()}
     assert not left_over(lab, cell)
     record = lab.folder.read_record(cell.key)
@@ -104,7 +104,7 @@ def test_weights_are_those_of_the_network(lab: Lab) -> None:
     cell = cell_of(lab)
     lab.train([cell])
     network = lab.registry.get("model", cell.student).spec.factory(10, (1, 8, 8))
-    saved = load_file(lab.folder.model_path(cell.key))
+    saved = load_file(lab.folder.cell(cell.key).model)
     assert {k: (v.shape, v.dtype) for k, v in saved.items()} == {
         k: (v.shape, v.dtype) for k, v in network.state_dict().items()
     }

@@ -64,7 +64,7 @@ def train(lab: Any, cell: Any) -> dict[str, list[float]]:
     record = lab.train([cell])[cell.key]
     assert record.status == "ok", record.error_message
     found: dict[str, list[float]] = {}
-    for row in csv.DictReader(lab.folder.history_path(cell.key).open()):
+    for row in csv.DictReader(lab.folder.cell(cell.key).history.open()):
         found.setdefault(row["metric"], []).append(float(row["value"]))
     return found
 
@@ -95,7 +95,7 @@ def test_resumed_run_gives_the_same_bits(make_lab: Callable[..., Any], plugin: P
     broken.on_event = stop
     with pytest.raises(KeyboardInterrupt):
         broken.train([cell])
-    assert broken.folder.checkpoint_path(cell.key).exists()
+    assert broken.folder.cell(cell.key).checkpoint.exists()
     broken.on_event = lambda event: None
     train(broken, cell)
     assert broken.bits(cell.key) == whole.bits(cell.key)

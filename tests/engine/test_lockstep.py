@@ -80,7 +80,7 @@ def test_order_and_seeds_beside_it_do_not_matter(everything, make_lab):
     students = students_of(plan, "kd", "at", "rkd", "vanilla")
     other = make_lab()
     for source in {key for cell in students for key in cell.requires}:
-        shutil.copytree(group.folder.cell_path(source), other.folder.cell_path(source))
+        shutil.copytree(group.folder.cell(source).folder, other.folder.cell(source).folder)
     strangers = [p.cell for p in other.plan(methods=("kd",), seeds=(7,)).cells if p.cell.role == "student"]
     other.train([*strangers, *reversed(students)])
     for cell in students:
@@ -106,7 +106,7 @@ def test_a_failing_neighbour_leaves_alone_and_the_others_go_on(everything, make_
     file.write_text(TROUBLE)
     other = make_lab(plugin_files=(file,))
     well = students_of(plan, "kd", "at")
-    shutil.copytree(group.folder.cell_path(well[0].requires[0]), other.folder.cell_path(well[0].requires[0]))
+    shutil.copytree(group.folder.cell(well[0].requires[0]).folder, other.folder.cell(well[0].requires[0]).folder)
     bad = [p.cell for p in other.plan(methods=("trouble",), settings=(f"trouble.kind={kind}",)).cells]
     records = other.train([c for c in bad if c.role == "student"] + well)
     record = next(r for r in records.values() if r.cell.method == "trouble")
@@ -154,7 +154,7 @@ def test_a_stopped_cell_is_taken_up_from_its_checkpoint(everything, make_lab):
     group, plan, _ = everything
     cell = students_of(plan, "kd")[0]
     broken = make_lab("broken", checkpoint_seconds=0.0)
-    shutil.copytree(group.folder.cell_path(cell.requires[0]), broken.folder.cell_path(cell.requires[0]))
+    shutil.copytree(group.folder.cell(cell.requires[0]).folder, broken.folder.cell(cell.requires[0]).folder)
 
     def stop(event: object) -> None:
         if isinstance(event, EpochFinished) and event.epoch == 2:
@@ -164,20 +164,20 @@ def test_a_stopped_cell_is_taken_up_from_its_checkpoint(everything, make_lab):
     with pytest.raises(KeyboardInterrupt):
         broken.train([cell])
     assert broken.folder.read_record(cell.key).status is Status.INTERRUPTED
-    assert broken.folder.checkpoint_path(cell.key).exists()
+    assert broken.folder.cell(cell.key).checkpoint.exists()
     broken.on_event = lambda event: None
     broken.events.clear()
     broken.train([cell])
     assert [e.epoch for e in broken.events if isinstance(e, EpochFinished)] == [2]
     assert broken.bits(cell.key) == group.bits(cell.key)
-    assert not broken.folder.checkpoint_path(cell.key).exists()
+    assert not broken.folder.cell(cell.key).checkpoint.exists()
 
 
 def test_a_damaged_checkpoint_counts_as_none(everything, make_lab):
     group, plan, _ = everything
     cell = students_of(plan, "vanilla")[0]
     other = make_lab()
-    path = other.folder.checkpoint_path(cell.key)
+    path = other.folder.cell(cell.key).checkpoint
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a file")
     other.train([cell])

@@ -106,7 +106,7 @@ def well(record: Record) -> Record:
 
 
 def history_of(lab, record: Record) -> list[dict[str, str]]:
-    with lab.folder.history_path(record.cell.key).open() as file:
+    with lab.folder.cell(record.cell.key).history.open() as file:
         return list(csv.DictReader(file))
 
 
@@ -130,7 +130,7 @@ def staged(tmp_path_factory):
     record = well(train_one(lab, "staged", f"where={path}", epochs=4))
     lines = [json.loads(line) for line in (path / "steps.jsonl").read_text().splitlines()]
     weights = {p.stem: torch.load(p, weights_only=True) for p in path.glob("*.pt")}
-    final = load_file(lab.folder.model_path(record.cell.key))
+    final = load_file(lab.folder.cell(record.cell.key).model)
     return lab, record, lines, weights, final
 
 
@@ -505,7 +505,7 @@ def test_each_output_of_a_predictor_is_measured(lab_with):
     rows = {(row.predictor, row.split, row.metric): row.value for row in record.metrics}
     assert {predictor for predictor, _, metric in rows if metric == "top1"} == {"deep", "early"}
     assert record.values["top1"] == rows["deep", "test", "top1"]
-    with np.load(lab.folder.predictions_path(record.cell.key)) as saved:
+    with np.load(lab.folder.cell(record.cell.key).predictions) as saved:
         assert set(saved) == {"logits", "logits_early", "targets"}
         for name, predictor in (("logits", "deep"), ("logits_early", "early")):
             correct = saved[name].argmax(1) == saved["targets"]
@@ -541,7 +541,7 @@ def test_validation_chooses_the_epoch_and_its_weights_are_deployed(lab, monkeypa
     assert len(accuracies) == 12
     assert record.values["selection"] == "validation"
     assert record.values["val_top1"] == accuracies[best]
-    final = load_file(lab.folder.model_path(record.cell.key))
+    final = load_file(lab.folder.cell(record.cell.key).model)
     assert all(torch.equal(final[k], v) for k, v in kept[best][1].items())
     seen = curve(lab, record, "top1", "test", "logits")
     assert record.values["top1"] == seen[best]

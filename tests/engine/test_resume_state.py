@@ -161,7 +161,7 @@ def timeless(record: Record) -> str:
 
 
 def curve(lab: Lab, cell: Any, metric: str) -> list[float]:
-    with lab.folder.history_path(cell.key).open() as file:
+    with lab.folder.cell(cell.key).history.open() as file:
         return [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == metric]
 
 
@@ -204,8 +204,8 @@ def test_a_cell_that_ended_leaves_no_checkpoint(lab_of: Any) -> None:
     lab = lab_of("lab", checkpoint_seconds=0.0)
     cell = cell_of(lab, "passing")
     train_in_parts(lab, cell, 3)
-    assert not lab.folder.checkpoint_path(cell.key).exists()
-    assert {path.name for path in lab.folder.cell_path(cell.key).iterdir()} == {
+    assert not lab.folder.cell(cell.key).checkpoint.exists()
+    assert {path.name for path in lab.folder.cell(cell.key).folder.iterdir()} == {
         "record.json", "history.csv", "model.safetensors", "predictions.npz",
     }  # fmt: skip
 
@@ -219,7 +219,7 @@ def test_checkpoints_are_saved_as_often_as_asked(lab_of: Any) -> None:
 
         def look(event: object, lab: Lab = lab, cell: Any = cell, there: list[bool] = there) -> None:
             if isinstance(event, EpochFinished):
-                there.append(lab.folder.checkpoint_path(cell.key).exists())
+                there.append(lab.folder.cell(cell.key).checkpoint.exists())
 
         lab.on_event = look
         train(lab, cell)

@@ -123,7 +123,7 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
 
 def _finish(folder: ResultsFolder, record: Record, job: CellGroup, emit: Emit) -> None:
     if record.cell.role == TEACHER:
-        folder.model_path(record.cell.key).write_bytes(b"weights")
+        folder.cell(record.cell.key).model.write_bytes(b"weights")
     folder.write_record(record)
     emit(CellFinished(job.number, record.cell.key, record.status.value, record.error_message))
 

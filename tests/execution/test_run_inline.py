@@ -216,6 +216,6 @@ def test_a_record_that_cannot_be_written_stops_the_run(world: World, monkeypatch
 
 def test_progress_is_left_on_disk(world: World) -> None:
     world.run(make_plan(make_cell()))
-    progress = world.folder.read_progress()
+    progress = world.folder.progress.read()
     assert progress is not None
     assert (progress["done"], progress["total"], progress["running"]) == (1, 1, [])

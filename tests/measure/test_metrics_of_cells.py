@@ -6,7 +6,7 @@ import pytest
 
 from kdharness.api.executors import EpochFinished
 from kdharness.results.record import Record, Status
-from kdharness.results.table import frame_of, table
+from kdharness.results.table import frame_of
 from kdharness.stats.outcomes import problems_of
 
 FAULTY = """
@@ -123,8 +123,8 @@ def test_a_metric_that_breaks(faulty, name: str, says: str) -> None:
         assert record.measured == ("top1",)
         assert metrics_of(record) == {"top1"}
         assert lab.bits(cell.key) == sound.bits(cell.key)
-    lab.folder.write_plan(plan)
-    (problem,) = problems_of(table(lab.folder))
+    lab.folder.plans.write(plan)
+    (problem,) = problems_of(lab.folder.load().frame)
     assert (problem.status, problem.reason) == ("incomplete", f"MetricError: metric '{name}' was not measured: {says}")
 
 

@@ -19,7 +19,7 @@ from kdharness.testing import Lab
 
 def final_network(lab: Lab, record: Record) -> torch.nn.Module:
     network: torch.nn.Module = lab.registry.get("model", record.cell.student).spec.factory(10, (1, 8, 8))
-    network.load_state_dict(load_file(lab.folder.model_path(record.cell.key)))
+    network.load_state_dict(load_file(lab.folder.cell(record.cell.key).model))
     return network.eval()
 
 
@@ -48,7 +48,7 @@ def test_logits_are_those_of_the_final_network_on_every_test_image(trained: tupl
     images, targets = images_of_test()
     with torch.no_grad():
         expected = final_network(lab, record)(images)
-    with np.load(lab.folder.predictions_path(record.cell.key)) as saved:
+    with np.load(lab.folder.cell(record.cell.key).predictions) as saved:
         assert saved["targets"].tolist() == targets.tolist()
         assert saved["logits"].dtype == np.float16
         found = torch.from_numpy(saved["logits"]).float()
@@ -64,7 +64,7 @@ def test_accuracies_are_counted_on_them(trained: tuple[Lab, Record]) -> None:
         hits = (order[:, :k] == targets[:, None]).any(1)
         assert record.values[column] == pytest.approx(100 * hits.mean(), abs=1e-9), column
         assert of_main(record)[f"top{k}"] == record.values[column]
-    with lab.folder.history_path(record.cell.key).open() as file:
+    with lab.folder.cell(record.cell.key).history.open() as file:
         seen = [float(r["value"]) for r in csv.DictReader(file) if (r["split"], r["metric"]) == ("test", "top1")]
     assert seen[-1] == pytest.approx(record.values["top1"])
 

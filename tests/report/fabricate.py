@@ -11,8 +11,9 @@ import pandas as pd
 from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import MetricRow, Record, Status
+from kdharness.results.rows import rows_of
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, rows_of
+from kdharness.results.table import frame_of
 
 WITHOUT_TEACHER = ("vanilla", "label_smoothing")
 
@@ -102,7 +103,7 @@ def table_of(records: Sequence[Record]) -> pd.DataFrame:
 
 def write(path: Path, cells: Sequence[Cell], records: Sequence[Record], **changes: Any) -> ResultsFolder:
     folder = ResultsFolder(path)
-    folder.write_plan(plan(cells, **changes))
+    folder.plans.write(plan(cells, **changes))
     for each in records:
         folder.write_record(each)
     return folder

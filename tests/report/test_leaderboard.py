@@ -14,7 +14,7 @@ from kdharness.errors import UserError
 from kdharness.protocol.claim import Claim
 from kdharness.report.leaderboard import merge, write_tables
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import read_table, table
+from kdharness.results.table import read_table
 from kdharness.stats.claims import CLAIM_COLUMNS
 from kdharness.stats.effects import EFFECT_COLUMNS
 from kdharness.stats.standings import REFERENCES, columns
@@ -22,17 +22,17 @@ from kdharness.stats.standings import REFERENCES, columns
 
 def test_tables_are_written_whole(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
-    write_tables(folder)
-    pd.testing.assert_frame_equal(read_table(folder.results_csv), table(folder))
-    assert pd.read_csv(folder.leaderboard_csv).columns.to_list() == columns()
-    assert len(pd.read_csv(folder.metrics_csv)) == 26
+    write_tables(folder.load())
+    pd.testing.assert_frame_equal(read_table(folder.tables.results), folder.load().frame)
+    assert pd.read_csv(folder.tables.leaderboard).columns.to_list() == columns()
+    assert len(pd.read_csv(folder.tables.metrics)) == 26
     assert not list(folder.path.glob("*.tmp"))
 
 
 def test_tables_of_a_folder_without_plan_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("kept")
     with pytest.raises(UserError, match="no plan"):
-        write_tables(ResultsFolder(tmp_path))
+        write_tables(ResultsFolder(tmp_path).load())
     assert (tmp_path / "results.csv").read_text() == "kept"
 
 
@@ -44,12 +44,12 @@ def test_claims_csv_comes_and_goes(tmp_path: Path) -> None:
     records = fabricate.records_of({"vanilla": [88.0, 88.5, 87.9], "kd": [91.0, 91.4, 90.9]})
     cells = [r.cell for r in records]
     folder = fabricate.write(tmp_path / "tiny", cells, records, claims=claims)
-    write_tables(folder)
+    write_tables(folder.load())
     frame = pd.read_csv(folder.path / "claims.csv")
     assert frame.columns.to_list() == list(CLAIM_COLUMNS)
     assert frame["answer"].to_list() == ["holds", "not measured"]
-    folder.write_plan(fabricate.plan(cells, created_at="2026-01-01T00:00:00+00:00"))
-    write_tables(folder)
+    folder.plans.write(fabricate.plan(cells, created_at="2026-01-01T00:00:00+00:00"))
+    write_tables(folder.load())
     assert not (folder.path / "claims.csv").exists()
 
 
@@ -60,12 +60,12 @@ def test_ablation_csv_where_there_is_an_ablation(tmp_path: Path) -> None:
         "parts": {r.cell.key: ("kd without kd" if r.cell.variant else "kd",) for r in records},
     }
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, **ablation)
-    write_tables(folder)
+    write_tables(folder.load())
     frame = pd.read_csv(folder.path / "ablation.csv")
     assert frame.columns.to_list() == list(EFFECT_COLUMNS)
     assert frame["part"].to_list() == ["kd", "kd without kd"]
     plain = fabricate.tiny_world(tmp_path / "plain")
-    write_tables(plain)
+    write_tables(plain.load())
     assert not (plain.path / "ablation.csv").exists()
 
 
@@ -81,8 +81,8 @@ def test_merged_folders_keep_the_newest_plans_references_and_notes(tmp_path: Pat
     one = fabricate.tiny_world(tmp_path / "one")
     cells = [fabricate.cell("new")]
     two = fabricate.write(tmp_path / "two" / "tiny", cells, [], references=("plain", "kd"), note="Another note.")
-    merged = merge([one, two])
+    merged = merge([one.load(), two.load()])
     assert merged.references == ("vanilla", "kd", "plain")
     assert merged.note == "A smoke test, not a ranking. Another note."
-    assert merge([one]).references == REFERENCES
-    assert len(merged.frame) == len(table(one)) + 1
+    assert merge([one.load()]).references == REFERENCES
+    assert len(merged.frame) == len(one.load().frame) + 1

@@ -46,7 +46,7 @@ def test_status_says_what_runs(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     cells = [fabricate.cell("slow", seed).key for seed in (0, 1)]
     group = {"cells": cells, "stepping": cells[0], "label": "slow conv32:conv16", "epoch": 3, "epochs": 8}
-    folder.write_progress({"done": 36, "total": 38, "running": [group], "seconds_left": 600})
+    folder.progress.write({"done": 36, "total": 38, "running": [group], "seconds_left": 600})
     text = run("status", tmp_path / "tiny").stdout
     assert "tiny: 36 of 38 cells done · about 10 min left" in text
     assert "slow conv32:conv16, epoch 3 of 8, with 1 cell beside it" in text
@@ -55,7 +55,7 @@ def test_status_says_what_runs(tmp_path: Path) -> None:
 
 def test_status_of_a_run_that_died_is_not_running(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
-    folder.write_progress({"pid": 2**22 + 1, "done": 1, "total": 38, "running": [{"cells": []}]})
+    folder.progress.write({"pid": 2**22 + 1, "done": 1, "total": 38, "running": [{"cells": []}]})
     text = run("status", tmp_path).stdout
     assert "nothing is running" in text
     assert "of 38 cells done" not in text

@@ -24,7 +24,7 @@ METHODS = ("vanilla", "kd", "kd[temperature=2]", "label_smoothing", "attention_t
 
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
-    return report_of(fabricate.tiny_world(tmp_path))
+    return report_of(fabricate.tiny_world(tmp_path).load())
 
 
 def test_eighty_columns_hold_every_method(report: Report) -> None:
@@ -77,7 +77,7 @@ def test_every_status_but_ok_is_told_in_every_format(tmp_path: Path, status: fab
     records = [fabricate.record(fabricate.cell("kd")), *(
         fabricate.record(fabricate.cell("slow", seed), None, status, "longer than 5 s") for seed in range(2)
     )]  # fmt: skip
-    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())
     word = status.value.replace("_", " ")
     for write in (as_text, as_markdown, as_latex, as_page):
         text = write([report])
@@ -87,33 +87,33 @@ def test_every_status_but_ok_is_told_in_every_format(tmp_path: Path, status: fab
 
 def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
     failed = [fabricate.record(fabricate.cell(f"m{i:02}"), None, fabricate.Status.FAILED) for i in range(14)]
-    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in failed], failed))
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in failed], failed).load())
     for write in (as_text, as_markdown, as_latex, as_page):
         text = " ".join(write([report]).replace("%", " ").split())
         assert "failed 14: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09, m10, m11, and 2 more" in text
-    twelve = report_of(fabricate.write(tmp_path / "fewer", [r.cell for r in failed[:12]], failed[:12]))
+    twelve = report_of(fabricate.write(tmp_path / "fewer", [r.cell for r in failed[:12]], failed[:12]).load())
     assert "m10, m11 (" in as_markdown([twelve])
 
 
 def test_stale_results_are_one_line(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
-    assert "stale" not in as_text([report_of(folder)])
-    folder.write_plan(fabricate.plan([fabricate.cell("kd", 0, method_revision="2")]))
-    assert "1 stale result is kept on disk" in as_text([report_of(folder)])
+    assert "stale" not in as_text([report_of(folder.load())])
+    folder.plans.write(fabricate.plan([fabricate.cell("kd", 0, method_revision="2")]))
+    assert "1 stale result is kept on disk" in as_text([report_of(folder.load())])
 
 
 def test_a_deviating_run_has_its_banner_and_stays_off_the_leaderboard(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     short = fabricate.records_of({"quick": [99.0, 99.5]}, deviations="recipe.epochs=3", protocol="p2")
-    folder.write_plan(fabricate.plan([r.cell for r in short]))
+    folder.plans.write(fabricate.plan([r.cell for r in short]))
     for each in short:
         folder.write_record(each)
-    text = as_text([report_of(folder)], 80)
+    text = as_text([report_of(folder.load())], 80)
     assert "deviates from the benchmark: recipe.epochs=3; not on the leaderboard" in text
     assert text.index("attention_transfer") < text.index("deviates") < text.index("quick")
     from kdharness.report.leaderboard import merge
 
-    assert "quick" not in as_text([ranking_of(merge([folder]))])
+    assert "quick" not in as_text([ranking_of(merge([folder.load()]))])
 
 
 def test_several_pairs_end_in_a_mean(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_several_pairs_end_in_a_mean(tmp_path: Path) -> None:
             {"kd": [90, 91, 92], "at": [91, 93, 94], "vanilla": [80, 81, 83]}, student=student
         )
     ]
-    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 80)
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 80)
     assert "conv32:conv16" in text
     assert "conv32:conv8" in text
     mean = text[text.index("mean gain over 2 pairs") :]
@@ -138,7 +138,7 @@ def test_sections_come_in_one_order_in_every_format(tmp_path: Path) -> None:
     records += fabricate.records_of({"kd": [99.0]}, deviations="recipe.epochs=3", protocol="p2")
     claim = Claim(text="A is better", better="kd", than="vanilla", smaller=False, equal_within=0.2)
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=(claim,))
-    report = report_of(folder)
+    report = report_of(folder.load())
     found = list(sections(report))
     assert [(section.kind, bool(section.banner)) for section in found] == [
         (Kind.RANKING, False), (Kind.RANKING, False), (Kind.MEAN_GAINS, False), (Kind.RANKING, True),
@@ -156,7 +156,7 @@ def test_sections_come_in_one_order_in_every_format(tmp_path: Path) -> None:
 
 def test_different_seeds_are_said(tmp_path: Path) -> None:
     records = fabricate.records_of({"kd": [90, 91, 92], "at": [91, None, 93], "dkd": [91, 92, 93]})
-    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 100)
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 100)
     assert "means are over different seeds: at 0,2; the others 0-2" in text
     assert re.search(r"-  at +92\.00 ±1\.41  2/3", text)
 
@@ -164,12 +164,12 @@ def test_different_seeds_are_said(tmp_path: Path) -> None:
 def test_a_plan_without_results_has_a_report(tmp_path: Path) -> None:
     folder = fabricate.write(tmp_path / "tiny", [fabricate.cell()], [])
     for write in (as_text, as_markdown, as_latex, as_page):
-        assert "nothing is measured yet" in write([report_of(folder)])
+        assert "nothing is measured yet" in write([report_of(folder.load())])
 
 
 def test_single_seed_has_no_interval(tmp_path: Path) -> None:
     records = fabricate.records_of({"kd": [90.0], "at": [91.0]})
-    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))], 80)
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 80)
     assert "no interval below 3 seeds" in text
     assert "±" not in text.replace("top-1 ±sd", "")
 
@@ -177,7 +177,7 @@ def test_single_seed_has_no_interval(tmp_path: Path) -> None:
 def test_names_with_brackets_are_no_markup(tmp_path: Path) -> None:
     records = fabricate.records_of({"kd[red]": [90.0], "kd": [91.0]})
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, note="[bold]x[/bold]")
-    text = as_text([report_of(folder)])
+    text = as_text([report_of(folder.load())])
     assert "kd[red]" in text
     assert "[bold]x[/bold]" in text
 
@@ -185,8 +185,8 @@ def test_names_with_brackets_are_no_markup(tmp_path: Path) -> None:
 def test_running_cells_are_not_called_interrupted(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     key = fabricate.cell("slow", 0).key
-    folder.write_progress({"done": 36, "total": 38, "seconds_left": 61.0, "running": [{"cells": [key]}]})
-    report = report_of(folder)
+    folder.progress.write({"done": 36, "total": 38, "seconds_left": 61.0, "running": [{"cells": [key]}]})
+    report = report_of(folder.load())
     assert report.counts["running"] == 1
     assert "interrupted" not in report.counts
     assert "running: 36 of 38 cells done · about 61 s left" in as_text([report])
@@ -267,7 +267,7 @@ def evil_world(path: Path) -> ResultsFolder:
 
 
 def test_nothing_in_a_page_is_markup(tmp_path: Path) -> None:
-    text = as_page([report_of(evil_world(tmp_path / "tiny"))])
+    text = as_page([report_of(evil_world(tmp_path / "tiny").load())])
     page = Balanced()
     page.feed(text)
     assert page.open == []
@@ -282,14 +282,14 @@ def test_nothing_in_a_page_is_markup(tmp_path: Path) -> None:
 
 
 def test_markdown_cells_are_no_markup(tmp_path: Path) -> None:
-    text = as_markdown([report_of(evil_world(tmp_path / "tiny"))])
+    text = as_markdown([report_of(evil_world(tmp_path / "tiny").load())])
     assert "<b>" not in text.replace("\\<b\\>", "")
 
 
 def test_a_foreign_table_has_a_report(tmp_path: Path) -> None:
-    from kdharness.results.table import table, write_csv
+    from kdharness.results.table import write_csv
 
     folder = fabricate.tiny_world(tmp_path)
     (tmp_path / "shared").mkdir()
-    write_csv(table(folder), tmp_path / "shared" / "results.csv")
-    assert "attention_transfer" in as_text([report_of(ResultsFolder(tmp_path / "shared"))])
+    write_csv(folder.load().frame, tmp_path / "shared" / "results.csv")
+    assert "attention_transfer" in as_text([report_of(ResultsFolder(tmp_path / "shared").load())])

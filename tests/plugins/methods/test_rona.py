@@ -665,11 +665,11 @@ def student_bits(lab: Any, *changes: str, **selection: Any) -> tuple[Any, bytes]
     """The student's record and weights under these settings; teachers are trained once per folder."""
     plan = rona_cells(lab, *changes, **selection)
     for planned in plan.cells:
-        if not lab.folder.model_path(planned.cell.key).exists():
+        if not lab.folder.cell(planned.cell.key).model.exists():
             record = lab.train([planned.cell])[planned.cell.key]
             assert record.status == "ok", record.error_message
     cell = plan.cells[-1].cell
-    return lab.folder.read_record(cell.key), lab.folder.model_path(cell.key).read_bytes()
+    return lab.folder.read_record(cell.key), lab.folder.cell(cell.key).model.read_bytes()
 
 
 def test_students_do_not_depend_on_sigma_under_the_published_mechanism(lab: Any) -> None:
@@ -754,8 +754,8 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
     spoiled = make_lab("spoiled")
     cells = [planned.cell for planned in rona_cells(intact).cells]
     for cell in cells[:-1]:
-        source = intact.folder.model_path(cell.key).parent
-        shutil.copytree(source, spoiled.folder.model_path(cell.key).parent)
+        source = intact.folder.cell(cell.key).model.parent
+        shutil.copytree(source, spoiled.folder.cell(cell.key).model.parent)
     honest = DataStore.of
     spoilt: list[int] = []
 
@@ -771,7 +771,7 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
     record = spoiled.train([cells[-1]])[cells[-1].key]
     assert record.status == "ok", record.error_message
     assert spoilt == [200]
-    assert spoiled.folder.model_path(cells[-1].key).read_bytes() == bits
+    assert spoiled.folder.cell(cells[-1].key).model.read_bytes() == bits
 
 
 def test_contexts_show_no_private_row(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,7 +318,7 @@ def kdharness_methods():
 
 def history(lab, key: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    with lab.folder.history_path(key).open() as file:
+    with lab.folder.cell(key).history.open() as file:
         for row in csv.DictReader(file):
             if row["split"] == "train":
                 found.setdefault(row["metric"], []).append(float(row["value"]))

@@ -17,7 +17,7 @@ from kdharness.report.sections.answers import answers_grid
 from kdharness.report.terminal import as_text
 from kdharness.report.view import report_of
 from kdharness.results.record import MetricRow, Record
-from kdharness.results.table import METRICS_COLUMNS, table
+from kdharness.results.table import METRICS_COLUMNS
 from kdharness.stats.claims import judge
 
 SCORES: dict[str, list[float | None]] = {
@@ -42,7 +42,7 @@ CLAIMS = (
 
 def test_reports_answer_in_words(tmp_path: Path) -> None:
     records = fabricate.records_of(SCORES)
-    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=CLAIMS))
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=CLAIMS).load())
     for text in (as_text([report], 120), as_markdown([report]), as_page([report])):
         text = text.replace("&#39;", "'")
         assert "Do the papers' claims hold here?" in text
@@ -55,7 +55,7 @@ def test_reports_answer_in_words(tmp_path: Path) -> None:
 
 def test_a_terminal_shows_each_claim_as_a_sentence_over_its_numbers(tmp_path: Path) -> None:
     records = fabricate.records_of(SCORES)
-    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=CLAIMS[:1]))
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=CLAIMS[:1]).load())
     lines = [line.rstrip() for line in as_text([report], 120).splitlines()]
     where = lines.index("holds: Soft targets help (Hinton 2014)")
     assert lines[where + 1] == "    kd vs vanilla, difference +2.96 ±0.14, n 5, p 0.062"
@@ -94,7 +94,7 @@ def test_several_settings_say_where(tmp_path: Path) -> None:
 def test_a_plan_carries_its_claims(tmp_path: Path) -> None:
     cells = [r.cell for r in fabricate.records_of(SCORES)]
     folder = fabricate.write(tmp_path / "tiny", cells, [], claims=CLAIMS, ablated="kd", parts={cells[0].key: ("kd",)})
-    (plan,) = folder.plans()
+    (plan,) = folder.plans.read()
     assert plan.claims == CLAIMS
     assert (plan.ablated, plan.parts) == ("kd", {cells[0].key: ("kd",)})
 
@@ -107,6 +107,6 @@ def test_metrics_reach_claims_from_records(tmp_path: Path) -> None:
     ]
     about = claim(predictor="exit2", text="Its second output is better")
     folder = fabricate.write(tmp_path / "tiny", [r.cell for r in kept], kept, claims=(about,))
-    assert table(folder)["cell"].nunique() == 10
-    row = report_of(folder).claims.iloc[0]
+    assert folder.load().frame["cell"].nunique() == 10
+    row = report_of(folder.load()).claims.iloc[0]
     assert (row["answer"], row["difference"]) == ("holds", pytest.approx(90.2 - 88.2))

@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> ResultsFolder:
 
 
 def section_of(folder: ResultsFolder) -> Section:
-    (section,) = [each for each in sections(report_of(folder)) if each.kind is Kind.OUTPUTS]
+    (section,) = [each for each in sections(report_of(folder.load())) if each.kind is Kind.OUTPUTS]
     return section
 
 
@@ -56,7 +56,7 @@ def figure_of(folder: ResultsFolder) -> OutputFigure:
 
 
 def test_the_terminal_table(folder: ResultsFolder) -> None:
-    text = as_text([report_of(folder)], 100)
+    text = as_text([report_of(folder.load())], 100)
     assert "outputs of byot" in text
     (line,) = [line for line in text.splitlines() if line.startswith("exit1")]
     assert line.split() == ["exit1", "86.00", "±1.00", "3", "100", "3.00x", "2", "5", "k"]
@@ -77,7 +77,7 @@ def test_the_figure_shows_every_output_and_the_plain_student(folder: ResultsFold
 
 def test_a_page_draws_by_itself(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    text = as_page([report_of(folder)])
+    text = as_page([report_of(folder.load())])
     assert text.count("<svg") == 2  # gains, and outputs
     assert text.count("<polyline") == 1
 

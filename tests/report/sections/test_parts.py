@@ -28,7 +28,7 @@ def world(path: Path, **changes: object) -> ResultsFolder:
 
 
 def test_the_table(tmp_path: Path) -> None:
-    (section,) = parts_sections(report_of(world(tmp_path / "tiny")).effects)
+    (section,) = parts_sections(report_of(world(tmp_path / "tiny").load()).effects)
     assert section.kind is Kind.PARTS
     assert section.title == "what the parts of kd do · tiny · digits · conv32:conv16"
     assert {column.header: column.values for column in section.grid.columns} == {
@@ -44,12 +44,12 @@ def test_the_table(tmp_path: Path) -> None:
 
 def test_what_deviates_has_a_banner(tmp_path: Path) -> None:
     folder = world(tmp_path / "tiny", deviations="recipe.epochs=2")
-    (section,) = parts_sections(report_of(folder).effects)
+    (section,) = parts_sections(report_of(folder.load()).effects)
     assert section.banner == "deviates from the benchmark: recipe.epochs=2"
 
 
 def test_the_parts_of_one_method_alone(tmp_path: Path) -> None:
-    report, console = report_of(world(tmp_path / "tiny")), Console(width=100)
+    report, console = report_of(world(tmp_path / "tiny").load()), Console(width=100)
     with console.capture() as captured:
         show_parts(report, "kd", console)
     text = captured.get()
@@ -62,4 +62,4 @@ def test_the_parts_of_one_method_alone(tmp_path: Path) -> None:
 
 
 def test_without_an_ablation_there_is_no_section(tmp_path: Path) -> None:
-    assert list(parts_sections(report_of(fabricate.tiny_world(tmp_path)).effects)) == []
+    assert list(parts_sections(report_of(fabricate.tiny_world(tmp_path).load()).effects)) == []

@@ -28,7 +28,7 @@ def report(tmp_path: Path) -> Report:
         for position, (method, numbers) in enumerate(NUMBERS.items())
         for seed in range(3)
     ]
-    return report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records))
+    return report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())
 
 
 def test_budgets_and_leaks_stand_beside_each_other(report: Report) -> None:

@@ -1,0 +1,99 @@
+"""What a results folder holds, read once; all that a command shows of it comes from one such reading."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdharness.planning.plan import Plan, PlannedCell
+from kdharness.results.paths import TableFiles
+from kdharness.results.plans import planned_cells
+from kdharness.results.record import Record
+from kdharness.results.rows import Row, rows_of, status_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One reading of a folder. What follows from it is made when it is first asked for, and once.
+
+    plans: oldest first; records: by key, stale ones too.
+    progress: of the run that was at work on the folder, None when none was.
+    foreign: a results.csv that stands in for plans, as in a folder that holds somebody else's table.
+    """
+
+    path: Path
+    plans: tuple[Plan, ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
+    progress: Mapping[str, Any] | None = None
+    foreign: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The benchmark's name."""
+        return self.path.resolve().name
+
+    @property
+    def tables(self) -> TableFiles:
+        return TableFiles(self.path)
+
+    @property
+    def newest(self) -> Plan | None:
+        """The plan of the latest command."""
+        return self.plans[-1] if self.plans else None
+
+    @cached_property
+    def planned(self) -> Mapping[str, PlannedCell]:
+        """By key, the cells of all plans. At one address only the newest plan's cells count."""
+        return planned_cells(self.plans)
+
+    @cached_property
+    def stale(self) -> Mapping[str, Record]:
+        """Records whose key no plan produces any more. They stay on disk and enter no table."""
+        return {key: record for key, record in self.records.items() if key not in self.planned}
+
+    @cached_property
+    def running(self) -> frozenset[str]:
+        """Keys of the cells at work."""
+        groups = (self.progress or {}).get("running", ())
+        return frozenset(key for group in groups for key in group.get("cells", ()))
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The table as plain data, one row per planned cell, in no particular order."""
+        if self.foreign is not None:
+            from kdharness.results.table import read_rows  # loads pandas
+
+            return read_rows(self.foreign)
+        return rows_of(self.planned, self.records)
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """Planned cells by status, 'running' for those at work, in alphabetical order."""
+        if self.foreign is not None:
+            return dict(sorted(Counter(row["status"] for row in self.rows).items()))
+        statuses = {key: status_of(entry, self.records.get(key)).value for key, entry in self.planned.items()}
+        found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The table, as `frame_of` makes it."""
+        from kdharness.results.table import frame_of  # loads pandas
+
+        return frame_of(self.rows)
+
+    @cached_property
+    def metrics_frame(self) -> pd.DataFrame:
+        """metrics.csv: cell, predictor, split, metric, value of every planned cell."""
+        from kdharness.results.table import metrics_frame_of  # loads pandas
+
+        return metrics_frame_of({key: record for key, record in self.records.items() if key in self.planned})

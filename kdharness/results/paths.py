@@ -1,0 +1,70 @@
+"""Where a results folder keeps a cell's files and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """The files of one cell, in a folder of its own."""
+
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "record.json"
+
+    @property
+    def traceback(self) -> Path:
+        """Of a cell that failed, as text for people."""
+        return self.folder / "traceback.txt"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions.npz"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The tables beside the cells; claims and ablation only where there are any."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.folder / "leaderboard.csv"
+
+    @property
+    def claims(self) -> Path:
+        return self.folder / "claims.csv"
+
+    @property
+    def ablation(self) -> Path:
+        return self.folder / "ablation.csv"
+
+    def written(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        paths = (self.results, self.metrics, self.leaderboard, self.claims, self.ablation)
+        return tuple(path for path in paths if path.is_file())

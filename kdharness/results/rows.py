@@ -1,0 +1,89 @@
+"""The rows of results.csv as plain data: one for every planned cell, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.plan import PlannedCell
+from kdharness.results.record import VALUE_COLUMNS, Record, Status
+
+Row = dict[str, Any]
+
+
+def rows_of(planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> list[Row]:
+    """Values by column name, of planned cells and what is on record of them. What a row lacks is empty."""
+    return [_row(entry, planned, records) for entry in planned.values()]
+
+
+def status_of(entry: PlannedCell, record: Record | None) -> Status:
+    """What became of a planned cell: the record says, or that there is none."""
+    if record is not None:
+        return record.status
+    return Status.SKIPPED if entry.skip else Status.NOT_RUN
+
+
+def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> Row:
+    record = records.get(entry.cell.key)
+    row = {**_cell_row(entry.cell), "status": status_of(entry, record).value}
+    if record is not None:
+        row.update(_values(record))
+        row.update(error_type=record.error_type, error_message=record.error_message)
+        row.update(started_at=record.started_at, finished_at=record.finished_at)
+        row["teacher_digest"] = _file_digest(entry.cell) or row["teacher_digest"]
+    elif entry.skip:
+        row.update(error_message=entry.skip)
+    else:
+        row.update(error_message=_obstacle(entry.cell, planned, records))
+    return row
+
+
+def _cell_row(cell: Cell) -> Row:
+    return {
+        "benchmark": cell.benchmark,
+        "protocol": cell.protocol,
+        "deviations": cell.deviations,
+        "dataset": cell.dataset,
+        "scenario": cell.scenario,
+        "role": cell.role,
+        "method": cell.method,
+        "variant": cell.variant,
+        "method_package": cell.method_package,
+        "method_revision": cell.method_revision,
+        "parameters": canonical(cell.parameters),
+        "teacher": cell.teacher,
+        "student": cell.student,
+        "seed": cell.seed,
+        "cell": cell.key,
+        "teacher_cell": "+".join(source.cell for source in cell.teachers if source.cell),
+        "teacher_digest": _file_digest(cell),
+        "regime": cell.regime,
+    }
+
+
+def _file_digest(cell: Cell) -> str:
+    """Of external teachers, known from the start; a trained teacher's is known when its weights are."""
+    return "+".join(source.sha256[:16] for source in cell.teachers if source.sha256)
+
+
+def _values(record: Record) -> Row:
+    return {k: v for k, v in record.values.items() if v is not None and (k in VALUE_COLUMNS or k.startswith("x_"))}
+
+
+def _obstacle(cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> str:
+    """Why a cell cannot run: what became of a cell that it requires; '' when nothing stands in its way."""
+    for source in cell.sources:
+        record, entry = records.get(source.cell), planned.get(source.cell)
+        if record is not None and record.status in (Status.FAILED, Status.OOM, Status.TIMEOUT):
+            return _joined(f"teacher {source.model} {record.status.value}", record.error_message)
+        if record is None and entry is not None:
+            if entry.skip:
+                return f"teacher {source.model} skipped: {entry.skip}"
+            if reason := _obstacle(entry.cell, planned, records):
+                return reason
+    return ""
+
+
+def _joined(what: str, message: str) -> str:
+    return f"{what}: {message}" if message else what

@@ -1,0 +1,181 @@
+"""One reading of a folder gives plans, records and tables; no command reads a file twice."""
+
+from __future__ import annotations
+
+import gc
+import io
+from collections import Counter
+from pathlib import Path
+
+import fabricate
+import pytest
+
+from kdharness.cli.main import execute
+from kdharness.errors import UserError
+from kdharness.protocol.claim import Claim
+from kdharness.report.leaderboard import write_tables
+from kdharness.results.contents import Contents
+from kdharness.results.record import Status
+from kdharness.results.store import ResultsFolder
+from kdharness.results.table import write_csv
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each path was opened."""
+    found: Counter[str] = Counter()
+    real = io.open
+
+    def counting(file: object, *arguments: object, **named: object) -> object:
+        found[str(file)] += 1
+        return real(file, *arguments, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", counting)
+    return found
+
+
+def several_plans(path: Path) -> ResultsFolder:
+    """Three plans, claims and an ablation among them, and a stale record."""
+    folder = fabricate.tiny_world(path)
+    old = fabricate.cell("old")
+    folder.write_record(fabricate.record(old))
+    cells = [fabricate.cell("kd", seed) for seed in range(5)]
+    parts = {cell.key: ("kd",) for cell in cells}
+    folder.plans.write(fabricate.plan(cells, ablated="kd", parts=parts))
+    claim = Claim(text="Soft targets help", better="kd", than="vanilla")
+    folder.plans.write(fabricate.plan(cells, claims=(claim,)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("report",),
+        ("report", "--plots", "drawn"),
+        ("report", "--format", "html", "--out", "page.html"),
+        ("leaderboard",),
+        ("leaderboard", "--out", "board.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_reads_each_file_once(
+    tmp_path: Path, opened: Counter[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = several_plans(tmp_path)
+    opened.clear()
+    verb, *options = command
+    assert execute([verb, str(folder.path), *options]) == 0
+    read = {path: count for path, count in opened.items() if path.endswith(".json") and "progress" not in path}
+    records = [str(path) for path in folder.cells_path.glob("*/record.json")]
+    assert read == dict.fromkeys([*map(str, folder.plans.paths()), *records], 1)
+
+
+def test_all_tables_come_from_one_reading(tmp_path: Path, opened: Counter[str]) -> None:
+    contents = several_plans(tmp_path).load()
+    opened.clear()
+    write_tables(contents)
+    assert [path for path in opened if path.endswith(".json")] == []
+    assert {path.name for path in contents.tables.written()} == {
+        "results.csv", "metrics.csv", "leaderboard.csv", "claims.csv", "ablation.csv",
+    }  # fmt: skip
+
+
+def test_what_follows_is_made_once(tmp_path: Path) -> None:
+    contents = several_plans(tmp_path).load()
+    assert contents.planned is contents.planned
+    assert contents.frame is contents.frame
+    assert contents.metrics_frame is contents.metrics_frame
+
+
+def test_plans_records_and_what_is_stale(tmp_path: Path) -> None:
+    contents = several_plans(tmp_path).load()
+    assert contents.name == "tiny"
+    assert len(contents.plans) == 3
+    assert contents.newest is contents.plans[-1]
+    assert contents.newest.claims[0].better == "kd"
+    assert list(contents.stale) == [fabricate.cell("old").key]
+    assert len(contents.planned) == 38
+    assert contents.progress is None
+
+
+def test_counts_are_those_of_the_table(tmp_path: Path) -> None:
+    contents = fabricate.tiny_world(tmp_path).load()
+    assert contents.counts == {"failed": 5, "interrupted": 1, "not_run": 1, "ok": 26, "skipped": 5}
+    assert contents.counts == contents.frame["status"].value_counts().to_dict()
+
+
+def test_cells_at_work_count_as_running(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    keys = [fabricate.cell("slow", seed).key for seed in (0, 1)]
+    folder.progress.write({"running": [{"cells": keys[:1]}, {"cells": keys[1:]}, {}]})
+    contents = folder.load()
+    assert contents.running == set(keys)
+    assert contents.counts == {"failed": 5, "ok": 26, "running": 2, "skipped": 5}
+    assert set(contents.frame["status"]) >= {"interrupted", "not_run"}
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    contents = ResultsFolder(tmp_path / "tiny").load()
+    assert contents == Contents(tmp_path / "tiny")
+    assert contents.newest is None
+    assert contents.counts == {}
+    assert contents.frame.empty
+    assert contents.metrics_frame.empty
+
+
+def test_somebody_elses_table_stands_in_for_plans(tmp_path: Path) -> None:
+    own = fabricate.tiny_world(tmp_path).load()
+    shared = ResultsFolder(tmp_path / "shared")
+    write_csv(own.frame, shared.tables.results)
+    contents = shared.load()
+    assert contents.counts == own.counts
+    assert contents.frame.equals(own.frame)
+    assert contents.metrics_frame.empty
+    write_tables(own)
+    assert ResultsFolder(own.path).load().foreign is None
+
+
+def test_a_damaged_file_is_warned_of_once_and_the_others_are_read(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    folder = ResultsFolder(several_plans(tmp_path).path, warnings.append)
+    key = fabricate.cell("kd", 0).key
+    folder.cell(key).record.write_text("{")
+    folder.plans.paths()[0].write_text("[]")
+    contents = folder.load()
+    folder.load()
+    assert len(warnings) == 2
+    assert key not in contents.records
+    assert len(contents.plans) == 2
+    assert contents.counts == {"not_run": 1, "ok": 4}
+
+
+def test_a_record_of_another_schema_ends_the_reading_and_the_collector_goes_on(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    folder.cell(fabricate.cell("kd", 0).key).record.write_text('{"schema": 7}')
+    with pytest.raises(UserError, match="schema version 7"):
+        folder.load()
+    assert gc.isenabled()
+
+
+def test_what_is_no_cells_folder_is_passed_over(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    (folder.cells_path / "notes.txt").write_text("mine")
+    (folder.cells_path / "empty").mkdir()
+    assert len(folder.load().records) == 32
+
+
+def test_a_file_in_the_place_of_the_cells_is_a_user_error(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    folder.path.mkdir()
+    folder.cells_path.write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot read .*cells"):
+        folder.load()
+
+
+def test_a_status_is_known_by_the_record_not_by_the_plan(tmp_path: Path) -> None:
+    cell = fabricate.cell()
+    record = fabricate.record(cell, None, Status.OOM)
+    contents = fabricate.write(tmp_path / "tiny", [cell], [record], skips={cell.key: "no stages"}).load()
+    assert contents.counts == {"oom": 1}

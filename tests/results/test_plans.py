@@ -1,0 +1,81 @@
+"""Plans are kept in order, and their union is what is planned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fabricate
+import pytest
+
+from kdharness.errors import UserError
+from kdharness.results.store import ResultsFolder
+
+
+def test_the_newest_plan_wins_at_each_address(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    old, kept, new = fabricate.cell("kd"), fabricate.cell("fitnets"), fabricate.cell("kd", method_revision="2")
+    assert old.key != new.key
+    assert old.address == new.address
+    folder.plans.write(fabricate.plan([old, kept]))
+    folder.plans.write(fabricate.plan([new]))
+    assert set(folder.load().planned) == {kept.key, new.key}
+    for cell in (old, new):
+        folder.write_record(fabricate.record(cell))
+    assert list(folder.load().stale) == [old.key]
+
+
+def test_the_newer_plan_decides_what_is_skipped(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    cell = fabricate.cell()
+    folder.plans.write(fabricate.plan([cell], {cell.key: "no stages"}))
+    folder.plans.write(fabricate.plan([cell]))
+    assert folder.load().planned[cell.key].skip == ""
+
+
+def test_two_cells_of_one_plan_never_hide_each_other(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    twins = fabricate.cell("kd"), fabricate.cell("kd", method_revision="2")
+    folder.plans.write(fabricate.plan(twins))
+    assert set(folder.load().planned) == {c.key for c in twins}
+
+
+def test_plans_keep_their_order_when_the_clock_goes_back(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    folder.plans.folder.mkdir(parents=True)
+    first = folder.plans.write(fabricate.plan([fabricate.cell("kd")]))
+    future = first.rename(first.with_name("29990101T000000.000000Z.json"))
+    assert folder.plans.write(fabricate.plan([fabricate.cell("fitnets")])) > future
+    assert [p.cells[0].cell.method for p in folder.plans.read()] == ["kd", "fitnets"]
+
+
+def test_the_same_plan_is_kept_once(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    paths = {folder.plans.write(fabricate.plan([fabricate.cell()], created_at=t)) for t in ("1", "2")}
+    assert len(paths) == 1
+    assert folder.plans.paths() == list(paths)
+
+
+def test_a_plan_of_another_schema_names_file_and_versions(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    path = folder.plans.write(fabricate.plan([fabricate.cell()]))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 9}))
+    with pytest.raises(UserError, match="version 9"):
+        folder.load()
+
+
+def test_another_command_is_another_plan(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    paths = [folder.plans.write(fabricate.plan([fabricate.cell()], command=(name,))) for name in "ab"]
+    assert folder.plans.paths() == paths
+
+
+def test_a_plan_beside_one_that_is_damaged_is_kept(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    folder = ResultsFolder(tmp_path / "tiny", warnings.append)
+    damaged = folder.plans.write(fabricate.plan([fabricate.cell()]))
+    damaged.write_text('{"schema": 2, "cells"')
+    kept = folder.plans.write(fabricate.plan([fabricate.cell()]))
+    assert folder.plans.paths() == [damaged, kept]
+    assert len(folder.plans.read()) == 1
+    assert len(warnings) == 1

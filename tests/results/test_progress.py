@@ -1,0 +1,50 @@
+"""What a run says of itself, and whether it still is at work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kdharness.results.progress import silence_seconds, summary_line
+from kdharness.results.store import ResultsFolder
+
+
+def test_progress_tells_whether_its_process_lives(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    assert folder.progress.read() is None
+    folder.progress.write({"done": 1, "total": 2, "seconds_left": float("nan")})
+    progress = folder.progress.running()
+    assert progress is not None
+    assert progress["pid"] == os.getpid()
+    assert "seconds_left" not in progress
+    folder.progress.write({"pid": 2**22 + 1})
+    assert folder.progress.running() is None
+    folder.progress.write({"host": "another machine"})
+    assert folder.progress.running() is not None
+    folder.progress.write({"host": "another machine", "updated_at": "2020-01-01T00:00:00+00:00"})
+    assert folder.progress.running() is None
+    folder.progress.path.write_text("{")
+    assert folder.progress.running() is None
+
+
+def test_the_progress_goes_with_the_run(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    folder.progress.write({"done": 1})
+    folder.progress.remove()
+    assert not folder.progress.path.exists()
+    folder.progress.remove()
+
+
+def test_silence_is_counted_from_what_was_written(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    folder.progress.write({})
+    written = folder.progress.read()
+    assert written is not None
+    assert 0 <= silence_seconds(written) < 60
+    assert silence_seconds({"updated_at": "yesterday"}) == float("inf")
+
+
+def test_time_left_is_in_the_words_of_the_live_display() -> None:
+    progress = {"done": 12, "total": 40, "images_per_second": 3100.4, "seconds_left": 37 * 3600}
+    assert summary_line(progress) == "12 of 40 cells done · 3100 images/s · about 37 h 0 min left"
+    assert summary_line({}) == "running"
