@@ -37,6 +37,8 @@ ROOMS = {
 }
 # Where a module's promises are tested beside its own room.
 ELSEWHERE = {
+    "kdharness/data/prepare.py": ("tests/engine/test_recipe_in_effect.py",),
+    "kdharness/data/watched.py": ("tests/engine/test_lockstep.py",),
     "kdharness/planning/ablation.py": ("tests/cli/test_ablate.py",),
     "kdharness/planning/compatibility.py": ("tests/plugins/methods",),
     "kdharness/protocol": ("tests/planning", "tests/engine/test_recipe_in_effect.py"),
@@ -136,7 +138,7 @@ def _of_call(node: ast.Call, text: Source) -> Iterator[Change]:
         swapped = [arguments[1], arguments[0], *arguments[2:], *keywords]
         yield "arguments", node, f"{name}({', '.join(swapped)})"
     for k, keyword in enumerate(node.keywords):
-        if keyword.arg:
+        if keyword.arg and keyword.arg not in ("strict", "dtype"):
             kept = [*arguments, *keywords[:k], *keywords[k + 1 :]]
             yield "keyword", node, f"{name}({', '.join(kept)})"
 
@@ -202,14 +204,20 @@ def _parses(source: bytes) -> bool:
 
 def mirror(path: str) -> list[str]:
     """The tests of a module: those of its own noun first, then its room's, then what is tested elsewhere."""
-    noun = Path(path).stem
     folders = next(tests for folder, tests in ROOMS.values() if path.startswith(f"{folder}/"))
     files = sorted(file for folder in folders for file in (ROOT / folder).glob("test_*.py"))
-    own = [file for file in files if noun.strip("_") in file.stem]
-    if path.startswith("plugins/methods/") and (own or not noun.startswith("_")):
+    nouns = _users(path) if path.startswith("plugins/methods/_") else [Path(path).stem]
+    own = [file for file in files if any(noun in file.stem for noun in nouns)]
+    if path.startswith("plugins/methods/"):
         files = [file for file in files if file.stem.removeprefix("test_") in OF_ALL_METHODS]
     elsewhere = [ROOT / test for start, tests in ELSEWHERE.items() if path.startswith(start) for test in tests]
     return list(dict.fromkeys(str(file.relative_to(ROOT)) for file in [*own, *files, *elsewhere]))
+
+
+def _users(path: str) -> list[str]:
+    """The methods that import a helper."""
+    name = Path(path).stem
+    return [file.stem for file in (ROOT / path).parent.glob("*.py") if f"from .{name} import" in file.read_text()]
 
 
 class Copy:

@@ -112,3 +112,24 @@ def test_two_values_for_one_seed_are_refused() -> None:
     frame = fabricate.scores_table({"kd": [90]})
     with pytest.raises(ValueError, match="two values for a seed: 0"):
         measurements(pd.concat([frame, frame]), "top1")
+
+
+def test_statuses_are_counted_apart() -> None:
+    """What no cell has is none, not one."""
+    statuses = fabricate.Status
+    records = [
+        fabricate.record(fabricate.cell(method, seed), None, status)
+        for method, found in {
+            "kd": (statuses.FAILED, statuses.OOM, statuses.TIMEOUT, statuses.INTERRUPTED),
+            "at": (statuses.SKIPPED, statuses.NOT_RUN),
+        }.items()
+        for seed, status in enumerate(found)
+    ]
+    records += fabricate.records_of({"sp": [90.0, 91.0]})
+    frame = summary(records).set_index("method")
+    counts = frame[["planned", "ok", "failed", "pending", "skipped"]]
+    assert {name: row.tolist() for name, row in counts.iterrows()} == {
+        "kd": [4, 0, 3, 1, 0],
+        "at": [2, 0, 0, 1, 1],
+        "sp": [2, 2, 0, 0, 0],
+    }

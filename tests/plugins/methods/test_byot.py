@@ -280,6 +280,27 @@ def test_width_of_the_bottleneck(bottleneck: str, width: int) -> None:
         assert [type(m).__name__ for m in exit_.bottleneck] == ["Conv2d", "BatchNorm2d", "ReLU"] * 3
 
 
+def test_the_journals_bottleneck_by_its_shapes() -> None:
+    """An attention gate that keeps the map's shape, then one stride for each later stage."""
+    gate, *later = built(network(), preset="journal").exits[0].bottleneck
+    assert len(later) == 3
+    features = torch.randn(2, 6, 8, 8)
+    gate.eval()
+    attention = F.interpolate(gate.convolutions(features), size=(8, 8), mode="bilinear", align_corners=False)
+    assert gate.convolutions(features).shape == (2, 6, 4, 4)
+    torch.testing.assert_close(gate(features), features / (1 + (-attention).exp()))
+    shapes = []
+    for part in later:
+        features = part(features)
+        shapes.append(tuple(features.shape[1:]))
+    assert shapes == [(8, 4, 4), (10, 2, 2), (12, 1, 1)]
+    depthwise = [m for m in later[0] if isinstance(m, nn.Conv2d)]
+    assert [(m.in_channels, m.out_channels, m.groups, m.kernel_size[0], m.stride[0]) for m in depthwise] == [
+        (6, 6, 6, 3, 2), (6, 6, 1, 1, 1), (6, 6, 6, 3, 1), (6, 8, 1, 1, 1),
+    ]  # fmt: skip
+    assert all(m.bias is None for m in depthwise)
+
+
 def test_every_declared_ablation_trains() -> None:
     known = {parameter.name for parameter in SPEC.parameters}
     for name, changes in BYOT.ablations.items():
