@@ -52,12 +52,13 @@ def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[MethodExits, .
     wide = wide.dropna(subset=["top1", "macs"]).add_prefix("output_").reset_index()
     rows = comparable(frame)[0]
     rows = rows[rows["status"] == "ok"]
+    measured = set(wide["cell"])
     found = []
     for key, setting in rows.groupby(list(SETTING)):
         plain = _plain(setting)
         plain_methods = set(setting.loc[setting["variant"] == "", "method"])
         for (method, variant), cells in setting.groupby(list(COMPETITOR)):
-            if variant and method in plain_methods:
+            if (variant and method in plain_methods) or measured.isdisjoint(cells["cell"]):
                 continue
             outputs = cells.merge(wide, on="cell")
             if outputs["predictor"].nunique() > 1:

@@ -19,6 +19,8 @@ from kdharness.stats.significance import holm, sign_flip_p, t_p
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, OF_CELL, Estimate, estimate, measurements
 from kdharness.text import seeds_text
 
+Values = npt.NDArray[np.float64]
+
 MOST_SEEDS = 1000
 ROUNDING = 1e-9
 
@@ -60,26 +62,31 @@ def _against(
     compared = []
     for names, group in setting.groupby(list(COMPETITOR)):
         if names != (reference, ""):
-            ours = measurements(group, value)
-            compared.append((names, pd.concat([ours, base], axis=1, join="inner", keys=["ours", "base"])))
-    differences = [(both["ours"] - both["base"]).to_list() for _, both in compared]
+            compared.append((names, *_in_common(measurements(group, value), base)))
+    differences = [(ours - theirs).tolist() for _, _, ours, theirs in compared]
     exact = [sign_flip_p(d) for d in differences]
     exact_holm, student_holm = holm(exact), holm([t_p(d) for d in differences])
     tests = sum(len(d) > 1 for d in differences)
     rows: list[dict[Hashable, Any]] = []
-    for i, ((method, variant), both) in enumerate(compared):
+    for i, ((method, variant), seeds, ours, theirs) in enumerate(compared):
         gain = estimate(differences[i])
         word = verdict(gain, student_holm[i], equal_points)
         more = seeds_needed(gain, equal_points, tests) if word is Verdict.UNDECIDED else None
         rows.append(
             {
-                "method": method, "variant": variant, "n": gain.n, "seeds": seeds_text(both.index), "gain": gain.mean,
+                "method": method, "variant": variant, "n": gain.n, "seeds": seeds_text(seeds), "gain": gain.mean,
                 "sd": gain.sd, "ci_low": gain.ci_low, "ci_high": gain.ci_high, "p": exact[i], "p_holm": exact_holm[i],
-                "t_p_holm": student_holm[i], "correlation": correlation(both["ours"].to_list(), both["base"].to_list()),
+                "t_p_holm": student_holm[i], "correlation": correlation(ours.tolist(), theirs.tolist()),
                 "verdict": word.value, "seeds_needed": more,
             }
         )  # fmt: skip
     return rows
+
+
+def _in_common(ours: pd.Series[float], base: pd.Series[float]) -> tuple[list[int], Values, Values]:
+    """The seeds that both have, and the values of each."""
+    seeds, left, right = np.intersect1d(ours.index, base.index, assume_unique=True, return_indices=True)
+    return seeds.tolist(), np.asarray(ours, dtype=np.float64)[left], np.asarray(base, dtype=np.float64)[right]
 
 
 def verdict(gain: Estimate, t_p_holm: float, equal_points: float = EQUAL_POINTS) -> Verdict:
@@ -119,7 +126,7 @@ def seeds_needed(gain: Estimate, equal_points: float = EQUAL_POINTS, tests: int 
 
 
 @lru_cache(maxsize=64)
-def _quantiles(probability: float) -> npt.NDArray[np.float64]:
+def _quantiles(probability: float) -> Values:
     """Of Student's t for LEAST_FOR_INTERVAL to MOST_SEEDS seeds."""
     return np.asarray(stats.t.ppf(probability, np.arange(LEAST_FOR_INTERVAL, MOST_SEEDS + 1) - 1))
 
