@@ -140,6 +140,21 @@ def test_seeds_needed_can_aim_at_equality() -> None:
     assert more == 12 - 5
 
 
+@pytest.mark.parametrize("n", [3, 5, 20])
+@pytest.mark.parametrize("mean", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("tests", [1, 7])
+def test_seeds_needed_is_the_first_number_that_would_do(n: int, mean: float, tests: int) -> None:
+    sd, alpha = 0.6, 0.05
+
+    def settles(seeds: int) -> bool:
+        error = sd / math.sqrt(seeds)
+        clear = stats.t.ppf(1 - alpha / (2 * tests), seeds - 1) * error < mean
+        return clear or stats.t.ppf(1 - alpha / 2, seeds - 1) * error <= 0.2 - mean
+
+    first = next(seeds for seeds in range(n + 1, 1001) if settles(seeds))
+    assert seeds_needed(Estimate(n, mean, sd, math.nan, math.nan), tests=tests) == first - n
+
+
 def test_seeds_needed_below_two_seeds_asks_for_an_interval() -> None:
     assert seeds_needed(estimate([0.5])) == 2
     assert seeds_needed(Estimate(5, 0.2, 50.0, -60, 60)) is None
