@@ -97,6 +97,10 @@ def interval(mean: float, half: float, n: int = 5, sd: float = 0.5) -> Estimate:
         (interval(0.05, 0.1), 0.5, Verdict.EQUAL),
         (interval(0.15, 0.04), 0.001, Verdict.EQUAL),
         (interval(0.15, 0.1), 0.5, Verdict.UNDECIDED),
+        (interval(0.0, 0.2), 0.9, Verdict.EQUAL),  # the band's ends belong to it
+        (interval(0.5, 0.5), 0.01, Verdict.UNDECIDED),  # zero belongs to the interval
+        (interval(-0.5, 0.5), 0.01, Verdict.UNDECIDED),
+        (interval(1.0, 0.5), 0.05, Verdict.BETTER),
         (interval(3.0, 0.0, sd=0.0), 0.0, Verdict.UNDECIDED),
         (interval(0.0, 0.0, sd=0.0), 1.0, Verdict.EQUAL),
         (estimate([3.0, 3.1]), 0.001, Verdict.UNDECIDED),
