@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from kdharness.results.progress import summary_line
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
 from kdharness.stats.effects import EFFECT_COLUMNS, effects_of
 from kdharness.stats.exits import MethodExits, exits_of
-from kdharness.stats.outcomes import Problem, counts_of, problems_of
+from kdharness.stats.outcomes import Problem, problems_of
 from kdharness.stats.overall import Overall, overalls
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
 from kdharness.stats.rankings import Ranking, rankings
@@ -24,14 +23,13 @@ from kdharness.stats.rankings import Ranking, rankings
 class Report:
     """All that is to be said of one benchmark folder (or of several, merged).
 
-    counts: cells by status. stale: how many results no plan produces any more. progress: of a run at work, '' for none.
+    stale: how many results no plan produces any more. progress: of a run at work, '' for none.
     files: the tables beside it. claims: of `judge`; effects: of `effects_of`.
     """
 
     name: str
     rankings: tuple[Ranking, ...]
     overalls: tuple[Overall, ...]
-    counts: Mapping[str, int]
     problems: tuple[Problem, ...] = ()
     note: str = ""
     stale: int = 0
@@ -52,7 +50,6 @@ def report_of(contents: Contents) -> Report:
         name=contents.name,
         rankings=rankings(frame, references),
         overalls=overalls(frame, references),
-        counts=contents.counts,
         problems=problems_of(shown),
         note=newest.note if newest else "",
         stale=len(contents.stale) if newest else 0,
@@ -72,6 +69,5 @@ def ranking_of(merged: Merged) -> Report:
         name=", ".join(dict.fromkeys(frame["benchmark"])),
         rankings=rankings(frame, merged.references),
         overalls=overalls(frame, merged.references),
-        counts=counts_of(frame),
         note=merged.note,
     )

@@ -1,4 +1,4 @@
-"""What became of the planned cells: how many of each status, and what those that are not ok share."""
+"""What the planned cells that are not ok share."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ class Problem:
     count: int
     reason: str
     what: tuple[tuple[str, int], ...]
-
-
-def counts_of(frame: pd.DataFrame) -> dict[str, int]:
-    """Cells by status, in the order of their names."""
-    return {str(status): int(count) for status, count in frame["status"].value_counts().sort_index().items()}
 
 
 def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:

@@ -186,10 +186,10 @@ def test_running_cells_are_not_called_interrupted(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     key = fabricate.cell("slow", 0).key
     folder.progress.write({"done": 36, "total": 38, "seconds_left": 61.0, "running": [{"cells": [key]}]})
-    report = report_of(folder.load())
-    assert report.counts["running"] == 1
-    assert "interrupted" not in report.counts
-    assert "running: 36 of 38 cells done · about 61 s left" in as_text([report])
+    text = as_text([report_of(folder.load())])
+    assert "running: 36 of 38 cells done · about 61 s left" in text
+    assert "running 1: slow" in text
+    assert "interrupted" not in text
 
 
 def test_markdown_tables_are_tables(report: Report) -> None:
@@ -208,6 +208,7 @@ def test_latex_escapes_and_balances(report: Report) -> None:
     assert not re.search(r"(?<!\\)[&#_](?=\w*\})", text.replace("&", ""))
     for name in ("table", "tabular"):
         assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") == 1
+    assert r"teacher 97.00 \%" in text
     body = [line for line in text.splitlines() if line.endswith("\\\\")]
     assert len({line.count(" & ") for line in body}) == 1
 

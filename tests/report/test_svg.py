@@ -79,6 +79,19 @@ def test_only_outputs_of_their_own_are_joined() -> None:
     ]
 
 
+def test_the_plain_student_stands_apart() -> None:
+    svg = drawn(OUTPUTS)
+    colours = [dot.attrib["fill"] for dot in svg.findall("circle")]
+    assert len(set(colours[:3])) == 1
+    assert colours[3] != colours[0]
+    named = [text for text in svg.findall("text") if text.find("title") is not None]
+    above = [
+        float(text.attrib["y"]) < float(dot.attrib["cy"])
+        for text, dot in zip(named, svg.findall("circle"), strict=True)
+    ]
+    assert above == [True, True, True, False]
+
+
 def test_ticks_are_round_and_few() -> None:
     texts = [text.text for text in drawn(OUTPUTS).findall("text") if text.get("class") == "axis"]
     assert texts == [

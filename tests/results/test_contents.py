@@ -100,6 +100,18 @@ def test_plans_records_and_what_is_stale(tmp_path: Path) -> None:
     assert contents.progress is None
 
 
+def test_each_status_is_counted(tmp_path: Path) -> None:
+    records = [
+        fabricate.record(fabricate.cell(f"m{number}", seed), None, status)
+        for number, status in enumerate(fabricate.Status, 1)
+        for seed in range(number)
+    ]
+    contents = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load()
+    assert contents.counts == {
+        "ok": 1, "failed": 2, "oom": 3, "timeout": 4, "interrupted": 5, "skipped": 6, "not_run": 7,
+    }  # fmt: skip
+
+
 def test_counts_are_those_of_the_table(tmp_path: Path) -> None:
     contents = fabricate.tiny_world(tmp_path).load()
     assert contents.counts == {"failed": 5, "interrupted": 1, "not_run": 1, "ok": 26, "skipped": 5}

@@ -75,6 +75,20 @@ def test_equal_says_so_and_undecided_says_how_many_more() -> None:
     assert found["seeds_needed"] > 1
 
 
+def test_a_row_says_what_was_claimed() -> None:
+    rows = predictor_rows("kd", "nll", [0.1] * 5, SCORES)
+    about = claim(
+        "kd", "kd", paper="Hinton 2014", metric="top1", than_metric="nll", than_predictor="exit2", at_least=1.0
+    )
+    found = answer(about, metrics=rows)
+    assert {name: found[name] for name in CLAIM_COLUMNS[CLAIM_COLUMNS.index("claim") : CLAIM_COLUMNS.index("n")]} == {
+        "claim": "A is better", "paper": "Hinton 2014", "better": "kd", "predictor": "", "metric": "top1", "than": "kd",
+        "than_predictor": "exit2", "than_metric": "nll", "smaller": False, "at_least": 1.0,
+    }  # fmt: skip
+    assert answer(claim(predictor="exit2", metric="nll"), metrics=rows)["predictor"] == "exit2"
+    assert answer(claim())["than_metric"] == "top1"
+
+
 def test_two_seeds_decide_nothing() -> None:
     found = answer(claim(), {"vanilla": [88.0, 88.1], "kd": [95.0, 95.2]})
     assert (found["answer"], found["n"], found["seeds_needed"]) == ("undecided", 2, 1)

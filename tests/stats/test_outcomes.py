@@ -1,4 +1,4 @@
-"""What became of cells: every status is counted, and told with its reason."""
+"""What became of cells: every status but ok is told, with its reason."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ import fabricate
 import pytest
 
 from kdharness.results.record import Record, Status
-from kdharness.stats.outcomes import ORDER, counts_of, problems_of
+from kdharness.stats.outcomes import ORDER, problems_of
 
 
 def ended(method: str, status: Status, count: int = 1, message: str = "", **cell: str) -> list[Record]:
     return [fabricate.record(fabricate.cell(method, seed, **cell), None, status, message) for seed in range(count)]
-
-
-def test_each_status_is_counted() -> None:
-    records = [record for number, status in enumerate(Status, 1) for record in ended(f"m{number}", status, number)]
-    assert counts_of(fabricate.table_of(records)) == {
-        "ok": 1, "failed": 2, "oom": 3, "timeout": 4, "interrupted": 5, "skipped": 6, "not_run": 7,
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])

@@ -97,6 +97,10 @@ def interval(mean: float, half: float, n: int = 5, sd: float = 0.5) -> Estimate:
         (interval(0.05, 0.1), 0.5, Verdict.EQUAL),
         (interval(0.15, 0.04), 0.001, Verdict.EQUAL),
         (interval(0.15, 0.1), 0.5, Verdict.UNDECIDED),
+        (interval(0.0, 0.2), 0.9, Verdict.EQUAL),  # the band's ends belong to it
+        (interval(0.5, 0.5), 0.01, Verdict.UNDECIDED),  # zero belongs to the interval
+        (interval(-0.5, 0.5), 0.01, Verdict.UNDECIDED),
+        (interval(1.0, 0.5), 0.05, Verdict.BETTER),
         (interval(3.0, 0.0, sd=0.0), 0.0, Verdict.UNDECIDED),
         (interval(0.0, 0.0, sd=0.0), 1.0, Verdict.EQUAL),
         (estimate([3.0, 3.1]), 0.001, Verdict.UNDECIDED),
@@ -138,6 +142,21 @@ def test_seeds_needed_can_aim_at_equality() -> None:
     more = seeds_needed(gain)
     # t * 0.3 / sqrt(n) <= 0.2: n = 11 gives 0.2015, n = 12 gives 0.1906
     assert more == 12 - 5
+
+
+@pytest.mark.parametrize("n", [3, 5, 20])
+@pytest.mark.parametrize("mean", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("tests", [1, 7])
+def test_seeds_needed_is_the_first_number_that_would_do(n: int, mean: float, tests: int) -> None:
+    sd, alpha = 0.6, 0.05
+
+    def settles(seeds: int) -> bool:
+        error = sd / math.sqrt(seeds)
+        clear = stats.t.ppf(1 - alpha / (2 * tests), seeds - 1) * error < mean
+        return clear or stats.t.ppf(1 - alpha / 2, seeds - 1) * error <= 0.2 - mean
+
+    first = next(seeds for seeds in range(n + 1, 1001) if settles(seeds))
+    assert seeds_needed(Estimate(n, mean, sd, math.nan, math.nan), tests=tests) == first - n
 
 
 def test_seeds_needed_below_two_seeds_asks_for_an_interval() -> None:

@@ -106,7 +106,26 @@ def test_a_tiny_gap_has_no_share() -> None:
     assert math.isnan(frame.loc["kd", "gap_share"])
 
 
+def test_times_are_means_over_seeds_and_sizes_the_largest() -> None:
+    values = ({"train_seconds": 1.0, "shared_seconds": 4.0, "peak_memory_bytes": 10, "student_macs": 7},
+              {"train_seconds": 2.0, "shared_seconds": 6.0, "peak_memory_bytes": 30, "student_macs": 5})  # fmt: skip
+    row = board([fabricate.record(fabricate.cell("kd", seed), 90.0, **each) for seed, each in enumerate(values)]).iloc[
+        0
+    ]
+    names = ["train_seconds", "shared_seconds", "peak_memory_bytes", "student_macs"]
+    assert row[names].to_list() == [1.5, 5.0, 30, 7]
+
+
+def test_circumstances_that_differ_are_joined() -> None:
+    records = [fabricate.record(fabricate.cell("kd", seed), device=f"cuda:{1 - seed % 2}") for seed in range(3)]
+    assert board(records)["device"].to_list() == ["cuda:0 | cuda:1"]
+
+
 def test_pareto_front() -> None:
-    costs = {"cheap": (90.0, 1.0), "good": (92.0, 5.0), "dominated": (91.0, 6.0)}
+    costs = {
+        "cheap": (90.0, 1.0), "good": (92.0, 5.0), "dominated": (91.0, 6.0),
+        "as_fast": (91.0, 5.0), "as_good": (92.0, 5.5), "equal": (92.0, 5.0),
+    }  # fmt: skip
     records = [fabricate.record(fabricate.cell(m), top1, train_seconds=s) for m, (top1, s) in costs.items()]
-    assert board(records).set_index("method")["pareto"].to_dict() == {"cheap": True, "good": True, "dominated": False}
+    found = board(records).set_index("method")["pareto"]
+    assert set(found.index[found]) == {"cheap", "good", "equal"}

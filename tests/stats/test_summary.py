@@ -100,6 +100,13 @@ def test_teachers_of_files_are_settings_of_their_own() -> None:
     ]
 
 
+def test_the_digest_of_a_trained_teacher_is_no_source() -> None:
+    records = [
+        fabricate.record(fabricate.cell("kd", seed), 80.0, teacher_digest=digest) for seed, digest in enumerate("ab")
+    ]
+    assert summary(records)[["teacher_source", "n"]].to_numpy().tolist() == [["", 2]]
+
+
 def test_of_two_cells_in_one_place_one_counts() -> None:
     old, new = (fabricate.cell("kd", 0, method_revision=r) for r in "12")
     failed = fabricate.record(new, None, fabricate.Status.FAILED)
