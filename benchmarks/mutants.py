@@ -45,6 +45,19 @@ ELSEWHERE = {
     "kdharness/device": ("tests/measure/test_memory_and_costs.py", "tests/engine"),
     "kdharness/measure": ("tests/plugins/metrics", "tests/engine"),
 }
+# Modules whose tests have other names: what these hold.
+NOUNS = {
+    "builder": ("seeded_draws", "ensemble_teacher"),
+    "cell_state": ("resume_state", "best_epoch"),
+    "checkpoint": ("files_of_cells", "resume_state"),
+    "group": ("best_epoch", "files_of_cells", "containment"),
+    "losses": ("not_finite", "containment"),
+    "member": ("recipe_in_effect", "best_epoch", "resume_state"),
+    "networks": ("seeded_draws",),
+    "players": ("recipe_in_effect", "lasting_players"),
+    "stepper": ("recipe_in_effect", "not_finite"),
+    "weights": ("external_teacher",),
+}
 # Tests of all methods; the others of tests/plugins/methods are named for one.
 OF_ALL_METHODS = ("losses", "losses_of_methods", "builtin_methods", "published_settings")
 
@@ -202,16 +215,18 @@ def _parses(source: bytes) -> bool:
 # -- tests -------------------------------------------------------------------------------------------------------------
 
 
-def mirror(path: str) -> list[str]:
+def mirror(path: str, own_alone: bool = False) -> list[str]:
     """The tests of a module: those of its own noun first, then its room's, then what is tested elsewhere."""
     folders = next(tests for folder, tests in ROOMS.values() if path.startswith(f"{folder}/"))
     files = sorted(file for folder in folders for file in (ROOT / folder).glob("test_*.py"))
-    nouns = _users(path) if path.startswith("plugins/methods/_") else [Path(path).stem]
+    stem = Path(path).stem
+    nouns = _users(path) if path.startswith("plugins/methods/_") else [*NOUNS.get(stem, ()), stem]
     own = [file for file in files if any(noun in file.stem for noun in nouns)]
     if path.startswith("plugins/methods/"):
         files = [file for file in files if file.stem.removeprefix("test_") in OF_ALL_METHODS]
     elsewhere = [ROOT / test for start, tests in ELSEWHERE.items() if path.startswith(start) for test in tests]
-    return list(dict.fromkeys(str(file.relative_to(ROOT)) for file in [*own, *files, *elsewhere]))
+    chosen = own if own_alone and own else [*own, *files, *elsewhere]
+    return list(dict.fromkeys(str(file.relative_to(ROOT)) for file in chosen))
 
 
 def _users(path: str) -> list[str]:
@@ -316,20 +331,21 @@ def modules_of(room: str) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in sorted((ROOT / folder).glob("*.py")) if path.name != "__init__.py"]
 
 
-def hunt(mutants: Sequence[Mutant]) -> list[Mutant]:
+def hunt(mutants: Sequence[Mutant], own_alone: bool) -> list[Mutant]:
     """Those that no test notices. SystemExit when the tests fail without any mistake."""
     left = []
-    limits: dict[tuple[str, ...], float] = {}
+    limits: dict[frozenset[str], float] = {}
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
         for number, mutant in enumerate(mutants, start=1):
-            tests = tuple(mirror(mutant.path))
-            if tests not in limits:
+            tests = mirror(mutant.path, own_alone)
+            which = frozenset(tests)
+            if which not in limits:
                 start = time.monotonic()
                 if not copy.passes(tests, 3600):
                     raise SystemExit(f"the tests of {mutant.path} fail without a mistake: {' '.join(tests)}")
-                limits[tests] = 60 + 3 * (time.monotonic() - start)
-            noticed = copy.noticed(mutant, tests, limits[tests])
+                limits[which] = 60 + 3 * (time.monotonic() - start)
+            noticed = copy.noticed(mutant, tests, limits[which])
             print(f"{number}/{len(mutants)} {'noticed ' if noticed else 'SURVIVED'} {mutant}", flush=True)
             left += [] if noticed else [mutant]
     return left
@@ -341,6 +357,7 @@ def main() -> None:
     parser.add_argument("--module", nargs="+", default=[], help="source files, instead of a room")
     parser.add_argument("--most", type=int, help="how many mistakes at most, by room")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--own", action="store_true", help="only the tests named for the module, where there are any")
     parser.add_argument("--list", action="store_true", help="print them, and run nothing")
     given = parser.parse_args()
     groups = {room: modules_of(room) for room in given.room} | ({"modules": given.module} if given.module else {})
@@ -353,7 +370,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that no child is left behind
     preload()
     for name, mutants in drawn.items():
-        left = hunt(mutants)
+        left = hunt(mutants, given.own)
         print(f"{name}: {len(mutants) - len(left)} of {len(mutants)} noticed (seed {given.seed})", flush=True)
 
 

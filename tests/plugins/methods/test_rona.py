@@ -424,6 +424,15 @@ def test_queries_are_different_positions(rule: str, n: int, count: int) -> None:
     assert 0 <= int(chosen.min()) <= int(chosen.max()) < n
 
 
+@pytest.mark.parametrize("rule", selection.RULES)
+def test_queries_are_drawn_from_the_given_generator_alone(rule: str) -> None:
+    logits = torch.randn(60, CLASSES, generator=generator())
+    default = torch.get_rng_state()
+    chosen = [selection.select_queries(rule, logits, 20, 3.0, generator()).tolist() for _ in range(2)]
+    assert torch.get_rng_state().equal(default)
+    assert chosen[0] == chosen[1]
+
+
 def test_queries_are_chosen_anew_and_only_for_the_teachers_phases() -> None:
     method = built(selection="margin", query_rate=0.25)
     calls = []
