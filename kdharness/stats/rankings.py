@@ -36,9 +36,9 @@ class Ranking:
     deviations: str
     board: pd.DataFrame
     references: tuple[str, ...]
-    protocols: int = 1
-    teachers: tuple[tuple[str, float], ...] = ()
-    identical: tuple[tuple[str, ...], ...] = ()
+    protocols: int
+    teachers: tuple[tuple[str, float], ...]
+    identical: tuple[tuple[str, ...], ...]
 
 
 def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, ...]:

@@ -84,6 +84,15 @@ def test_a_failed_part_says_why() -> None:
     assert found.loc["kd without kd", ["effect_in_words", "n", "reason"]].to_list() == ["not measured", 0, "failed"]
 
 
+def test_why_a_part_failed_is_told_once() -> None:
+    records = fabricate.records_of({**SCORES, "kd[without=kd]": [None] * 5})
+    parts = parts_of(records)
+    twice = {key: ("kd without kd", "kd[hard]") if name == ("kd without kd",) else name for key, name in parts.items()}
+    found = effects(records, twice).set_index("part")
+    assert found.loc["kd[hard]", ["effect_in_words", "reason"]].to_list() == ["same as kd without kd", ""]
+    assert found.loc["kd without kd", "reason"] == "failed"
+
+
 def test_without_the_whole_nothing_is_said() -> None:
     found = effects(fabricate.records_of({**SCORES, "kd": [None] * 5}))
     assert found["effect"].isna().all()

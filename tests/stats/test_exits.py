@@ -63,6 +63,13 @@ def test_without_a_plain_student_the_main_output_is_the_measure() -> None:
         assert [each.saving for each in found.exits] == [2.0, 1.0, 0.5]
 
 
+def test_one_seed_is_enough() -> None:
+    (found,) = exits([plain_students()[0], with_outputs()[0]])
+    assert found.plain is not None
+    assert (found.plain[0].n, found.plain[1]) == (1, 300.0)
+    assert [each.top1.n for each in found.exits] == [1, 1, 1]
+
+
 def test_a_variant_stands_where_the_plain_method_does_not() -> None:
     variants = [with_exits(r) for r in fabricate.records_of({"byot[alpha=0]": [91.0]}, teacher=None)]
     assert [found.method for found in exits(variants)] == ["byot[alpha=0]"]
