@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def packed(state: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(eq=False)
 class Checkpoint:
     """Saves a cell's state at most every `seconds`.
 
@@ -53,11 +55,10 @@ class Checkpoint:
     and the cell would be of no one fingerprint.
     """
 
-    def __init__(self, path: Path, seconds: float, device: str) -> None:
-        self.path = path
-        self.seconds = seconds
-        self.device = device
-        self._last = time.monotonic()
+    path: Path
+    seconds: float
+    device: str
+    _last: float = field(default_factory=time.monotonic, init=False)
 
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds
