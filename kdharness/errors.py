@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 
 class UserError(Exception):
@@ -17,22 +18,35 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> list[str]:
     return difflib.get_close_matches(name, sorted(set(valid)), n=most, cutoff=0.5)
 
 
-def unknown(what: str, name: str, valid: Iterable[str], where: str = "") -> UserError:
-    """The error for a name that is not among the `valid` ones.
+@dataclass(eq=False)
+class UnknownName(UserError):
+    """A name that is not among the valid ones.
 
-    what: the kind of thing ("method"); where: the place the name came from ("--methods").
+    what: the kind of thing ("method"). where: the place that the name came from ("--methods").
     """
-    valid = sorted(set(valid))
-    close = nearest(name, valid)
-    if close:
-        hint = "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    elif valid:
-        shown = ", ".join(valid[:12]) + (f" and {len(valid) - 12} more" if len(valid) > 12 else "")
-        hint = f"valid: {shown}"
-    else:
-        hint = "there is none"
-    place = f" ({where})" if where else ""
-    return UserError(f"unknown {what} '{name}'{place}; {hint}")
+
+    what: str
+    name: str
+    valid: Collection[str]
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        self.valid = tuple(sorted(set(self.valid)))
+        self.args = (self.what, self.name, self.valid, self.where)  # so that it can be pickled, whatever held the names
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        return f"unknown {self.what} '{self.name}'{place}; {self._hint()}"
+
+    def _hint(self) -> str:
+        """The nearest valid names, or all of them."""
+        close = nearest(self.name, self.valid)
+        if close:
+            return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+        if not self.valid:
+            return "there is none"
+        first, more = [*self.valid][:12], len(self.valid) - 12
+        return "valid: " + ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 class CellError(Exception):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from kdharness.errors import CellError, Contained, DeviceLost
+from kdharness.errors import CellError, Contained, DeviceLost, UnknownName
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), CellError("NaN", "loss is NaN")])
@@ -37,3 +39,19 @@ def test_without_an_error_nothing_is_told() -> None:
     with Contained(told.append) as failed:
         pass
     assert (told, bool(failed)) == ([], False)
+
+
+def test_an_unknown_name_tells_the_nearest_or_all_valid_ones() -> None:
+    many = {f"x{n:02}": lambda: None for n in range(14)}
+    assert str(UnknownName("method", "kdd", ["kd", "at"], "--methods")) == (
+        "unknown method 'kdd' (--methods); did you mean 'kd'?"
+    )
+    assert str(UnknownName("method", "qqqq", many)) == (
+        f"unknown method 'qqqq'; valid: {', '.join([*many][:12])} and 2 more"
+    )
+    assert str(UnknownName("method", "qqqq", ())) == "unknown method 'qqqq'; there is none"
+
+
+def test_an_unknown_name_can_be_pickled_whatever_held_the_valid_ones() -> None:
+    error = UnknownName("method", "kdd", {"kd": lambda: None}, "--methods")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

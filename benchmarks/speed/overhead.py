@@ -18,13 +18,12 @@ from pathlib import Path
 import torch
 
 from kdharness.api import StepInfo
-from kdharness.api.staged import Placement
 from kdharness.data.batches import EpochBatches, Samples
 from kdharness.device.door import open_device
+from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep, SharedBatch
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherOutputs
-from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.protocol.benchmark import parse
 from kdharness.testing.lab import Lab
@@ -61,8 +60,8 @@ def member_of(pair: str, method: str, folder: Path) -> Member:
     device.use()
     world = World(lab.registry, lab.folder, folder, device)
     data = world.data.of(cell)
-    networks = [world.networks.make(t.model, data, "teacher", 0, Placement()) for t in cell.teachers]
-    return Member(cell, 0, world, data, [Teacher(network, "", data, device) for network in networks])
+    teachers = world.teachers.untrained(cell, data)
+    return Member(cell, 0, world, data, teachers, build(cell, world, data, teachers))
 
 
 def overhead(member: Member, times: int) -> dict[str, float]:

@@ -28,6 +28,7 @@ def ablate(
 
     from kdharness.cli.session import carry_out, understand
     from kdharness.planning.ablation import ablation_choices, terms_that_run
+    from kdharness.planning.asked import ask
     from kdharness.planning.resolve import resolve
     from kdharness.planning.selection import MethodChoice
     from kdharness.report.terminal import show_parts
@@ -38,7 +39,7 @@ def ablate(
     factory = registry.get("method", method, "ablate").spec.factory
     beside = _beside(command)
     whole = replace(command.selection, choices=tuple(map(MethodChoice, (method, *beside))))
-    resolved = resolve(command.benchmark, whole, registry)
+    resolved = resolve(ask(command.benchmark, whole), registry)
     terms = terms_that_run(resolved, method) or _found(resolved, method, command)
     selection = replace(command.selection, choices=ablation_choices(factory, terms, beside))
     ablation = replace(command, selection=selection)
@@ -61,9 +62,10 @@ def _beside(command: RunCommand) -> tuple[str, ...]:
 def _found(resolved: Resolved, method: str, command: RunCommand) -> tuple[str, ...]:
     """The loss terms of a method that declares none, by a step of its first cell; a warning where that fails."""
     from kdharness.engine.probe import find_terms
+    from kdharness.planning.compatibility import on_meta_device
     from kdharness.planning.expand import expand
 
-    cells = [p.cell for p in expand(resolved).cells if not p.skip]
+    cells = [p.cell for p in expand(resolved, on_meta_device(resolved)).cells if not p.skip]
     cell = next((c for c in cells if c.role == "student" and c.method == method), None)
     if cell is None:
         return ()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from kdharness.cli.options import Plugins
-from kdharness.errors import unknown
+from kdharness.errors import UnknownName
 
 Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
@@ -27,7 +27,7 @@ def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None
     from kdharness.registry.manager import Registry
 
     if kind is not None and kind not in KINDS:
-        raise unknown("kind", kind, KINDS, "kdharness list")
+        raise UnknownName("kind", kind, KINDS, "kdharness list")
     registry = Registry.load(plugin or ())
     rows = overview(registry) if kind is None else rows_of(kind, registry)
     if json:

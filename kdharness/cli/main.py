@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from kdharness import __version__
 from kdharness.cli.options import spread
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
 
 USAGE = 2
 BUG = 3
@@ -41,7 +41,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 class _Verbs(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            raise unknown("command", args[0], self.list_commands(ctx))
+            raise UnknownName("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
 
@@ -87,7 +87,7 @@ def explain(error: Any) -> str:
         valid = [
             name for p in context.command.get_params(context) for name in (*p.opts, *p.secondary_opts) if name[0] == "-"
         ]
-        return str(unknown("option", option, valid, context.command_path))
+        return str(UnknownName("option", option, valid, context.command_path))
     return f"{context.command_path}: {_sentence(error.format_message())}; see '{context.command_path} --help'"
 
 

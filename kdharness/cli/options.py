@@ -14,7 +14,7 @@ import typer
 from platformdirs import user_data_path
 
 from kdharness.device.names import OPTION_HELP, WORKERS_HELP
-from kdharness.errors import unknown
+from kdharness.errors import UnknownName
 from kdharness.execution.rerun import Rerun
 from kdharness.text import words
 
@@ -24,7 +24,7 @@ def parse_rerun(text: str) -> Rerun:
     try:
         return Rerun(text)
     except ValueError:
-        raise unknown("value", text, Rerun, "--rerun") from None
+        raise UnknownName("value", text, [each.value for each in Rerun], "--rerun") from None
 
 
 BenchmarkArgument = Annotated[

@@ -13,7 +13,7 @@ class Watched:
     def __init__(self) -> None:
         self._seen: list[tuple[Tensor, int]] = []
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def watch(self, tensors: Sequence[Tensor]) -> None:
         self._seen += [(t, t._version) for t in tensors]
 
     @property

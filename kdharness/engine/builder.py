@@ -1,25 +1,26 @@
-"""A cell's networks and method, as it starts to train."""
+"""A cell with all that it trains, as it starts."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
-from kdharness.device.random import RandomState
 from kdharness.device.settings import settings_kept
-from kdharness.engine.networks import placement_of
+from kdharness.engine.cell_state import CellState
+from kdharness.engine.losses import LossTerms
+from kdharness.engine.phase_clock import PhaseClock
+from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher, Teacher
 from kdharness.engine.weights import fill, load_weights
 from kdharness.engine.world import World
 from kdharness.errors import CellError
+from kdharness.measure.observers import Observers
 from kdharness.planning.cell import Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
@@ -29,38 +30,35 @@ from kdharness.protocol.variant import made
 HIDDEN_SUBSETS = ("private", "validation")
 
 
-@dataclass(frozen=True)
-class Built:
-    """What a cell trains, and with what.
-
-    teachers: as the method reads them; predictor: what is evaluated; random: the cell's default generators;
-    generators: those that the method asked for, in order, while it was built and later.
-    """
-
-    student: StagedModel
-    method: Method
-    predictor: nn.Module
-    teachers: Sequence[AnyTeacher]
-    random: RandomState
-    generators: list[torch.Generator]
-
-
-def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher]) -> Built:
+def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], metrics: Sequence[str] = ()) -> CellState:
     """Makes the student, then the method under the cell's own generators, and all that the method makes."""
-    placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
+    recipe = Recipe.model_validate(dict(cell.recipe))
     random = world.device.random_state(stream("method", cell.method, "default", cell.seed))
     generators: list[torch.Generator] = []
-    student = world.networks.make(cell.student, data, "student", cell.seed, placement)
+    student = world.networks.make(cell.student, data, "student", cell.seed, recipe)
     if cell.start is not None:
         path = world.teachers.path(cell.start)
         fill(student, load_weights(path), path)
     with settings_kept(), random.active():
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)
         seen = _seen(method, world, teachers)
-        method.build(_context(cell, world, data, student, seen, generators))
+        method.build(_context(cell, world, data, recipe, student, seen, generators))
         world.device.put(method)
         predictor = method.predictor(student, [t.model for t in seen])
-    return Built(student, method, predictor, seen, random, generators)
+    state = CellState(
+        student=student,
+        method=method,
+        predictor=predictor,
+        teachers=seen,
+        random=random,
+        generators=generators,
+        players=Players(student, method, recipe, world.device.fused),
+        terms=LossTerms(cell.method, method.terms, frozenset(cell.document["method"]["without"])),
+        observers=Observers(world.registry, metrics, student, world.device),
+        clock=PhaseClock.of(method.phases(), recipe.epochs),
+    )
+    state.enter_phase()
+    return state
 
 
 def _seen(method: Method, world: World, teachers: Sequence[Teacher]) -> Sequence[AnyTeacher]:
@@ -75,6 +73,7 @@ def _context(
     cell: Cell,
     world: World,
     data: Data,
+    recipe: Recipe,
     student: StagedModel,
     teachers: Sequence[AnyTeacher],
     generators: list[torch.Generator],
@@ -91,7 +90,7 @@ def _context(
         if name not in known:
             what = f"it makes a network of '{name}', which its networks() does not name"
             raise CellError("MethodError", f"{what} (known: {', '.join(dict.fromkeys(known))})")
-        return world.networks.make(name, data, role, cell.seed, student.placement)
+        return world.networks.make(name, data, role, cell.seed, recipe)
 
     return BuildContext(
         num_classes=data.num_classes,
@@ -102,8 +101,8 @@ def _context(
         teacher_models=tuple(t.model for t in teachers),
         targets=data.targets[data.subsets[cell.document["subset"]]],
         subset_sizes={name: len(rows) for name, rows in data.subsets.items() if name not in HIDDEN_SUBSETS},
-        epochs=int(cell.recipe["epochs"]),
-        batch_size=int(cell.recipe["batch_size"]),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
         device=world.device.torch,
         make_generator=make_generator,
         new_model=new_model,

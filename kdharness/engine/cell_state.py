@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
@@ -44,13 +45,15 @@ class Best:
 class CellState:
     """A cell's networks, optimisers, generators and counts.
 
-    private_teachers: the copies of a method that changes its teachers. generators: those that the method asked for.
+    predictor: what is evaluated. teachers: as the method reads them. random: the cell's default generators.
+    generators: those that the method asked for, in order, while it was built and later.
     history: a row for every number of every epoch.
     """
 
     student: StagedModel
     method: Method
-    private_teachers: Sequence[AnyTeacher]
+    predictor: nn.Module
+    teachers: Sequence[AnyTeacher]
     random: RandomState
     generators: Sequence[torch.Generator]
     players: Players
@@ -60,6 +63,11 @@ class CellState:
     effort: Effort = field(default_factory=Effort)
     history: list[HistoryRow] = field(default_factory=list)
     best: Best | None = None
+
+    @property
+    def private_teachers(self) -> Sequence[AnyTeacher]:
+        """The copies of a method that changes its teachers."""
+        return self.teachers if self.method.private_teacher else ()
 
     def enter_phase(self) -> None:
         """Makes the optimisers of the phase that the clock shows; nothing after the last one."""

@@ -6,6 +6,7 @@ import io
 import pickle
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def packed(state: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(eq=False)
 class Checkpoint:
     """Saves a cell's state at most every `seconds`.
 
@@ -39,11 +41,10 @@ class Checkpoint:
     and the cell would be of no one fingerprint.
     """
 
-    def __init__(self, path: Path, seconds: float, device: str) -> None:
-        self.path = path
-        self.seconds = seconds
-        self.device = device
-        self._last = time.monotonic()
+    path: Path
+    seconds: float
+    device: str
+    _last: float = field(default_factory=time.monotonic, init=False)
 
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds

@@ -20,6 +20,7 @@ from kdharness.api.executors import (
 from kdharness.data.batches import BatchRequest
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
+from kdharness.engine.builder import build
 from kdharness.engine.checkpoint import Checkpoint, packed, save_arrays, save_weights
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
@@ -99,20 +100,21 @@ class Group:
     def _start(self, number: int, cell: Cell) -> None:
         """Builds the cell, or takes it up where its checkpoint left it."""
         self.started[cell.key] = timestamp()
-        path = self.world.folder.cell(cell.key).checkpoint
-        self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds, self.world.device.kind)
         # Whatever kills the process from here on, this record is already true.
         self._write(cell, Status.INTERRUPTED, error_message="the run ended before this cell did")
+        path = self.world.folder.cell(cell.key).checkpoint
+        self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds, self.world.device.kind)
         self.emit(CellStarted(self.job.number, cell.key))
         data = self.world.data.of(cell)
         self.beat(number)
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)
-            member = Member(cell, number, self.world, data, teachers, self.settings.metrics)
-            state = self.checkpoints[cell.key].load()
-            if state is not None:
-                member.load_state_dict(state)
+            state = build(cell, self.world, data, teachers, self.settings.metrics)
+            member = Member(cell, number, self.world, data, teachers, state)
+            saved = self.checkpoints[cell.key].load()
+            if saved is not None:
+                member.load_state_dict(saved)
         if not failed:
             self.members.append(member)
 

@@ -86,7 +86,7 @@ class SharedBatch:
     def __init__(self, samples: Samples, members: Sequence[Member], clock: Clock) -> None:
         self.samples = samples
         self.watched = Watched()
-        self.watched.add(samples.tensors())
+        self.watched.watch(samples.tensors())
         taps: dict[int, tuple[Tap, ...]] = {}
         for member in members:
             for teacher in member.teachers:
@@ -99,7 +99,7 @@ class SharedBatch:
         """The share as a 0-d tensor, filled on the device: a copy from the host would wait for it."""
         if share not in self._progress:
             self._progress[share] = torch.full((), share, device=self.samples.targets.device)
-            self.watched.add([self._progress[share]])
+            self.watched.watch([self._progress[share]])
         return self._progress[share]
 
     def damage(self, member: Member, thorough: bool) -> str:

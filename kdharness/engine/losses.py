@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from kdharness.errors import CellError
 
 
+@dataclass(eq=False)
 class LossTerms:
     """Checks what `losses` returned, takes out what the cell leaves out, and remembers the values.
 
@@ -18,12 +20,11 @@ class LossTerms:
     dropped: those of `without` that some phase had so far; a checkpoint keeps it.
     """
 
-    def __init__(self, method: str, declared: Mapping[str, str], without: frozenset[str]) -> None:
-        self.method = method
-        self.declared = declared
-        self.without = without
-        self.dropped: set[str] = set()
-        self._log: dict[str, list[Tensor]] = {}
+    method: str
+    declared: Mapping[str, str]
+    without: frozenset[str]
+    dropped: set[str] = field(default_factory=set, init=False)
+    _log: dict[str, list[Tensor]] = field(default_factory=dict, init=False)
 
     def begin_epoch(self) -> None:
         self._log = {}

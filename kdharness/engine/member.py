@@ -15,17 +15,13 @@ from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
 from kdharness.device.settings import settings_kept
-from kdharness.engine.builder import build
 from kdharness.engine.cell_state import CellState, Effort
-from kdharness.engine.losses import LossTerms
 from kdharness.engine.phase_clock import PhaseClock
-from kdharness.engine.players import Players
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
 from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.errors import CellError
-from kdharness.measure.observers import Observers
 from kdharness.measure.predict import predict
 from kdharness.measure.subject import HistoryRow
 from kdharness.planning.cell import Cell
@@ -35,7 +31,7 @@ from kdharness.protocol.recipe import Recipe
 class Member:
     """A cell that trains. Its group calls `request`, `step` for each batch and `end_epoch`, until it has finished.
 
-    number: its place in the job. state: all that a checkpoint holds. teachers: as the method reads them;
+    number: its place in the job. state: all that is built of it. teachers: as the method reads them;
     reference_teachers: those that the student is measured against. test_logits: of the last evaluation, by predictor.
     """
 
@@ -46,7 +42,7 @@ class Member:
         world: World,
         data: Data,
         teachers: Sequence[Teacher],
-        metrics: Sequence[str] = (),
+        state: CellState,
     ) -> None:
         self.cell = cell
         self.number = number
@@ -54,29 +50,16 @@ class Member:
         self.device = world.device
         self.registry = world.registry
         self.costs = world.costs
+        self.state = state
+        self.predictor = state.predictor
+        self.teachers = state.teachers
+        self.observers = state.observers
         self.recipe = Recipe.model_validate(dict(cell.recipe))
+        self.reads = state.method.reads
         self.reference_teachers = [t for t, s in zip(teachers, cell.teachers, strict=True) if not s.auxiliary]
-        built = build(cell, world, data, teachers)
-        self.predictor = built.predictor
-        self.teachers = built.teachers
-        self.reads = built.method.reads
-        self.observers = Observers(world.registry, metrics, built.student, world.device)
-        without = frozenset(cell.document["method"]["without"])
-        self.state = CellState(
-            student=built.student,
-            method=built.method,
-            private_teachers=built.teachers if built.method.private_teacher else (),
-            random=built.random,
-            generators=built.generators,
-            players=Players(built.student, built.method, self.recipe, world.device.fused),
-            terms=LossTerms(cell.method, built.method.terms, without),
-            observers=self.observers,
-            clock=PhaseClock.of(built.method.phases(), self.recipe.epochs),
-        )
-        self.stepper: Stepper = EagerStepper(self.state, self.reads)
+        self.stepper: Stepper = EagerStepper(state, self.reads)
         self.test_logits: dict[str, Tensor] = {}
         self._measurements: Mapping[str, float] | None = None
-        self.state.enter_phase()
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
 

@@ -12,11 +12,6 @@ from kdharness.protocol.seeds import stream
 from kdharness.registry.manager import Registry
 
 
-def placement_of(recipe: Recipe) -> Placement:
-    """How a recipe's networks are run."""
-    return Placement(recipe.precision, recipe.channels_last)
-
-
 class NetworkFactory:
     """Makes networks of registered models on the device."""
 
@@ -24,11 +19,14 @@ class NetworkFactory:
         self.registry = registry
         self.device = device
 
-    def make(self, name: str, data: Data, role: str, seed: int, placement: Placement) -> StagedModel:
-        """A network initialised from the stream of (model, role, seed), whatever method asks for it."""
+    def make(self, name: str, data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
+        """A network initialised from the stream of (model, role, seed), whatever method asks for it, and run in the
+        recipe's precision and layout.
+        """
         spec: ModelSpec = self.registry.get("model", name).spec
         # Methods ask for networks while their own generators are in place, which must go on as if they had not.
         own = self.device.random_state(stream("initialisation", name, role, seed))
         with default_generators_kept(self.device.default_generators()), own.active():
             network = spec.factory(data.num_classes, data.input_shape)
+        placement = Placement(recipe.precision, recipe.channels_last)
         return self.device.put(StagedModel(network, spec, data.input_shape)).place(placement)

@@ -10,14 +10,12 @@ from pathlib import Path
 from kdharness.data.batches import EpochBatches
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
+from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
-from kdharness.engine.networks import placement_of
 from kdharness.engine.phase_clock import PhaseClock
-from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.planning.cell import Cell
-from kdharness.protocol.recipe import Recipe
 from kdharness.registry.manager import Registry
 from kdharness.results.store import ResultsFolder
 
@@ -31,10 +29,8 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
     with tempfile.TemporaryDirectory() as folder, default_generators_kept(device.default_generators()):
         world = World(registry, ResultsFolder(folder), data_root, device)
         data = world.data.of(cell)
-        placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
-        networks = [world.networks.make(source.model, data, "teacher", 0, placement) for source in cell.teachers]
-        teachers = [Teacher(network, "", data, device) for network in networks]
-        member = Member(replace(cell, start=None), 0, world, data, teachers)
+        cell, teachers = replace(cell, start=None), world.teachers.untrained(cell, data)
+        member = Member(cell, 0, world, data, teachers, build(cell, world, data, teachers))
         phases = member.clock.phases
         member.state.clock = PhaseClock(phases, [1] * len(phases))
         found: dict[str, None] = {}

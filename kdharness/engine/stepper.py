@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -21,12 +22,12 @@ class Stepper(Protocol):
         """Forward, losses, update, for one batch. Called in the cell's own turn."""
 
 
+@dataclass(frozen=True, eq=False)
 class EagerStepper:
     """Runs the method's Python anew for every batch."""
 
-    def __init__(self, state: CellState, reads: Reads) -> None:
-        self.state = state
-        self.reads = reads
+    state: CellState
+    reads: Reads
 
     def step(self, samples: Samples, teachers: TeacherOutputs, info: StepInfo) -> None:
         batch = self._batch(samples, info)

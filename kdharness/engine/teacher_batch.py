@@ -34,7 +34,7 @@ class TeacherBatch:
         if key not in self._outputs:
             with self.clock.charge(SHARED):
                 self._outputs[key] = self._mean(teacher) if isinstance(teacher, Ensemble) else self._run(teacher)
-            self.watched.add([t for view in self._outputs[key].views for t in view.tensors()])
+            self.watched.watch([t for view in self._outputs[key].views for t in view.tensors()])
         return self._outputs[key]
 
     def _run(self, teacher: Teacher) -> Outputs:

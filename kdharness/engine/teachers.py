@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from kdharness.api.ensemble import ensemble_of
-from kdharness.api.staged import Placement, StagedModel
+from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device
-from kdharness.engine.networks import NetworkFactory, placement_of
+from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import UserError
 from kdharness.measure.evaluate import top1
@@ -113,13 +113,19 @@ class TeacherStore:
         self.folder = folder
         self.device = device
         self.floor = floor
-        self._teachers: dict[tuple[str, str, str, Placement], Teacher] = {}
+        self._teachers: dict[tuple[str, str, str, str, bool], Teacher] = {}
         self._ensembles: dict[tuple[int, ...], Ensemble] = {}
 
     def of(self, cell: Cell, data: Data) -> list[Teacher]:
         """The cell's teachers in its order, each loaded and checked once."""
-        placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
-        return [self._teacher(source, data, placement) for source in cell.teachers]
+        recipe = Recipe.model_validate(dict(cell.recipe))
+        return [self._teacher(source, data, recipe) for source in cell.teachers]
+
+    def untrained(self, cell: Cell, data: Data) -> list[Teacher]:
+        """Networks of the cell's teachers as they are initialised, for trials that need no trained ones."""
+        recipe = Recipe.model_validate(dict(cell.recipe))
+        networks = [self.networks.make(source.model, data, "teacher", 0, recipe) for source in cell.teachers]
+        return [Teacher(network, "", data, self.device) for network in networks]
 
     def path(self, source: TeacherSource) -> Path:
         """The file with a source's weights."""
@@ -132,17 +138,17 @@ class TeacherStore:
             self._ensembles[key] = Ensemble(teachers)
         return self._ensembles[key]
 
-    def _teacher(self, source: TeacherSource, data: Data, placement: Placement) -> Teacher:
+    def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe) -> Teacher:
         path = self.path(source)
         digest = sha256_of(path) if path.exists() else ""
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
-        key = (str(path), digest, data.key, placement)
+        key = (str(path), digest, data.key, recipe.precision, recipe.channels_last)
         if key not in self._teachers:
             if source.sha256 and digest != source.sha256:
                 raise UserError(
                     f"teacher file {path} is not the one that was planned with: its sha256 is {digest or 'unknown'}"
                 )
-            model = self.networks.make(source.model, data, "teacher", 0, placement)
+            model = self.networks.make(source.model, data, "teacher", 0, recipe)
             fill(model, load_weights(path), path)
             teacher = Teacher(model, digest, data, self.device)
             if source.sha256:

@@ -37,18 +37,18 @@ class Observers:
         self.epochs = dict.fromkeys(self.wanted, 0)
         self._started: dict[str, Observer] = {}
         self._followed: WeakSet[Optimizer] = WeakSet()
+        self._own = {id(p) for p in student.parameters()} if self.wanted else set()
         self._tensors = [*student.parameters(), *student.buffers()] if self.wanted else []
 
     def follow(self, optimizers: Iterable[Optimizer]) -> None:
         """From now on these optimisers are watched, where they train the student."""
         if not self.wanted:
             return
-        own = {id(p) for p in self.student.parameters()}
         for optimizer in optimizers:
             if optimizer in self._followed:
                 continue
             self._followed.add(optimizer)
-            parameters = [p for group in optimizer.param_groups for p in group["params"] if id(p) in own]
+            parameters = [p for group in optimizer.param_groups for p in group["params"] if id(p) in self._own]
             if parameters:
                 optimizer.register_step_pre_hook(partial(self._before_update, parameters))
 
@@ -80,7 +80,7 @@ class Observers:
     def _looking(self, name: str) -> Iterator[None]:
         """What one observer raises ends it alone. What it changes of the student ends the cell: it must not."""
         watched = Watched()
-        watched.add(self._tensors)
+        watched.watch(self._tensors)
         with self.device.contained(lambda error: self._drop(name, error)), settings_kept():
             yield
         if watched.changed:

@@ -1,4 +1,4 @@
-"""The way from a benchmark and a command to a plan: resolve (look everything up once), then expand (pure)."""
+"""The way from a benchmark and a command to a plan: ask, resolve, expand."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ def make_plan(benchmark: Benchmark, selection: Selection, registry: Registry, co
 
     UserError for unknown names and wrong values, and for an empty matrix.
     """
+    from kdharness.planning.asked import ask
+    from kdharness.planning.compatibility import on_meta_device  # here, for it loads torch
     from kdharness.planning.expand import expand
     from kdharness.planning.resolve import resolve
     from kdharness.text import timestamp
 
-    resolved = resolve(benchmark, selection, registry)
-    return expand(resolved, command=command, created_at=timestamp("microseconds"))
+    asked = ask(benchmark, selection)
+    resolved = resolve(asked, registry)
+    compatibility = on_meta_device(resolved)
+    return expand(resolved, compatibility, command, timestamp("microseconds"))

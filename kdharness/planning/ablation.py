@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdharness.planning.choices import declared_terms
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.selection import MethodChoice
-from kdharness.protocol.variant import parts
+from kdharness.protocol.variant import declared_terms, parts
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
@@ -42,7 +42,7 @@ class Catalogue(Generic[S]):
             return self.by_name[name]
         if name in self.claimed:
             raise UserError(self.claimed[name])
-        error = unknown(self.kind, name, [*self.by_name, *self.claimed])
+        error = UnknownName(self.kind, name, [*self.by_name, *self.claimed])
         raise UserError(f"{error}\n{'; '.join(self.broken)}") if self.broken else error
 
 

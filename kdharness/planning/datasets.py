@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kdharness.api.data import DataRequest, DatasetInfo, DatasetMissing
 from kdharness.api.specs import DatasetSpec
 from kdharness.errors import UserError
-from kdharness.planning.selection import Selection
-from kdharness.protocol.benchmark import Benchmark
-from kdharness.protocol.variant import COMMAND, coerced, completed, plain, shown
-
-if TYPE_CHECKING:
-    from kdharness.registry.manager import Registry
+from kdharness.planning.asked import DataPlace
+from kdharness.planning.catalogue import Installed
+from kdharness.protocol.variant import Setup, shown
 
 
 @dataclass(frozen=True)
@@ -30,27 +27,15 @@ class KnownDataset:
     deviations: tuple[str, ...] = ()
 
 
-def resolve_dataset(
-    name: str, benchmark: Benchmark, selection: Selection, settings: Mapping[str, str], registry: Registry
-) -> KnownDataset:
-    """settings: of --set for this dataset. UserError for wrong parameters, and for data that is not there."""
-    registered = registry.get("dataset", name)
-    spec: DatasetSpec = registered.spec
-    own = completed(spec, benchmark.dataset.get(name, {}), benchmark.place)
-    asked = {**own, **coerced(spec, settings, COMMAND)}
-    parameters = plain(asked)
+def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: DataPlace, is_own: bool) -> KnownDataset:
+    """is_own: whether the benchmark has the dataset. UserError for data that is not there."""
+    spec, parameters = installed.spec, setup.values
     try:
-        info = spec.describe(DataRequest(selection.data_root, selection.download, parameters))
+        info = spec.describe(DataRequest(place.root, place.download, parameters))
     except (DatasetMissing, ValueError) as error:
-        raise UserError(f"dataset '{name}': {error}") from None
+        raise UserError(f"dataset '{spec.name}': {error}") from None
     shared = {key: value for key, value in parameters.items() if key not in spec.local_parameters}
-    document = {
-        "name": name,
-        "identity": info.identity,
-        "parameters": shared,
-        "plugin": registry.stamp(registered),
-    }
-    deviations = [f"{name}.{key}={shown(value)}" for key, value in shared.items() if value != own[key].value]
-    if name not in benchmark.datasets:
-        deviations.append(f"dataset={name}")
-    return KnownDataset(info, document, parameters, tuple(deviations))
+    document = {"name": spec.name, "identity": info.identity, "parameters": shared, "plugin": dict(installed.stamp)}
+    changed = [f"{spec.name}.{key}={shown(v)}" for key, v in shared.items() if v != setup.own[key].value]
+    deviations = (*changed, *([] if is_own else [f"dataset={spec.name}"]))
+    return KnownDataset(info, document, parameters, deviations)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.errors import UserError
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource, digest
-from kdharness.planning.choices import ChosenMethod, Setup
+from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import completed, defaults, made, untrainable
+from kdharness.protocol.variant import Setup, completed, defaults, made, untrainable
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
@@ -59,17 +59,8 @@ class Sources:
     fault: str = ""
 
 
-def expand(
-    resolved: Resolved, compatibility: Compatibility | None = None, command: Sequence[str] = (), created_at: str = ""
-) -> Plan:
-    """All cells, required ones first. UserError for an empty matrix.
-
-    compatibility: None asks the networks on the meta device.
-    """
-    if compatibility is None:
-        from kdharness.planning.compatibility import on_meta_device  # here, for it loads torch
-
-        compatibility = on_meta_device(resolved)
+def expand(resolved: Resolved, compatibility: Compatibility, command: Sequence[str] = (), created_at: str = "") -> Plan:
+    """All cells, required ones first. UserError for an empty matrix."""
     return _Expansion(resolved, compatibility).plan(tuple(command), created_at)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
 from kdharness.protocol.benchmark import Benchmark
 from kdharness.protocol.faults import explain
 from kdharness.protocol.recipe import Recipe
@@ -40,7 +40,7 @@ def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: in
         places.append(f"--epochs {epochs}")
     for key in given:
         if key not in Recipe.model_fields:
-            raise unknown("recipe field", key, Recipe.model_fields, setting("recipe", key))
+            raise UnknownName("recipe field", key, Recipe.model_fields, setting("recipe", key))
     try:
         base = benchmark.recipe.replaced(given)
     except ValidationError as error:

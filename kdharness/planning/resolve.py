@@ -1,46 +1,30 @@
-"""From a benchmark, a command and what is installed to one record: every name looked up, every value coerced."""
+"""From what is asked and what is installed to one record: every name looked up, every value coerced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import file_digest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
+from kdharness.planning.asked import NO_LAYERS, Asked, TeacherFile
 from kdharness.planning.catalogue import Catalogue, catalogue
-from kdharness.planning.choices import (
-    ChosenMethod,
-    ablated_of,
-    asked_methods,
-    clashing_methods,
-    place_methods,
-    resolve_choices,
-)
-from kdharness.planning.claims import resolve_claims
-from kdharness.planning.datasets import KnownDataset, resolve_dataset
-from kdharness.planning.recipes import Recipes, resolve_recipes
-from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
-from kdharness.protocol.benchmark import Benchmark, EvaluationRule
+from kdharness.planning.choices import ChosenMethod, ablated_of, place_methods, resolve_choices
+from kdharness.planning.claims import resolve_claim
+from kdharness.planning.datasets import KnownDataset, describe_dataset
+from kdharness.planning.recipes import Recipes
+from kdharness.planning.scenarios import resolve_scenarios
+from kdharness.planning.selection import MethodChoice
+from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
-from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import setting
+from kdharness.protocol.variant import called, set_up_dataset, setting
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
-
-
-@dataclass(frozen=True)
-class TeacherFile:
-    """A file with a teacher's weights, given on the command line."""
-
-    path: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -81,126 +65,137 @@ class Resolved:
         return ablated_of(self.chosen)
 
 
-def resolve(benchmark: Benchmark, selection: Selection, registry: Registry) -> Resolved:
-    """UserError for names that nobody provides, wrong values, and an axis on which nothing is left."""
-    settings = dict(parse_settings(selection.settings))
-    recipes = resolve_recipes(benchmark, settings.pop("recipe", {}), selection.epochs)
-    choices = asked_methods(benchmark, selection, registry)
-    datasets = _names("dataset", selection.datasets, benchmark.datasets, benchmark, registry)
-    _check_owners(settings, choices, datasets, registry)
-    pairs = _pairs(benchmark, selection, registry)
-    placement = place_methods(choices, benchmark, selection, registry)
+def resolve(asked: Asked, registry: Registry) -> Resolved:
+    """UserError for names that nobody provides, wrong values, and data that is not there."""
+    choices, metrics = _choices(asked, registry), _metrics(asked, registry)
+    clashing, unprovided = _clashing(asked, registry), _unprovided(asked, registry)
+    _check_names(asked, choices, metrics, registry)
+    methods, datasets = catalogue("method", registry), catalogue("dataset", registry).by_name
+    needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
+    scenarios = resolve_scenarios(asked, needed)
+    placement = place_methods(choices, scenarios, asked)
+    chosen = resolve_choices(choices, placement, asked, methods)
+    sides = {
+        side.text: called(
+            side.text, methods.by_name[side.method].spec, asked.layers.get(side.method, NO_LAYERS)[None], side.place
+        )
+        for side in asked.sides
+    }
+    setups = {
+        name: set_up_dataset(datasets[name].spec, asked.tables.get(name, {}), asked.place, asked.settings.get(name, {}))
+        for name in asked.datasets.names
+    }
+    metric_specs = [registered.spec for registered in registry.metrics.values()]
     return Resolved(
-        benchmark=benchmark.name,
-        methods=catalogue("method", registry),
+        benchmark=asked.benchmark,
+        methods=methods,
         models=catalogue("model", registry),
-        datasets={n: resolve_dataset(n, benchmark, selection, settings.get(n, {}), registry) for n in datasets},
-        scenarios=placement.scenarios,
-        pairs=pairs,
-        seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
-        chosen=resolve_choices(choices, placement, pairs, benchmark, settings, registry),
-        recipes=recipes,
-        own_pairs=benchmark.pairs,
-        own_scenarios=tuple(placement.scenarios) if selection.scenarios is None else benchmark.scenarios,
-        evaluation=benchmark.evaluation,
-        teacher_seed=benchmark.teacher_seed,
-        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
-        metrics=_metrics(benchmark, registry),
-        claims=resolve_claims(benchmark, registry),
-        references=benchmark.references,
-        summary=benchmark.summary,
-        note=benchmark.note,
-        warnings=(
-            *clashing_methods(benchmark, selection, registry),
-            *placement.warnings,
-            *_unprovided(benchmark, registry),
-        ),
+        datasets={
+            name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
+            for name, setup in setups.items()
+        },
+        scenarios=scenarios.by_name,
+        pairs=asked.pairs,
+        seeds=asked.seeds,
+        chosen=chosen,
+        recipes=asked.recipes,
+        own_pairs=asked.own_pairs,
+        own_scenarios=tuple(scenarios.by_name) if asked.brings_scenarios else asked.own_scenarios,
+        evaluation=asked.evaluation,
+        teacher_seed=asked.teacher_seed,
+        files=asked.files,
+        metrics=metrics,
+        claims=tuple(resolve_claim(claim, sides, metric_specs) for _, claim in asked.claims),
+        references=asked.references,
+        summary=asked.summary,
+        note=asked.note,
+        warnings=(*clashing, *placement.warnings, *unprovided),
     )
 
 
-def _names(
-    kind: str, chosen: tuple[str, ...] | None, declared: tuple[str, ...], benchmark: Benchmark, registry: Registry
-) -> tuple[str, ...]:
-    """Names of a kind that the registry knows, each once."""
-    names = declared if chosen is None else chosen
-    if not names:
-        raise UserError(f"no {kind} is left: --{kind}s names none")
-    for name in names:
-        registry.get(kind, name, benchmark.place if chosen is None else f"--{kind}s")
-    return tuple(dict.fromkeys(names))
+# -- names -------------------------------------------------------------------------------------------------------------
 
 
-def _metrics(benchmark: Benchmark, registry: Registry) -> tuple[str, ...]:
-    """Those named; "all" stands for all but those that are measured on request only."""
+def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
+    """What is to run: plain methods, then the benchmark's variants of them."""
+    if asked.choices is not None:
+        return asked.choices
+    names = [n for name in asked.methods.names for n in (registry.methods if name == "all" else [name])]
+    for name in asked.skip:
+        if name not in registry.methods:
+            raise UnknownName("method", name, registry.methods, "--skip")
+    kept = [name for name in dict.fromkeys(names) if name not in asked.skip]
+    if not kept:
+        raise UserError("no method is left: " + ("--skip takes them all away" if names else "--methods names none"))
+    return (*map(MethodChoice, kept), *(variant for variant in asked.variants if variant.name in kept))
+
+
+def _metrics(asked: Asked, registry: Registry) -> tuple[str, ...]:
+    """Those named, each once; "all" stands for all but those that are measured on request only."""
     usual = [name for name, metric in registry.metrics.items() if not metric.spec.on_request]
-    named = tuple(n for name in benchmark.metrics for n in (usual if name == "all" else [name]))
-    return _names("metric", None, named, benchmark, registry)
+    named = tuple(dict.fromkeys(n for name in asked.metrics for n in (usual if name == "all" else [name])))
+    if not named:
+        raise UserError("no metric is left: --metrics names none")
+    return named
 
 
-def _pairs(benchmark: Benchmark, selection: Selection, registry: Registry) -> tuple[Pair, ...]:
-    pairs, where = benchmark.pairs, benchmark.place
-    if selection.pairs is not None:
-        where = "--pairs"
-        try:
-            pairs = tuple(parse_pair(text) for text in selection.pairs)
-        except ValueError as error:
-            raise UserError(f"--pairs: {error}") from None
-    for pair in pairs:
+def _named(asked: Asked, metrics: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """Kind, name and place of all that must be installed."""
+    for name in asked.methods.names if asked.choices is None else ():
+        if name != "all":
+            yield "method", name, asked.methods.place
+    for choice in (*(asked.choices or ()), *asked.variants):
+        yield "method", choice.name, choice.place
+    for name in asked.datasets.names:
+        yield "dataset", name, asked.datasets.place
+    for pair in asked.pairs:
         for model in (*pair.teachers, pair.student):
-            registry.get("model", model, where)
-    if not pairs:
-        raise UserError("no pair is left: --pairs names none")
-    return tuple(dict.fromkeys(pairs))
+            yield "model", model, asked.pairs_place
+    for name in metrics:
+        yield "metric", name, asked.place
+    for where, claim in asked.claims:
+        if claim.dataset is not None:
+            yield "dataset", claim.dataset, where
+    for side in asked.sides:
+        yield "method", side.method, side.place
 
 
-def _teacher_files(given: Iterable[str], models: set[str]) -> dict[str, TeacherFile]:
-    """By model name. given: of --teacher; models: the pairs' teachers."""
-    files: dict[str, TeacherFile] = {}
-    for text in given:
-        model, equals, path = text.partition("=")
-        if not equals:
-            if len(models) > 1:
-                raise UserError(
-                    f"--teacher {text}: name its model, as model=FILE; the pairs have {', '.join(sorted(models))}"
-                )
-            model, path = next(iter(models)), text
-        if model not in models:
-            raise unknown("teacher model", model, models, "--teacher")
-        try:
-            with open(path, "rb") as file:
-                files[model] = TeacherFile(str(Path(path).resolve()), file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise UserError(f"--teacher: file {path} cannot be read: {error.strerror}") from None
-    return files
-
-
-def _check_owners(
-    settings: Settings, choices: Iterable[MethodChoice], datasets: tuple[str, ...], registry: Registry
-) -> None:
-    """UserError for a setting of what does not run."""
-    chosen = {*(choice.name for choice in choices), *datasets}
-    for owner, changes in settings.items():
-        if owner in chosen:
+def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple[str, ...], registry: Registry) -> None:
+    """UserError for a name that nobody provides, and for a setting of what does not run."""
+    for kind, name, place in _named(asked, metrics):
+        registry.get(kind, name, place)
+    running = {*(choice.name for choice in choices), *asked.datasets.names}
+    for owner, changes in asked.settings.items():
+        if owner in running:
             continue
         where = setting(owner, next(iter(changes)))
         for kind in ("method", "dataset"):
             if owner in registry.of(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
-        raise unknown("method, dataset or 'recipe'", owner, {*chosen, "recipe"}, where)
+        raise UnknownName("method, dataset or 'recipe'", owner, {*running, "recipe"}, where)
 
 
-def _unprovided(benchmark: Benchmark, registry: Registry) -> list[str]:
+# -- warnings ----------------------------------------------------------------------------------------------------------
+
+
+def _clashing(asked: Asked, registry: Registry) -> list[str]:
+    """A line for each method that "all" leaves out because two plugins claim its name."""
+    if asked.choices is not None or "all" not in asked.methods.names:
+        return []
+    return [
+        f"method '{name}' is claimed by two plugins and left out; see kdharness list plugins"
+        for kind, name in registry.clashes
+        if kind == "method"
+    ]
+
+
+def _unprovided(asked: Asked, registry: Registry) -> list[str]:
     """Lines on what the benchmark says about names that nobody provides: a slip of the pen, or a plugin that is not
     installed.
     """
-    said = {
-        "method": (*benchmark.methods, *benchmark.references),
-        "model": tuple(benchmark.models),
-        "dataset": tuple(benchmark.dataset),
-    }
     return [
-        str(unknown(kind, name, registry.of(kind), benchmark.place))
-        for kind, names in said.items()
+        str(UnknownName(kind, name, registry.of(kind), asked.place))
+        for kind, names in asked.mentioned.items()
         for name in dict.fromkeys(names)
         if name not in registry.of(kind) and (kind, name) not in registry.clashes
     ]

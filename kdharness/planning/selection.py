@@ -50,7 +50,7 @@ class Selection:
 Settings = Mapping[str, Mapping[str, str]]
 
 
-def parse_settings(settings: tuple[str, ...]) -> Settings:
+def parse_settings(settings: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """{"kd": {"temperature": "2"}} from ("kd.temperature=2",). UserError names the setting that is not of that form."""
     parsed: dict[str, dict[str, str]] = {}
     for setting in settings:

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kdharness.api.requirements import Pair
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.faults import explain
 from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import parse_seeds
-from kdharness.protocol.variant import Variant
+from kdharness.protocol.variant import Layer, Variant
 
 
 class _Table(BaseModel):
@@ -74,11 +74,16 @@ class Benchmark(_Table):
         """Where a name or value comes from that the command line did not give."""
         return f"benchmark '{self.name}'"
 
-    def parameters_of(self, method: str, pair: Pair | None = None) -> dict[str, Any]:
-        """What is said of a method's parameters, and of the terms to leave out ("without"); for a pair or for all."""
-        table = dict(self.methods.get(method, {}))
-        by_pair = {parse_pair(key): values for key, values in table.pop("pairs", {}).items()}
-        return {**table, **by_pair.get(pair, {})} if pair is not None else table
+    @property
+    def layers(self) -> dict[str, dict[Pair | None, Layer]]:
+        """What is said of each method: by pair, and for all other pairs under None."""
+        found: dict[str, dict[Pair | None, Layer]] = {}
+        for method, whole in self.methods.items():
+            table = {key: value for key, value in whole.items() if key != "pairs"}
+            tables: dict[Pair | None, dict[str, Any]] = {None: table}
+            tables.update({parse_pair(key): {**table, **values} for key, values in whole.get("pairs", {}).items()})
+            found[method] = {pair: Layer.of(each, self.place) for pair, each in tables.items()}
+        return found
 
 
 def available() -> dict[str, Path]:
@@ -93,7 +98,7 @@ def load(name: str) -> Benchmark:
     if name in available():
         path = available()[name]
     elif path.suffix != ".toml" and not path.exists():
-        raise unknown("benchmark", name, available(), "give a name or a path to a .toml file")
+        raise UnknownName("benchmark", name, available(), "give a name or a path to a .toml file")
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)

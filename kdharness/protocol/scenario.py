@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kdharness.errors import unknown
+from kdharness.errors import UnknownName
 
 
 class _Scenario(BaseModel):
@@ -78,4 +78,14 @@ def find_scenario(name: str, defined: Mapping[str, Scenario], where: str = "") -
         if match and all(int(group) > 0 for group in match.groups()):
             scenario: Scenario = make(*match.groups())
             return scenario
-    raise unknown("scenario", name, {*defined, *GENERAL}, where)
+    raise UnknownName("scenario", name, {*defined, *GENERAL}, where)
+
+
+def find_like(needed: str, names: Iterable[str], defined: Mapping[str, Scenario], where: str) -> tuple[str, Scenario]:
+    """The first of `names`, which come from `where`, whose kind is that of the needed scenario; else that one."""
+    wanted = find_scenario(needed, defined, "needs_scenario")
+    for name in names:
+        scenario = find_scenario(name, defined, where)
+        if scenario.kind == wanted.kind:
+            return name, scenario
+    return needed, wanted

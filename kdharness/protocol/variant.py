@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.api.specs import DatasetSpec, MethodSpec
-from kdharness.errors import UserError, unknown
+from kdharness.errors import UnknownName, UserError
 from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
@@ -29,6 +29,21 @@ class Variant(BaseModel):
     method: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one place says of a method: parameters, and loss terms to leave out (None: it says nothing of them)."""
+
+    parameters: Mapping[str, Any]
+    without: tuple[str, ...] | None
+    place: str
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any], place: str) -> Layer:
+        """table: parameters, and the terms under "without", which is no parameter."""
+        rest = {key: value for key, value in table.items() if key != "without"}
+        return cls(rest, parts(table["without"]) if "without" in table else None, place)
 
 
 # -- parameters --------------------------------------------------------------------------------------------------------
@@ -55,7 +70,7 @@ def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str
     for key, value in given.items():
         at = setting(spec.name, key) if place == COMMAND else place
         if key not in by_name:
-            raise unknown(f"parameter of {owner}", key, by_name, at)
+            raise UnknownName(f"parameter of {owner}", key, by_name, at)
         try:
             found[key] = Value(by_name[key].canonical(value), at)
         except ValueError as error:
@@ -106,7 +121,15 @@ def check_without(spec: MethodSpec, without: Sequence[str], where: str) -> None:
 
 def unknown_term(spec: MethodSpec, term: str, terms: Mapping[str, str], where: str) -> UserError:
     """The error for a loss term to leave out that the method does not have."""
-    return unknown(f"loss term of method '{spec.name}'", term, terms, where)
+    return UnknownName(f"loss term of method '{spec.name}'", term, terms, where)
+
+
+def declared_terms(spec: MethodSpec, parameters: Mapping[str, Value]) -> Mapping[str, str]:
+    """The loss terms that a method declares with these parameters; none where it cannot be made."""
+    try:
+        return dict(made(spec, plain(parameters)).terms)
+    except Exception:  # noqa: BLE001 - a plugin may raise anything; its cells are skipped with what it raised
+        return {}
 
 
 def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -> str | None:
@@ -118,6 +141,92 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
     if not without or not terms or set(terms) - set(without):
         return None
     return f"without {' and '.join(without)} no loss term is left to train by"
+
+
+# -- both, for one pair ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A method's parameters for one pair, or a dataset's.
+
+    parameters: all that run. own: all as the benchmark has them, against which variants are named.
+    without: the loss terms left out, in order of names, each with the place that leaves it out.
+    """
+
+    parameters: Mapping[str, Value]
+    own: Mapping[str, Value]
+    without: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters, JSON-valued."""
+        return plain(self.parameters)
+
+    @property
+    def variant(self) -> str:
+        """What is not the benchmark's own, as text; '' for nothing."""
+        return variant_text(self.values, plain(self.own), tuple(self.without))
+
+    @property
+    def is_commanded(self) -> bool:
+        """Whether the command line has a say in it."""
+        return any(map(commanded, (*(given.place for given in self.parameters.values()), *self.without.values())))
+
+
+def set_up(spec: MethodSpec, base: Layer, command: Layer, choice: Layer, is_part: bool = False) -> Setup | None:
+    """A method as a benchmark has it, with what --set says of it, and with what tells a choice from the plain method.
+
+    is_part: whether the choice is a part of an ablation: None where it drops a term that there is not.
+    UserError for parameters and terms that the method does not have.
+    """
+    without = dict.fromkeys(base.without or (), base.place)
+    if command.without is not None:
+        without = dict.fromkeys(command.without, setting(spec.name, "without"))
+    without |= dict.fromkeys(choice.without or (), choice.place)
+    own, changes = completed(spec, base.parameters, base.place), coerced(spec, choice.parameters, choice.place)
+    # What tells a variant from the plain method outweighs --set, or the two would be one.
+    given = {**own, **coerced(spec, command.parameters, COMMAND), **changes}
+    setup = Setup(given, own, dict(sorted(without.items())))
+    dropped = (choice.without or ()) if is_part else ()
+    return setup if _has_terms(spec, setup, {**own, **changes}, dropped) else None
+
+
+def _has_terms(spec: MethodSpec, setup: Setup, declared: Mapping[str, Value], dropped: Sequence[str]) -> bool:
+    """Whether there is such a part to leave out, where an ablation asks for it.
+
+    declared: the parameters but for --set. dropped: the terms that the ablation drops. UserError for a term that is
+    not there, unless it is only --set that takes it away: then the cell is skipped, with that reason.
+    """
+    terms = declared_terms(spec, setup.parameters)
+    for term in lacking(terms, tuple(setup.without)):
+        if term in dropped:
+            return False
+        place = setup.without[term]
+        known = terms if commanded(place) else declared_terms(spec, declared)
+        if lacking(known, [term]):
+            raise unknown_term(spec, term, known, place)
+    return True
+
+
+def check_variant(spec: MethodSpec, variant: Layer) -> None:
+    """UserError where it names what its method lacks."""
+    coerced(spec, variant.parameters, variant.place)
+    check_without(spec, variant.without or (), variant.place)
+
+
+def set_up_dataset(spec: DatasetSpec, table: Mapping[str, Any], place: str, command: Mapping[str, Any]) -> Setup:
+    """table: what the benchmark says of it, at `place`; command: --set. UserError for parameters that it has not."""
+    own = completed(spec, table, place)
+    return Setup({**own, **coerced(spec, command, COMMAND)}, own)
+
+
+def called(text: str, spec: MethodSpec, base: Layer, where: str) -> str:
+    """What tables call "byot[alpha=0.0]": "byot[alpha=0]", or "byot" where the benchmark itself says so."""
+    given, without = parse_variant(text, spec, where)
+    own = completed(spec, base.parameters, where)
+    variant = variant_text(plain({**own, **given}), plain(own), without)
+    return f"{spec.name}[{variant}]" if variant else spec.name
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

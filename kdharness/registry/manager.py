@@ -14,7 +14,7 @@ import pluggy
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
-from kdharness.errors import UserError, nearest, unknown
+from kdharness.errors import UnknownName, UserError, nearest
 from kdharness.registry import hookspecs
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition, same_definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
@@ -181,7 +181,7 @@ class Registry:
         if name in found:
             return found[name]
         claimed = [other for of_kind, other in self._clashes if of_kind == kind]
-        error = unknown(kind, name, [*found, *claimed], where)
+        error = UnknownName(kind, name, [*found, *claimed], where)
         suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
         raise UserError(f"{error}\n{'; '.join(suspects)}") if suspects else error
 

@@ -13,12 +13,10 @@ from torch import Tensor
 from kdharness.api import EpochContext, Phase
 from kdharness.data.batches import Samples
 from kdharness.device.device import Device
+from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
-from kdharness.engine.networks import placement_of
-from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
-from kdharness.protocol.recipe import Recipe
 from kdharness.results.store import ResultsFolder
 from kdharness.testing.case import MethodCase
 
@@ -36,10 +34,9 @@ class Bench:
         cell = replace(case.cell, start=None, seed=seed)
         world = World(case.registry, ResultsFolder(Path()), Path(), device)
         data = world.data.of(cell)
-        placement = placement_of(Recipe.model_validate(dict(cell.recipe)))
-        self.teachers = [world.networks.make(t.model, data, "teacher", 0, placement) for t in cell.teachers]
-        taught = [Teacher(network, "", data, device) for network in self.teachers]
-        self.member = Member(cell, 0, world, data, taught)
+        teachers = world.teachers.untrained(cell, data)
+        self.teachers = [teacher.model for teacher in teachers]
+        self.member = Member(cell, 0, world, data, teachers, build(cell, world, data, teachers))
         self.method = self.member.method
         self.classes = data.num_classes
         self.returned: Any = None

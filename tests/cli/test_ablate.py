@@ -11,6 +11,8 @@ import pytest
 
 from kdharness.cli.main import execute
 from kdharness.planning.ablation import ablation_choices, terms_that_run
+from kdharness.planning.asked import ask
+from kdharness.planning.compatibility import on_meta_device
 from kdharness.planning.expand import expand
 from kdharness.planning.resolve import resolve
 from kdharness.planning.selection import MethodChoice, Selection
@@ -175,10 +177,11 @@ def test_the_benchmark_has_a_say_in_the_terms(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(TAKEN_APART, encoding="utf-8")
     benchmark, registry = load(str(path)), Registry.load()
-    terms = terms_that_run(resolve(benchmark, Selection(choices=(MethodChoice("meal"),)), registry), "meal")
+    terms = terms_that_run(resolve(ask(benchmark, Selection(choices=(MethodChoice("meal"),))), registry), "meal")
     assert terms == ("similarity", "adversarial")
     choices = ablation_choices(registry.get("method", "meal").spec.factory, terms, ())
-    found = expand(resolve(benchmark, Selection(choices=choices), registry))
+    resolved = resolve(ask(benchmark, Selection(choices=choices)), registry)
+    found = expand(resolved, on_meta_device(resolved))
     dropped = {(p.cell.teacher, p.cell.variant) for p in found.cells if "adversarial" in p.cell.variant}
     assert dropped == {("conv32", "without=adversarial,without=ce")}  # the other pair has no such part
 

@@ -7,6 +7,7 @@ import torch
 
 from kdharness.api.functional import log_mean_probability
 from kdharness.device.door import open_device
+from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherBatch
@@ -40,7 +41,8 @@ def cell_of(plan, method: str):
 def member_of(lab, cell) -> Member:
     world = World(lab.registry, lab.folder, lab.path, open_device("cpu"))
     data = world.data.of(cell)
-    return Member(cell, 0, world, data, world.teachers.of(cell, data))
+    teachers = world.teachers.of(cell, data)
+    return Member(cell, 0, world, data, teachers, build(cell, world, data, teachers))
 
 
 def test_all_are_trained(trained) -> None:

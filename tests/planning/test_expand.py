@@ -14,17 +14,18 @@ from kdharness.api.parameters import Parameter
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError
+from kdharness.planning.asked import TeacherFile
 from kdharness.planning.catalogue import Catalogue, Installed
 from kdharness.planning.cell import Cell, TeacherSource, digest
-from kdharness.planning.choices import ChosenMethod, Setup
+from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.datasets import KnownDataset
 from kdharness.planning.expand import expand
 from kdharness.planning.plan import Plan
 from kdharness.planning.recipes import Recipes
-from kdharness.planning.resolve import Resolved, TeacherFile
+from kdharness.planning.resolve import Resolved
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Clean, Few, Noise, Split
-from kdharness.protocol.variant import COMMAND, coerced, completed
+from kdharness.protocol.variant import COMMAND, Setup, coerced, completed
 
 
 class Alone:

@@ -11,11 +11,12 @@ import pytest
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UserError
-from kdharness.planning.choices import ChosenMethod, Setup
+from kdharness.planning.asked import ask
+from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.resolve import Resolved, resolve
 from kdharness.planning.selection import MethodChoice, Selection
 from kdharness.protocol.benchmark import parse
-from kdharness.protocol.variant import Value
+from kdharness.protocol.variant import Setup, Value
 from kdharness.registry.manager import Registry
 
 BASE: dict[str, Any] = {
@@ -30,7 +31,7 @@ FIRST, SECOND = Pair(("conv8",), "conv4"), Pair(("conv16",), "conv4")
 
 
 def resolved(registry: Registry, content: dict[str, Any] | None = None, **selection: Any) -> Resolved:
-    return resolve(parse({**BASE, **(content or {})}, "small.toml"), Selection(**selection), registry)
+    return resolve(ask(parse({**BASE, **(content or {})}, "small.toml"), Selection(**selection)), registry)
 
 
 def chosen(found: Resolved, method: str, variant: str = "") -> ChosenMethod:

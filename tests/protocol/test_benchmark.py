@@ -9,6 +9,7 @@ import pytest
 from kdharness.api.requirements import Pair
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import load, parse
+from kdharness.protocol.variant import Layer
 
 VALID = """
 datasets = ["digits"]
@@ -104,7 +105,7 @@ def test_parameters_of_a_method_for_all_pairs_and_for_one() -> None:
     }
     benchmark = parse(content, "b.toml")
     assert benchmark.pairs == (Pair(("a",), "b"), Pair(("c", "d"), "b"))
-    assert benchmark.parameters_of("kd") == {"weight": 1, "without": "ce"}
-    assert benchmark.parameters_of("kd", benchmark.pairs[0]) == {"weight": 1, "without": "ce"}
-    assert benchmark.parameters_of("kd", benchmark.pairs[1]) == {"weight": 2, "without": "ce"}
-    assert benchmark.parameters_of("at", benchmark.pairs[0]) == {}
+    place = "benchmark 'b'"
+    assert benchmark.layers == {
+        "kd": {None: Layer({"weight": 1}, ("ce",), place), benchmark.pairs[1]: Layer({"weight": 2}, ("ce",), place)}
+    }

@@ -1,0 +1,200 @@
+"""What is asked: a benchmark and a command as one record, whatever is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from kdharness.api.requirements import Pair
+from kdharness.errors import UnknownName, UserError
+from kdharness.planning.recipes import Recipes, resolve_recipes
+from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
+from kdharness.protocol.benchmark import Benchmark, EvaluationRule
+from kdharness.protocol.claim import Claim
+from kdharness.protocol.pair import parse_pair
+from kdharness.protocol.scenario import Scenario
+from kdharness.protocol.variant import Layer
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of one kind, and the place that they come from."""
+
+    names: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """The folder of all data, and whether what is not there may be downloaded."""
+
+    root: Path
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a claim compares: "byot[alpha=0]" as it is written, its method, and the claim's place."""
+
+    text: str
+    method: str
+    place: str
+
+
+@dataclass(frozen=True)
+class TeacherFile:
+    """A file with a teacher's weights, given on the command line."""
+
+    path: str
+    sha256: str
+
+
+# Of a method that the benchmark says nothing of.
+NO_LAYERS: Mapping[Pair | None, Layer] = {None: Layer({}, None, "")}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run, by names.
+
+    place: the benchmark, as errors call it.
+    methods, metrics: "all" stands for all that are installed. skip: methods of --skip.
+    choices: when given, these run instead of `methods`. variants: run beside the plain methods.
+    pairs, seeds, scenarios, datasets: those that run; own_…: the benchmark's.
+    brings_scenarios: whether methods bring those that they need. defined: the benchmark's scenarios.
+    settings: of --set, but for the recipe. layers: what the benchmark says of methods; tables: of datasets.
+    files: teachers' weights by model name. claims: each with its place; sides: what they compare.
+    mentioned: by kind, names that the benchmark speaks of and need not have.
+    """
+
+    benchmark: str
+    place: str
+    methods: Names
+    skip: tuple[str, ...]
+    choices: tuple[MethodChoice, ...] | None
+    variants: tuple[MethodChoice, ...]
+    datasets: Names
+    own_datasets: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    pairs_place: str
+    own_pairs: tuple[Pair, ...]
+    scenarios: Names
+    own_scenarios: tuple[str, ...]
+    brings_scenarios: bool
+    defined: Mapping[str, Scenario]
+    seeds: tuple[int, ...]
+    teacher_seed: int
+    evaluation: EvaluationRule
+    settings: Settings
+    layers: Mapping[str, Mapping[Pair | None, Layer]]
+    tables: Mapping[str, Mapping[str, Any]]
+    data: DataPlace
+    files: Mapping[str, TeacherFile]
+    metrics: tuple[str, ...]
+    claims: tuple[tuple[str, Claim], ...]
+    sides: tuple[Side, ...]
+    references: tuple[str, ...]
+    mentioned: Mapping[str, tuple[str, ...]]
+    summary: str
+    note: str
+    recipes: Recipes
+
+
+def ask(benchmark: Benchmark, selection: Selection) -> Asked:
+    """UserError for what is no setting, no recipe field or no pair, for files that cannot be read, and for an axis
+    that is left empty.
+    """
+    settings = parse_settings(selection.settings)
+    of_recipe = settings.pop("recipe", {})
+    place = benchmark.place
+    pairs = benchmark.pairs if selection.pairs is None else _given_pairs(selection.pairs)
+    claims = tuple((f"{place}, claim {number}", claim) for number, claim in enumerate(benchmark.claims, 1))
+    return Asked(
+        benchmark=benchmark.name,
+        place=place,
+        methods=Names(benchmark.run, place) if selection.methods is None else Names(selection.methods, "--methods"),
+        skip=selection.skip,
+        choices=selection.choices,
+        variants=_variants(benchmark) if selection.choices is None else (),
+        datasets=_axis("dataset", selection.datasets, benchmark.datasets, place),
+        own_datasets=benchmark.datasets,
+        pairs=pairs,
+        pairs_place=place if selection.pairs is None else "--pairs",
+        own_pairs=benchmark.pairs,
+        scenarios=_axis("scenario", selection.scenarios, benchmark.scenarios, place),
+        own_scenarios=benchmark.scenarios,
+        brings_scenarios=selection.scenarios is None,
+        defined=benchmark.scenario,
+        seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
+        teacher_seed=benchmark.teacher_seed,
+        evaluation=benchmark.evaluation,
+        settings=settings,
+        layers=benchmark.layers,
+        tables=benchmark.dataset,
+        data=DataPlace(selection.data_root, selection.download),
+        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
+        metrics=benchmark.metrics,
+        claims=claims,
+        sides=tuple(_side(text, where) for where, claim in claims for text in (claim.better, claim.than)),
+        references=benchmark.references,
+        mentioned={
+            "method": (*benchmark.methods, *benchmark.references),
+            "model": tuple(benchmark.models),
+            "dataset": tuple(benchmark.dataset),
+        },
+        summary=benchmark.summary,
+        note=benchmark.note,
+        recipes=resolve_recipes(benchmark, of_recipe, selection.epochs),
+    )
+
+
+def _variants(benchmark: Benchmark) -> tuple[MethodChoice, ...]:
+    place = f"{benchmark.place}, variants"
+    return tuple(MethodChoice(v.method, v.parameters, v.without, place) for v in benchmark.variants)
+
+
+def _side(text: str, place: str) -> Side:
+    return Side(text, text.partition("[")[0].strip(), place)
+
+
+def _axis(kind: str, given: tuple[str, ...] | None, own: tuple[str, ...], place: str) -> Names:
+    """The command's names, or the benchmark's; each once."""
+    names = own if given is None else given
+    if not names:
+        raise UserError(f"no {kind} is left: --{kind}s names none")
+    return Names(tuple(dict.fromkeys(names)), place if given is None else f"--{kind}s")
+
+
+def _given_pairs(texts: tuple[str, ...]) -> tuple[Pair, ...]:
+    """Of --pairs, each once."""
+    try:
+        pairs = tuple(dict.fromkeys(parse_pair(text) for text in texts))
+    except ValueError as error:
+        raise UserError(f"--pairs: {error}") from None
+    if not pairs:
+        raise UserError("no pair is left: --pairs names none")
+    return pairs
+
+
+def _teacher_files(given: tuple[str, ...], models: Collection[str]) -> dict[str, TeacherFile]:
+    """By model name. given: of --teacher; models: the pairs' teachers."""
+    files: dict[str, TeacherFile] = {}
+    for text in given:
+        model, equals, path = text.partition("=")
+        if not equals:
+            if len(models) > 1:
+                raise UserError(
+                    f"--teacher {text}: name its model, as model=FILE; the pairs have {', '.join(sorted(models))}"
+                )
+            model, path = next(iter(models)), text
+        if model not in models:
+            raise UnknownName("teacher model", model, models, "--teacher")
+        try:
+            with open(path, "rb") as file:
+                files[model] = TeacherFile(str(Path(path).resolve()), file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise UserError(f"--teacher: file {path} cannot be read: {error.strerror}") from None
+    return files
