@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from kdharness.api.events import CellInfo
@@ -155,7 +155,10 @@ class Cell:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain data that shares its parts with the cell."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        start = asdict(self.start) if self.start else None
+        return {**own, "teachers": [asdict(teacher) for teacher in self.teachers], "start": start}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kdharness.planning.cell import Cell
@@ -47,21 +47,26 @@ class Plan:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        claims = [claim.to_json() for claim in self.claims]
-        return {**asdict(self), "cells": [asdict(p) for p in self.cells], "claims": claims, "schema": PLAN_SCHEMA}
+        """Plain data that shares its parts with the plan."""
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "cells": [{"cell": planned.cell.to_json(), "skip": planned.skip} for planned in self.cells],
+            "claims": [claim.to_json() for claim in self.claims],
+            "schema": PLAN_SCHEMA,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """ValueError when the data is of another schema version or lacks something."""
         if data.get("schema") != PLAN_SCHEMA:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {PLAN_SCHEMA}")
-        rest = {k: v for k, v in data.items() if k != "schema"}
+        rest: dict[str, Any] = {k: v for k, v in data.items() if k != "schema"}
         try:
             cells = tuple(PlannedCell(Cell.from_json(c["cell"]), c["skip"]) for c in rest.pop("cells"))
             claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
             rest["parts"] = {key: tuple(names) for key, names in rest["parts"].items()}
             names = ("references", "metrics", "warnings", "command")
-            fields: dict[str, Any] = {k: tuple(v) if k in names else v for k, v in rest.items()}
-            return cls(cells=cells, claims=claims, **fields)
+            rest = {k: tuple(v) if k in names else v for k, v in rest.items()}
+            return cls(cells=cells, claims=claims, **rest)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a plan: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -72,10 +72,10 @@ class Record:
     measured: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        data = asdict(self)
-        data["cell"] = self.cell.to_json()
-        data["schema"] = RECORD_SCHEMA
-        return data
+        """Plain data that shares its parts with the record."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        metrics = [asdict(row) for row in self.metrics]
+        return {**own, "cell": self.cell.to_json(), "metrics": metrics, "schema": RECORD_SCHEMA}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
