@@ -95,9 +95,10 @@ def test_a_file_that_does_not_load_is_the_users_error_in_one_line(tmp_path, name
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
+    before = set(sys.modules)
     with pytest.raises(UserError, match=rf"^--plugin [^\n]*{message}$"):
         Registry.load([path])
-    assert not [m for m in sys.modules if m.startswith("kdharness_plugin_faulty")]
+    assert not [m for m in set(sys.modules) - before if m.startswith("kdharness_plugin_faulty")]
 
 
 def test_a_folder_is_no_file(tmp_path):
