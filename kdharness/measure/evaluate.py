@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor, nn
 
 from kdharness.data.images import DeviceImages
+from kdharness.errors import Contained
 from kdharness.measure.predict import forward, joined, parts
 from kdharness.measure.subject import Subject
 
@@ -48,12 +49,22 @@ def predict_together(
                 if k in failures:
                     continue
                 layout = subject.recipe.channels_last
-                if layout not in prepared:
-                    prepared[layout] = images.view(part, None, layout)
-                fail = subject.device.contained(lambda error, k=k: failures.update({k: error}))  # type: ignore[misc]
-                with fail, subject.isolated():
-                    chunks[k].append(forward(predictors[k], prepared[layout]))
-    return [failures[k] if k in failures else joined(chunks[k]) for k in range(len(subjects))]
+                with _noted(subject, k, failures):
+                    if layout not in prepared:
+                        prepared[layout] = images.view(part, None, layout)
+                    with subject.isolated():
+                        chunks[k].append(forward(predictors[k], prepared[layout]))
+    found: dict[int, dict[str, Tensor]] = {}
+    for k, subject in enumerate(subjects):
+        if k not in failures:
+            with _noted(subject, k, failures):
+                found[k] = joined(chunks[k])
+    return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
+
+
+def _noted(subject: Subject, number: int, failures: dict[int, Exception]) -> Contained:
+    """A block of one cell's evaluation. What it raises is noted under the cell's number."""
+    return subject.device.contained(lambda error: failures.update({number: error}))
 
 
 def top1(logits: Tensor, targets: Tensor) -> float:

@@ -43,7 +43,10 @@ def predict(
 
 
 def joined(chunks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The outputs of all batches, by name."""
+    """The outputs of all batches, by name. CellError for batches that do not go together."""
+    shapes = [{name: values.shape[1:] for name, values in chunk.items()} for chunk in chunks]
+    if any(other != shapes[0] for other in shapes):
+        raise CellError("MethodError", "predictor() gives outputs of other names or widths for one batch than another")
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -51,6 +54,8 @@ def forward(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """One batch, without gradient. CellError for outputs that are no logits."""
     with torch.no_grad():
         outputs = named(model(images))
+    if not outputs:
+        raise CellError("MethodError", "predictor() gives a dict without any logits")
     for name, logits in outputs.items():
         if logits.ndim != 2 or len(logits) != len(images):
             shape = list(logits.shape)

@@ -26,6 +26,14 @@ class Predictor(nn.Module):
             return [logits]
         if self.kind == "rows":
             return logits[:-1]
+        if self.kind == "nothing":
+            return {}
+        if self.kind == "names":
+            self.batches = getattr(self, "batches", 0) + 1
+            return {f"head{self.batches}": logits}
+        if self.kind == "widths":
+            self.batches = getattr(self, "batches", 0) + 1
+            return logits[:, : 8 + self.batches % 2]
         if self.kind == "nan_outputs":
             return logits * float("nan")
         return logits
@@ -159,6 +167,9 @@ def test_an_exception_at_any_place_is_the_cells_own(undisturbed, make_lab, tmp_p
         ("list", "MethodError", "losses() must return a dict of named terms, got list"),
         ("float", "MethodError", "losses()['ce'] must be a scalar tensor, got float"),
         ("type", "TypeError", "predictor() must give logits or a dict of them, got list"),
+        ("nothing", "MethodError", "predictor() gives a dict without any logits"),
+        ("names", "MethodError", "outputs of other names or widths for one batch than another"),
+        ("widths", "MethodError", "outputs of other names or widths for one batch than another"),
         ("nan_outputs", "NonFiniteOutput", "the logits of predictor 'logits' on the test split are not finite"),
         ("measured", "ValueError", "could not convert string to float"),
         ("pickle", "MethodError", "its state cannot be saved"),
