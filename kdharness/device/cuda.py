@@ -8,6 +8,7 @@ import torch
 
 from kdharness.device.clock import Clock
 from kdharness.device.device import Device
+from kdharness.device.settings import settings_as_torch_begins
 
 # A GPU is idle on small batches. So many pixels are evaluated at a time: 2,000 images of 32x32.
 EVALUATION_PIXELS = 2000 * 32 * 32
@@ -41,6 +42,7 @@ class CudaDevice(Device):
     fused = True
 
     def use(self) -> None:
+        settings_as_torch_begins()
         torch.cuda.set_device(self.torch)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

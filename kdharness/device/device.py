@@ -12,6 +12,7 @@ from torch import nn
 from kdharness.device.clock import Clock
 from kdharness.device.memory import MemoryMeter, says_out_of_memory
 from kdharness.device.random import RandomState
+from kdharness.device.settings import settings_as_torch_begins
 from kdharness.errors import Contained
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -39,7 +40,8 @@ class Device:
     # -- how numbers are made -----------------------------------------------------------------------------------------
 
     def use(self) -> None:
-        """Makes this the process' device. Called once, before anything is made on it."""
+        """Makes this the process' device. Called once, when plugins are loaded, before anything is made on it."""
+        settings_as_torch_begins()
         # Sums are added in one order on every machine, and workers do not fight for cores.
         torch.set_num_threads(1)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.backends import cudnn
 
 from kdharness.errors import CellError
 
@@ -19,18 +20,37 @@ def _default_device() -> torch.device:
         return torch.device("cpu")
 
 
+def _choose_algorithms(benchmark: bool, deterministic: bool) -> None:
+    cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
+
+
 # What all cells of a process share: its name, how it is read, how it is put back.
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = (
     ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
     ("torch's default device", _default_device, lambda device: torch.set_default_device(None)),
     ("whether torch records gradients", torch.is_grad_enabled, torch.set_grad_enabled),
     ("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+    # Three states: no, with a warning where there is none, yes.
     (
         "whether torch's algorithms are deterministic",
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    (
+        "how cuDNN chooses its algorithms",
+        lambda: (cudnn.benchmark, cudnn.deterministic),
+        lambda chosen: _choose_algorithms(*chosen),
     ),
 )
+
+
+def settings_as_torch_begins() -> None:
+    """Takes back what plugins may have set while they were loaded. The number of threads is the device's to say."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_deterministic_debug_mode("default")
+    _choose_algorithms(benchmark=False, deterministic=False)
 
 
 @contextmanager

@@ -57,10 +57,11 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
 def _world(settings: WorkerSettings, name: str) -> World:
     """What this process keeps for such settings."""
     if (name, settings) not in _worlds:
+        registry = Registry.load(settings.plugin_files)
         device = open_device(name)
         device.use()
         _worlds[name, settings] = World(
-            Registry.load(settings.plugin_files),
+            registry,
             ResultsFolder(settings.folder),
             settings.data_root,
             device,

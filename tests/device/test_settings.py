@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kdharness.device.door import open_device
 from kdharness.device.settings import settings_kept
 from kdharness.errors import CellError
 
@@ -31,3 +32,38 @@ def test_no_default_is_the_cpu_where_torch_cannot_say(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch, "get_default_device", raises)
     with settings_kept():
         pass
+
+
+def test_a_device_in_use_does_not_keep_what_plugins_set_while_they_were_loaded() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(2)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = True
+    open_device("cpu").use()
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.get_num_threads() == 1
+    assert torch.is_grad_enabled()
+    assert torch.get_deterministic_debug_mode() == 0
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize("mode", ["warn", "error"])
+def test_deterministic_algorithms_are_put_back_with_their_strictness(mode: str) -> None:
+    """Taken for the same, a warning would become an error in every later cell."""
+    torch.set_deterministic_debug_mode(mode)
+    before = torch.get_deterministic_debug_mode()
+    try:
+        for change in ("default", "warn" if mode == "error" else "error"):
+            with pytest.raises(CellError, match="deterministic"), settings_kept():
+                torch.set_deterministic_debug_mode(change)
+            assert torch.get_deterministic_debug_mode() == before
+    finally:
+        torch.set_deterministic_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["benchmark", "deterministic"])
+def test_how_cudnn_chooses_is_put_back(name: str) -> None:
+    with pytest.raises(CellError, match="cuDNN"), settings_kept():
+        setattr(torch.backends.cudnn, name, True)
+    assert not getattr(torch.backends.cudnn, name)
