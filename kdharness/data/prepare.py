@@ -13,6 +13,7 @@ from torch import Tensor
 from kdharness.api.data import Augmentation, DataRequest, ImageDataset
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
+from kdharness.device.settings import settings_kept
 from kdharness.planning.cell import Cell, canonical
 from kdharness.registry.manager import Registry
 
@@ -108,7 +109,9 @@ class DataStore:
         key = canonical({"dataset": cell.document["dataset"], "parameters": dict(cell.dataset_parameters)})
         if key not in self._loaded:
             spec = self.registry.get("dataset", cell.dataset).spec
-            dataset: ImageDataset = spec.load(DataRequest(self.root, self.download, dict(cell.dataset_parameters)))
+            request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
+            with settings_kept():
+                dataset: ImageDataset = spec.load(request)
             padding = dataset.augmentation.crop_padding
             train = DeviceImages(dataset, "train", self.device, padding)
             self._loaded[key] = _Loaded(dataset, train, DeviceImages(dataset, "test", self.device))

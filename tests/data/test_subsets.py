@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from kdharness.data.prepare import DataStore
 from kdharness.data.subsets import apply, proportional, stratified
+from kdharness.errors import CellError
 
 UNEVEN = np.repeat(np.arange(4), (50, 30, 15, 5)).astype(np.int64)
 EVEN = np.tile(np.arange(10), 20).astype(np.int64)
@@ -185,3 +188,19 @@ def test_the_test_split_is_what_it_was(lab):
         data = store.of(cell)
         assert (data.test_targets.numpy() == data.dataset.splits["test"].targets).all()
         assert len(data.test) == 797
+
+
+def test_a_dataset_that_changes_torchs_settings_is_told_so(lab, monkeypatch):
+    store = DataStore(lab.registry, lab.path, torch.device("cpu"), download=False)
+    cell = lab.plan(methods=("vanilla",), scenarios=("few100",)).cells[0].cell
+    spec = lab.registry.get("dataset", cell.dataset).spec
+
+    def load(request):
+        torch.set_default_dtype(torch.float64)
+        return spec.load(request)
+
+    given = dataclasses.replace(lab.registry.get("dataset", cell.dataset), spec=dataclasses.replace(spec, load=load))
+    monkeypatch.setattr(lab.registry, "get", lambda kind, name: given)
+    with pytest.raises(CellError, match="default dtype"):
+        store.of(cell)
+    assert torch.get_default_dtype() is torch.float32
