@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -94,6 +94,15 @@ class Contained:
 
     def __bool__(self) -> bool:
         return self._failed
+
+
+def links(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from or while handling, and so on to the first. A plugin may hide one behind
+    another.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def one_line(error: BaseException) -> str:

@@ -81,13 +81,13 @@ class CudaDevice(Device):
     def evaluation_batch(self, pixels: int) -> int:
         return max(16, EVALUATION_PIXELS // max(pixels, 1))
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        return super().is_out_of_memory(error) or (
+    def _says_out_of_memory(self, error: BaseException) -> bool:
+        return super()._says_out_of_memory(error) or (
             isinstance(error, RuntimeError) and any(sign in str(error) for sign in ALLOCATION_FAILURES)
         )
 
-    def is_fatal(self, error: BaseException) -> bool:
-        if self.is_out_of_memory(error) or not isinstance(error, RuntimeError):
+    def _says_lost(self, error: BaseException) -> bool:
+        if self._says_out_of_memory(error) or not isinstance(error, RuntimeError):
             return False
         lost: type[BaseException] | None = getattr(torch, "AcceleratorError", None)
         return (lost is not None and isinstance(error, lost)) or any(sign in str(error) for sign in FATAL_SIGNS)

@@ -13,7 +13,7 @@ from kdharness.device.clock import Clock
 from kdharness.device.memory import MemoryMeter, says_out_of_memory
 from kdharness.device.random import RandomState
 from kdharness.device.settings import settings_as_torch_begins
-from kdharness.errors import Contained
+from kdharness.errors import Contained, links
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -97,11 +97,17 @@ class Device:
         return EVALUATION_BATCH
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether memory ran out, on the device or on the host."""
-        return says_out_of_memory(error)
+        """Whether memory ran out, on the device or on the host, also where a plugin raised its own error for that."""
+        return any(self._says_out_of_memory(link) for link in links(error))
 
     def is_fatal(self, error: BaseException) -> bool:
-        """Whether nothing that this process does on the device can be trusted any more."""
+        """Whether nothing that this process does on the device can be trusted, also where a plugin hid the error."""
+        return any(self._says_lost(link) for link in links(error))
+
+    def _says_out_of_memory(self, error: BaseException) -> bool:
+        return says_out_of_memory(error)
+
+    def _says_lost(self, error: BaseException) -> bool:
         return False
 
     def contained(self, fail: Callable[[Exception], None]) -> Contained:

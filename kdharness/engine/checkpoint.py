@@ -68,10 +68,15 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """A network's tensors as safetensors."""
+def packed_weights(weights: Mapping[str, Tensor]) -> bytes:
+    """A network's tensors in the form of safetensors. CellError for a network that consists of more."""
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            what = f"its network's weights cannot be kept: '{name}' of its state dict is no tensor"
+            raise CellError("ModelError", what)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    write_atomic(path, serialised(tensors))
+    content: bytes = serialised(tensors)
+    return content
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -21,16 +21,17 @@ from kdharness.data.batches import BatchRequest
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
-from kdharness.engine.checkpoint import Checkpoint, packed, save_arrays, save_weights
+from kdharness.engine.checkpoint import Checkpoint, packed, packed_weights, save_arrays
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.world import World
-from kdharness.errors import CellError, Contained, DeviceLost, one_line
+from kdharness.errors import CellError, Contained, DeviceLost, links, one_line
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers, prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
 from kdharness.registry.manager import Registry
+from kdharness.results.files import write_atomic
 from kdharness.results.history import write_history
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
@@ -48,7 +49,7 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
     try:
         with default_generators_kept(world.device.default_generators()):
             Group(job, settings, world, emit, beat).run()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if world.device.is_fatal(error):
             raise DeviceLost(one_line(error)) from error
         raise
@@ -84,8 +85,18 @@ class Group:
         self.members: list[Member] = []
         self.started: dict[str, str] = {}
         self.checkpoints: dict[str, Checkpoint] = {}
+        self.left = {cell.key: cell for cell in job.cells}
 
     def run(self) -> None:
+        try:
+            self._train()
+        except Exception as error:
+            if self.world.device.is_fatal(error) or not self.world.device.is_out_of_memory(error):
+                raise
+            self._fail_rest(error)
+        self.beat(None)
+
+    def _train(self) -> None:
         try:
             for number, cell in enumerate(self.job.cells):
                 self._start(number, cell)
@@ -94,7 +105,12 @@ class Group:
         finally:  # of those that an interruption leaves behind, the curves so far
             for member in self.members:
                 self._write_history(member)
-        self.beat(None)
+
+    def _fail_rest(self, error: Exception) -> None:
+        """Memory ran out for what the cells share (data, a batch): for all of them that were not reported."""
+        self.members.clear()
+        for cell in list(self.left.values()):
+            self._fail(cell, error)
 
     # -- a cell's start -----------------------------------------------------------------------------------------------
 
@@ -109,6 +125,7 @@ class Group:
         data = self.world.data.of(cell)
         self.beat(number)
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
+            self.world.device.set_precision(str(cell.recipe["precision"]))  # teachers run, methods may
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)
             state = build(cell, self.world, data, teachers, self.settings.metrics)
@@ -214,11 +231,13 @@ class Group:
         cell, files = member.cell, self.world.folder.cell(member.cell.key)
         with self._contained(member) as failed:
             values, rows, failures = final_numbers(member, member.test_logits, self.settings.metrics)
+            kept = cell.key in self.settings.keep_weights
+            weights = packed_weights(member.student.network.state_dict()) if kept else b""
         if failed:
             return
         values["group_size"] = len(self.job.cells)
-        if cell.key in self.settings.keep_weights:
-            save_weights(files.model, member.student.network.state_dict())
+        if weights:
+            write_atomic(files.model, weights)
         arrays = prediction_arrays(member.test_logits, member.data.test_targets)
         save_arrays(files.predictions, arrays)
         self._write_history(member)
@@ -257,6 +276,7 @@ class Group:
             _let_go(error)
             self.world.device.release_memory()
             if len(self.job.cells) > 1:
+                del self.left[cell.key]
                 self.emit(CellAborted(self.job.number, cell.key, one_line(error)))
                 return
         if status is not Status.TIMEOUT:
@@ -267,6 +287,7 @@ class Group:
         self._emit_end(record)
 
     def _emit_end(self, record: Record) -> None:
+        del self.left[record.cell.key]
         self.emit(CellFinished(self.job.number, record.cell.key, record.status.value, record.error_message))
 
     def _write(self, cell: Cell, status: Status, **rest: Any) -> Record:
@@ -276,11 +297,10 @@ class Group:
         return record
 
 
-def _let_go(error: BaseException | None) -> None:
+def _let_go(error: BaseException) -> None:
     """Forgets the variables of the frames that an error came through: they hold a step's activations."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    for link in links(error):
+        traceback.clear_frames(link.__traceback__)
 
 
 def _told(failures: Mapping[str, Exception]) -> dict[str, str]:

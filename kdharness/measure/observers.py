@@ -87,6 +87,8 @@ class Observers:
             raise CellError("SharedStateChanged", f"the metric '{name}' changed the network that it was to look at")
 
     def _drop(self, name: str, error: Exception) -> None:
+        if self.device.is_out_of_memory(error):
+            raise error  # the cell's, which may be tried again among fewer
         self.failures[name] = error
         self.wanted.pop(name)
         self._started.pop(name, None)

@@ -49,10 +49,10 @@ class FakeDevice(Device):
         self.asked.append("evaluation_batch")
         return 50
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
+    def _says_out_of_memory(self, error: BaseException) -> bool:
         return NO_MEMORY in str(error)
 
-    def is_fatal(self, error: BaseException) -> bool:
+    def _says_lost(self, error: BaseException) -> bool:
         return LOST in str(error)
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_device import LOST, NO_MEMORY, FakeDevice
 
 from kdharness.api.executors import CellAborted, CellFinished, Event
+from kdharness.data.batches import EpochBatches
+from kdharness.data.prepare import DataStore
 from kdharness.device import door
 from kdharness.engine import group
+from kdharness.engine.builder import build
+from kdharness.engine.cell_state import CellState
 from kdharness.planning.cell import Cell
 from kdharness.results.record import Status
 from kdharness.testing import Lab
 
 FAULTY = '''
+import sys
 from torch.nn import functional as F
 from kdharness.api import Method, MethodSpec, Reads, hookimpl
 
@@ -24,13 +30,24 @@ class Faulty(Method):
     name = "faulty"
     reads = Reads(teachers="none")
     says: str = ""
+    hides: str = ""
     steps = 0
 
     def losses(self, batch, student, teacher):
         self.steps += 1
         if self.says and self.steps == 3:
-            raise RuntimeError(self.says)
+            self.fail()
         return {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+    def fail(self):
+        if not self.hides:
+            raise RuntimeError(self.says)
+        try:
+            raise RuntimeError(self.says)
+        except RuntimeError as error:
+            if self.hides == "exit":
+                sys.exit("no idea what happened")
+            raise ValueError("no idea what happened") from (error if self.hides == "cause" else None)
 
 @hookimpl
 def kdharness_methods():
@@ -45,8 +62,9 @@ def faulty_lab(make_lab: Callable[..., Lab], tmp_path: Path) -> Callable[..., La
     return lambda name, **rest: make_lab(name, plugin_files=(file,), **rest)
 
 
-def cells_of(lab: Lab, says: str, *beside: str) -> list[Cell]:
-    plan = lab.plan(methods=("faulty", *beside), settings=(f"faulty.says={says}",), scenarios=("few100",))
+def cells_of(lab: Lab, says: str, *beside: str, settings: tuple[str, ...] = ()) -> list[Cell]:
+    settings = (f"faulty.says={says}", *settings)
+    plan = lab.plan(methods=("faulty", *beside), settings=settings, scenarios=("few100",))
     return [planned.cell for planned in plan.cells if planned.cell.role == "student"]
 
 
@@ -87,6 +105,52 @@ def test_a_fatal_error_is_no_cells_own(faulty_lab: Callable[..., Lab]) -> None:
         fake.train(cells)
     assert not [event for event in fake.events if isinstance(event, CellAborted | CellFinished)]
     assert {fake.folder.read_record(cell.key).status for cell in cells} == {Status.INTERRUPTED}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("hides", ["cause", "context", "exit"])
+def test_an_error_that_a_method_puts_another_in_place_of(faulty_lab: Callable[..., Lab], hides: str) -> None:
+    """Else a cell would be blamed for a lost device, or counted as failed where it only has too little memory."""
+    fake = faulty_lab("fake", device=FakeDevice())
+    settings = (f"faulty.hides={hides}",)
+    with pytest.raises((ValueError, SystemExit)):
+        fake.train(cells_of(fake, LOST, "vanilla", settings=settings))
+    assert not [event for event in fake.events if isinstance(event, CellAborted | CellFinished)]
+    if hides != "exit":
+        (cell,) = cells_of(fake, NO_MEMORY, settings=settings)
+        assert fake.train([cell])[cell.key].status is Status.OOM
+
+
+@pytest.mark.parametrize("place", ["data", "batch"])
+def test_memory_that_runs_out_for_what_cells_share_is_all_of_theirs(
+    faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def no_memory(*arguments: object) -> None:
+        raise RuntimeError(NO_MEMORY)
+
+    fake = faulty_lab("fake", device=FakeDevice())
+    cells = cells_of(fake, "", "vanilla")
+    owner, name = {"data": (DataStore, "of"), "batch": (EpochBatches, "samples")}[place]
+    monkeypatch.setattr(owner, name, no_memory)
+    assert fake.train(cells) == {}
+    assert [e.key for e in fake.events if isinstance(e, CellAborted)] == [cell.key for cell in cells]
+    record = fake.train(cells[:1], alone=True)[cells[0].key]
+    assert (record.status, record.error_message) == (Status.OOM, NO_MEMORY)
+
+
+def test_a_cell_is_built_in_its_own_precision(faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in that of the group before: its teachers are asked then, and its method may run networks."""
+    device = FakeDevice()
+    fake = faulty_lab("fake", device=device)
+    at_build: list[str] = []
+
+    def noting(*arguments: Any) -> CellState:
+        at_build.append([asked for asked in device.asked if asked.startswith("precision")][-1])
+        return build(*arguments)
+
+    monkeypatch.setattr(group, "build", noting)
+    for precision in ("bf16", "fp32"):
+        fake.train(cells_of(fake, "", settings=(f"recipe.precision={precision}",)))
+    assert at_build == ["precision bf16", "precision fp32"]
 
 
 def test_the_same_error_fails_its_cell_on_a_device_that_survives_it(faulty_lab: Callable[..., Lab]) -> None:
@@ -140,3 +204,5 @@ def test_a_lost_device_is_told_as_such(faulty_lab: Callable[..., Lab], opened: l
     lab = faulty_lab("fake")
     with pytest.raises(DeviceLost, match=LOST):
         train_at_the_door(lab, cells_of(lab, LOST))
+    with pytest.raises(DeviceLost):
+        train_at_the_door(lab, cells_of(lab, LOST, settings=("faulty.hides=exit",)))

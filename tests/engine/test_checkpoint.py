@@ -59,3 +59,38 @@ def test_what_is_interrupted_leaves_its_curves(make_lab):
     assert rows[0] == "epoch,split,predictor,metric,value"
     assert {row.split(",")[0] for row in rows[1:]} == {"1", "2"}
     assert lab.folder.read_record(cell.key).status.value == "interrupted"
+
+
+STATEFUL = """
+from torch import nn
+from kdharness.api import ModelSpec, hookimpl
+
+class Stateful(nn.Sequential):
+    def __init__(self, num_classes, input_shape):
+        super().__init__(nn.Flatten(), nn.Linear(64, num_classes))
+
+    def get_extra_state(self):
+        return {"steps": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+@hookimpl
+def kdharness_models():
+    return [ModelSpec("stateful", Stateful)]
+"""
+
+
+def test_weights_that_are_no_tensors_end_their_cell_alone(make_lab, tmp_path):
+    file = tmp_path / "stateful.py"
+    file.write_text(STATEFUL)
+    lab = make_lab(plugin_files=(file,))
+    cells = [
+        planned.cell
+        for model in ("stateful", "conv8")
+        for planned in lab.plan(methods=("vanilla",), pairs=(f"conv8:{model}",), scenarios=("few100",)).cells
+    ]
+    records = lab.train(cells)
+    assert [records[cell.key].status.value for cell in cells] == ["failed", "ok"]
+    message = "its network's weights cannot be kept: '_extra_state' of its state dict is no tensor"
+    assert records[cells[0].key].error_message == message

@@ -47,6 +47,8 @@ class Observer:
         torch.randn(3)
         if self.place == "before_update":
             raise ValueError("before_update broke")
+        if self.place == "memory":
+            raise MemoryError
         if self.place == "spoil":
             next(self.student.parameters()).add_(1)
 
@@ -64,7 +66,7 @@ def kdharness_metrics():
     yield MetricSpec("threads", threads)
     yield MetricSpec("private", inspect=private, splits=("private",))
     yield MetricSpec("spoil", inspect=spoil)
-    for place in ("start", "before_update", "values", "foreign", "spoil", "nothing"):
+    for place in ("start", "before_update", "values", "foreign", "spoil", "memory", "nothing"):
         yield MetricSpec(f"on_{place}", observe=lambda student, place=place: Observer(student, place))
 """
 
@@ -144,6 +146,13 @@ def test_an_observer_that_changes_the_network_ends_the_cell(faulty) -> None:
     record = lab.train([cell])[cell.key]
     assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
     assert record.error_message == "the metric 'on_spoil' changed the network that it was to look at"
+
+
+def test_memory_that_an_observer_has_not_is_the_cells(faulty) -> None:
+    """It may have it among fewer cells; left out, its numbers would be missing for good."""
+    lab = faulty("lab", "on_memory")
+    (cell,) = (p.cell for p in lab.plan(methods=("vanilla",), scenarios=("few100",)).cells)
+    assert lab.train([cell])[cell.key].status is Status.OOM
 
 
 @pytest.mark.parametrize(("scenario", "found"), [("few100", False), ("split80", True)])
