@@ -192,11 +192,12 @@ class Member:
         context = self.epoch_context()
         with self.isolated():
             self.method.after_epoch(context)
-            curves = dict(self.method.curves())
+            # A number may be given as a tensor, which no other process is to be handed.
+            curves = {str(name): float(value) for name, value in self.method.curves().items()}
         values = self.state.terms.means(self.clock.epoch + 1)
         phase_ended = self.clock.tick()
         for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
-            self.history.append((self.clock.epoch, "train", "", name, float(value)))
+            self.history.append((self.clock.epoch, "train", "", name, value))
         if phase_ended:
             self.state.enter_phase()
         return {**values, **curves}
