@@ -19,7 +19,8 @@ from kdharness.api.functional import eval_mode
 class Placement:
     """How a network's numbers are held and multiplied.
 
-    precision: "fp32", "tf32", or "bf16", which is autocast. channels_last: the layout of images and convolutions.
+    precision: "fp32", "tf32", or "bf16", which is autocast.
+    channels_last: the layout of images and convolutions.
     """
 
     precision: str = "fp32"
@@ -33,11 +34,14 @@ class Placement:
 
 
 class Outputs:
-    """What a network gave for one batch: logits [N, classes] and the declared taps, always float32.
+    """What a network gave for one batch, always float32.
 
-    stages, pre_activations: lists of [N, C, H, W], shallow to deep; embedding: [N, D]; views: Outputs per view, the
-    first being this one;
-    model: the StagedModel itself, for methods that re-run parts of it.
+    logits: [N, classes].
+    stages: [N, C, H, W] each, shallow to deep; AttributeError unless declared, as of the next two.
+    pre_activations: likewise.
+    embedding: [N, D].
+    views: Outputs of each view, the first being this one.
+    model: the StagedModel itself, for methods that run parts of it again.
     """
 
     def __init__(self, model: StagedModel, logits: Tensor, taps: dict[str, Any]) -> None:
