@@ -16,10 +16,12 @@ from kdharness.protocol.variant import COMMAND, Layer, Setup, check_variant, set
 
 @dataclass(frozen=True)
 class ChosenMethod:
-    """A method, or a variant of one, with where it runs.
+    """A method or a variant of one, and where it runs.
 
-    setups: by pair; a pair is missing where an ablation drops a term that the method has not for that pair.
-    scenarios: names. part: what an ablation calls it, '' outside one.
+    name: the method's.
+    setups: by pair. A pair is missing where an ablation drops a term that the method has not for that pair.
+    scenarios: names.
+    part: what an ablation calls it; "" outside one.
     """
 
     name: str

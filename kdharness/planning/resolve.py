@@ -31,11 +31,26 @@ if TYPE_CHECKING:
 class Resolved:
     """All that a plan is made from.
 
-    methods, models: everything installed, for methods may require any of it.
-    datasets, scenarios: by name. pairs, seeds: those that run. chosen: the methods that run, in order.
-    own_pairs: the benchmark's. own_scenarios: the benchmark's, and those that methods bring with them.
-    files: teachers' weights by model name.
-    metrics: names. claims, references, summary, note: for reports. warnings: one line each.
+    benchmark: the benchmark's name.
+    methods: everything installed, for methods may require any of it.
+    models: likewise.
+    datasets: by name.
+    scenarios: definitions by name.
+    pairs: those that run.
+    seeds: those that run.
+    chosen: the methods that run, in order.
+    recipes: of all networks.
+    own_pairs: the benchmark's.
+    own_scenarios: the benchmark's, and those that methods bring with them.
+    evaluation: when networks are measured.
+    teacher_seed: of all teachers.
+    files: teachers' weights, by model name.
+    metrics: names of those to compute.
+    claims: for reports, as are the next three.
+    references: the methods that gains are measured against.
+    summary: the benchmark's line for listings.
+    note: its sentence above tables.
+    warnings: one line each.
     """
 
     benchmark: str

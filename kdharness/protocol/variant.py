@@ -150,7 +150,8 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
 class Setup:
     """A method's parameters for one pair, or a dataset's.
 
-    parameters: all that run. own: all as the benchmark has them, against which variants are named.
+    parameters: all that run.
+    own: all as the benchmark has them. A variant's name is what differs from these.
     without: the loss terms left out, in order of names, each with the place that leaves it out.
     """
 
