@@ -199,8 +199,9 @@ class StagedModel(nn.Module):
                 handle.remove()
 
     def sections(self) -> list[list[nn.Parameter]]:
-        """The network's parameters by where a forward pass first uses them: up to the output of each stage, and, last,
-        beyond the deepest stage. Found by one pass over a blank image in eval mode.
+        """The network's parameters, by the stage up to whose output a forward pass first uses them.
+
+        The last of them are used beyond the deepest stage. Found by one pass over a blank image in eval mode.
         """
         found: list[list[nn.Parameter]] = [[] for _ in range(self.num_stages + 1)]
         seen: set[int] = set()
@@ -273,9 +274,10 @@ class StagedModel(nn.Module):
         return logits.float()
 
     def _lead(self, stage: int, blank: Tensor) -> tuple[list[nn.Module], list[torch.Size]]:
-        """What comes before the output of the stage: the leaf modules that run outside of it and of the stages before
-        it,
-        and these stages' output shapes. Found by one forward pass in eval mode."""
+        """The leaf modules that run before the stage and in no stage, and the output shapes of all stages up to it.
+
+        Found by one forward pass in eval mode.
+        """
         if stage not in self._leads:
             stages = self.stages[: stage + 1]
             inside = {id(m) for s in stages for m in s.modules()}

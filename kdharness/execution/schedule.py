@@ -76,9 +76,7 @@ def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
 
 
 def halves(cells: Sequence[Cell], group: int) -> list[Sequence[Cell]]:
-    """The cells, which memory ran out for in a group of so many, as groups of at most half that size, as equal as can
-    be.
-    """
+    """The cells as groups of at most half of `group` cells, for which memory ran out. As equal as can be."""
     parts = math.ceil(len(cells) / math.ceil(group / 2))
     bounds = [*(part * len(cells) // parts for part in range(parts)), len(cells)]
     return [cells[start:end] for start, end in pairwise(bounds)]
@@ -90,9 +88,9 @@ class Scheduler:
     cells: to be run, what is required first. done: keys of cells that are done already.
     unavailable: required cells that will not be done, with the reason.
 
-    A cell that brought its worker down is tried once more, alone. Where nobody can be blamed (a death at no cell, a
-    lost device, an error on an accelerator) each cell of the group is. Cells that memory ran out for are tried again
-    in groups of half the size, and so on until they are alone.
+    A cell that brought its worker down is tried once more, alone. Where no cell can be blamed (a death at no cell, a
+    lost device, an error on an accelerator), each cell of the group is tried once more, alone. Cells that ran out of
+    memory are tried again in groups of half the size, and so on until they are alone.
     """
 
     def __init__(

@@ -63,8 +63,12 @@ class Effort:
 class Subject(Protocol):
     """A cell with its networks.
 
-    student: the network; predictor: what is evaluated; teachers: what the method reads; reference_teachers: those that
-    the student is measured against. epochs: of its whole training; validation_top1: percent, None without a split.
+    student: the network that is trained.
+    predictor: what is evaluated.
+    teachers: what the method reads.
+    reference_teachers: those that the student is measured against.
+    epochs: of its whole training.
+    validation_top1: percent; None without a validation split.
     """
 
     cell: Cell

@@ -23,7 +23,7 @@ HOW = (
 
 
 def answers_section(judged: pd.DataFrame) -> Section:
-    """judged: of `judge`."""
+    """The answers to all claims. judged: what `judge` returns."""
     return Section(SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW))
 
 

@@ -71,7 +71,7 @@ def with_error(values: Iterable[float], errors: Iterable[float], sign: str = "")
 
 
 def half_width(low: pd.Series[float], high: pd.Series[float]) -> pd.Series[float]:
-    """Of intervals, as tables show it after ±."""
+    """Half the width of intervals, which tables show after ±."""
     return (high - low) / 2
 
 

@@ -19,7 +19,7 @@ HOW = (
 
 
 def parts_sections(effects: pd.DataFrame) -> Iterator[Section]:
-    """One of each method and setting. effects: of `effects_of`."""
+    """One for each method and setting. effects: what `effects_of` returns."""
     for _, rows in effects.groupby(["method", *SETTING], sort=False):
         first, missing = as_dicts(rows)[0], as_dicts(rows[rows["reason"] != ""])
         title = f"what the parts of {first['method']} do{DOT}{setting_title(first)}"
@@ -28,7 +28,7 @@ def parts_sections(effects: pd.DataFrame) -> Iterator[Section]:
 
 
 def parts_grid(effects: pd.DataFrame) -> Grid:
-    """Of one method in one setting."""
+    """The parts of one method in one setting, a row each."""
     rows = as_dicts(effects)
     words = tuple(undecided_text(row["effect_in_words"], row["seeds_needed"]) for row in rows)
     half = half_width(effects["ci_low"], effects["ci_high"])

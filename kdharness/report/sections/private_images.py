@@ -52,5 +52,5 @@ def _epsilon(exposure: Exposure) -> str:
 
 
 def _delta(exposure: Exposure) -> str:
-    """Beside a budget alone."""
+    """The delta of a budget; nothing where there is no budget."""
     return "" if math.isnan(exposure.delta) or math.isnan(exposure.epsilon) else f"{exposure.delta:.0e}"
