@@ -1,6 +1,4 @@
-"""Image datasets as the harness holds them: uint8 arrays in memory, with what is needed to normalise and augment
-them.
-"""
+"""Image datasets as the harness holds them: uint8 arrays in memory, and how they are normalised and augmented."""
 
 from __future__ import annotations
 
@@ -19,8 +17,10 @@ class DatasetMissing(Exception):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop after zero padding of `crop_padding` pixels on each side, and horizontal flip with probability one
-    half.
+    """What a dataset's standard augmentation is: a random crop and a flip.
+
+    crop_padding: pixels of zeros on each side, out of which the crop is cut; 0 for no crop.
+    flip: whether images are flipped left to right, each with probability one half.
     """
 
     crop_padding: int = 0
@@ -29,7 +29,11 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Split:
-    """images: uint8 [N, C, H, W]; targets: int64 [N], class numbers from 0."""
+    """Labelled images.
+
+    images: uint8 [N, C, H, W].
+    targets: int64 [N], class numbers from 0.
+    """
 
     images: NDArray[np.uint8]
     targets: NDArray[np.int64]
@@ -45,7 +49,13 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known without reading images. identity: a digest that changes whenever the data does."""
+    """What is known without reading images.
+
+    identity: a digest that changes whenever the data does.
+    num_classes: how many classes there are.
+    input_shape: (C, H, W) of an image.
+    train_size: images in the train split.
+    """
 
     identity: str
     num_classes: int
@@ -55,10 +65,13 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Named splits ("train", "test") of labelled images.
+    """A dataset that is loaded.
 
-    mean, std: per channel, in units of pixel value / 255. augmentation: the dataset's standard one, used when the
-    recipe asks for "standard".
+    splits: "train" and "test", by name.
+    classes: names of the classes, in the order of their numbers.
+    mean: of each channel, in units of pixel value / 255.
+    std: likewise.
+    augmentation: the one that a recipe calls "standard".
     """
 
     splits: Mapping[str, Split]
@@ -70,8 +83,11 @@ class ImageDataset:
 
 @dataclass(frozen=True)
 class DataRequest:
-    """root: the data folder (--data or KDHARNESS_DATA); download: whether the network may be used; parameters: the
-    dataset's own.
+    """What `describe` and `load` of a dataset are told.
+
+    root: the data folder, of --data or KDHARNESS_DATA.
+    download: whether the network may be used.
+    parameters: the dataset's own.
     """
 
     root: Path

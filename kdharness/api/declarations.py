@@ -18,13 +18,13 @@ Tap = Literal["stages", "pre_activations", "embedding"]
 class Reads:
     """What a method's `losses` reads. What is not declared is not computed.
 
-    teachers: "none", "one" (`teacher` is one Outputs) or "many" (`teacher` is a sequence of Outputs, one per teacher,
-        each computed when it is first asked for). To a method that reads one, the several teachers of a pair are
-        shown as one ensemble: its logits are the logarithm of their mean probabilities, and it has no taps.
+    teachers: "none"; "one": `teacher` is one Outputs; "many": a sequence of Outputs, one per teacher, each computed
+        when it is first asked for. A method that reads one sees the several teachers of a pair as one ensemble: its
+        logits are the logarithm of their mean probabilities, and it has no taps.
     taps: of "stages", "pre_activations", "embedding": what Outputs of student and teachers hold beside the logits.
-    indices: `batch.indices`, positions in the cell's training subset.
-    views: the augmentation of each view; "recipe" is the recipe's own, "weak" and "none" are the others.
-    partners: "same_class" adds `batch.partners`, for each sample another image of its class.
+    indices: whether `batch.indices` is there: positions in the cell's training subset.
+    views: the augmentation of each view: "recipe" is the recipe's own; "weak" and "none" are the others.
+    partners: "same_class" adds `batch.partners`: for each sample another image of its class.
     """
 
     teachers: Literal["none", "one", "many"] = "one"
@@ -36,13 +36,17 @@ class Reads:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model family member: a factory `(num_classes, input_shape=(C, H, W)) -> nn.Module` and the names of its parts.
+    """A network: its factory, and the names of its parts. Methods that need a part which is not named skip the model.
 
+    name: [a-z][a-z0-9_]*.
+    factory: takes (num_classes, input_shape), the shape being (C, H, W), and returns an nn.Module.
+    summary: one line for listings.
     stages: module paths, shallow to deep, whose outputs [N, C, H, W] are the stage features.
-    pre_activations: module paths (one per stage) whose *inputs* are the features before the stage's last activation.
-    norms: module paths (one per stage) of the last BatchNorm before that activation (OFD's margins).
+    pre_activations: module paths, one per stage, whose *inputs* are the features before the stage's last activation.
+    norms: module paths, one per stage, of the last BatchNorm before that activation (OFD's margins).
     classifier: module path of the last linear layer; its input is the embedding [N, D].
-    What is left out makes methods that need it be skipped.
+    paper: authors, title, venue, year.
+    revision: raised by hand when the network changes; None: the package's version stands for it.
     """
 
     name: str
@@ -61,14 +65,14 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Player:
-    """A set of trained parts with an optimiser of its own.
+    """A set of trained parts with an optimiser of its own: a parameter group, as others call it.
 
-    parts: attribute paths that begin with "student" or "method" ("student", "method.adapter"); together the
-    parameters they hold.
-        "method" alone means every parameter of the method that no other player of the phase names.
-    optimizer: fields of the recipe's optimiser to replace, e.g. {"optimizer": "adam", "lr": 1e-3}.
-    lasting: the optimiser, its moments included, outlives the phase: a later phase's lasting player of the same name
-        goes on with it, at its own learning rate. Otherwise each phase begins with a new one.
+    name: what `Step` calls it.
+    parts: attribute paths that begin with "student" or "method", such as "method.adapter". It trains all parameters
+        below them. "method" alone means every parameter of the method that no other player of the phase names.
+    optimizer: fields of the recipe's optimiser to replace, such as {"optimizer": "adam", "lr": 1e-3}.
+    lasting: whether the optimiser and its moments outlive the phase. A later phase's lasting player of the same name
+        goes on with them, at its own learning rate. Otherwise each phase begins with new ones.
     """
 
     name: str = "main"
@@ -81,9 +85,13 @@ class Player:
 class Phase:
     """A stretch of training. Its schedule runs over its own length.
 
-    epochs: its length in epochs; None: `fraction` of the recipe's.
+    name: what `batch.step.phase` says.
+    epochs: its length in epochs; None: by `fraction`.
+    fraction: its length as a share of the recipe's epochs.
     subset: the training data it sees, a name that the scenario defines ("train" everywhere).
-    batch_size: None for the recipe's. recipe: other recipe fields to replace (schedule, milestones, ...).
+    batch_size: None for the recipe's.
+    players: who trains what.
+    recipe: other recipe fields to replace (schedule, milestones, ...).
     """
 
     name: str = "train"

@@ -16,10 +16,12 @@ from kdharness.api.staged import StagedModel
 class Predictions:
     """Outputs for every sample of one split, on the CPU.
 
-    logits: float32 [N, classes]; targets: int64 [N]; indices: int64 [N], positions in the dataset's split;
-    teacher_logits: float32 [N, classes] for metrics that declare needs_teacher (of several teachers, the logarithm of
-        their mean probability), else None;
-    hidden: what the scenario hides from training, by name, e.g. "clean_targets" int64 [N], "corrupted" bool [N].
+    logits: float32 [N, classes].
+    targets: int64 [N].
+    indices: int64 [N], positions in the dataset's split.
+    teacher_logits: float32 [N, classes] for metrics that declare needs_teacher, else None. Of several teachers, the
+        logarithm of their mean probability.
+    hidden: what the scenario hides from training, by name: "clean_targets" int64 [N], "corrupted" bool [N].
     """
 
     logits: Tensor
@@ -31,7 +33,11 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One named predictor's outputs on the splits that the metric asked for."""
+    """The outputs of one named predictor.
+
+    predictor: its name.
+    splits: by name, those that the metric asked for.
+    """
 
     predictor: str
     splits: Mapping[str, Predictions]
@@ -43,15 +49,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A finished cell's networks, in eval mode and without gradient. They are to be looked at, not changed: what a
-    metric wants to see with other weights, it sees through `replaced`.
+    """A finished cell's networks, in eval mode and without gradient.
 
-    student: the trained network; predictor: what is evaluated, which may be the student itself; deployables: of a
-        predictor with several outputs, by name the network that gives that output alone (else empty).
+    They are not to be changed: `replaced` shows them with other weights.
+
+    student: the trained network.
+    predictor: what is evaluated, which may be the student itself.
+    deployables: of a predictor with several outputs, by name, the network that gives that output alone; else empty.
     main: the name of the main output.
-    predict: with a split's name, every output as it is evaluated, by the predictor's name, with the weights of now.
+    predict: with a split's name, every output on it by the predictor's name, with the present weights.
     batches: with a split's name, its images [n, C, H, W] and targets int64 [n] on the device, batch by batch.
-    precision: the cell's own (autocast), as a context for forward passes that `predict` does not make.
+    precision: the cell's own, as a context for forward passes that `predict` does not make.
     """
 
     student: StagedModel

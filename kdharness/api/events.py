@@ -1,6 +1,4 @@
-"""What the run events tell: kdharness_cell_started(cell), kdharness_epoch_finished(cell, epoch, values),
-kdharness_cell_finished(record).
-"""
+"""What the event hooks are told of a cell."""
 
 from __future__ import annotations
 
@@ -9,7 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CellInfo:
-    """A cell as event hooks see it. `key` is its identity; the rest are columns of results.csv."""
+    """A cell as event hooks see it.
+
+    key: its identity, which results.csv calls `cell`; the rest are columns of the same names.
+    benchmark: the benchmark's name.
+    dataset: the dataset's name.
+    scenario: what is done to the data.
+    role: "student" or "teacher".
+    method: the method's name.
+    variant: parameters that are not the benchmark's own; '' for none.
+    teacher: names of the teacher models, joined by '+'; '' without one.
+    student: the model that is trained.
+    seed: the cell's.
+    """
 
     key: str
     benchmark: str

@@ -21,12 +21,16 @@ TRAIN_GROUP = f"{__name__}:run_job"
 class WorkerSettings:
     """What every worker of a run knows.
 
-    folder: the benchmark's results folder; devices: of each slot, as torch names it; plugin_files: of --plugin;
-    timeout_seconds: limit on one cell's own time, None for none;
-    checkpoint_seconds: least time between two checkpoints of a cell; keep_weights: keys of the cells whose weights
-    are written;
-    teacher_top1_floor: percent that a teacher from a file must reach on the test split, None for twice what chance
-    gives.
+    folder: the benchmark's results folder.
+    data_root: the folder of all data.
+    devices: of each slot, as torch names it.
+    download: whether the network may be used for data.
+    plugin_files: of --plugin.
+    metrics: names of those to compute.
+    timeout_seconds: limit on one cell's own time; None for none.
+    teacher_top1_floor: percent that a teacher from a file must reach on test; None for twice what chance gives.
+    checkpoint_seconds: least time between two checkpoints of a cell.
+    keep_weights: keys of the cells whose weights are written.
     """
 
     folder: Path
@@ -45,10 +49,13 @@ class WorkerSettings:
 class Job:
     """A group of cells that one worker trains together.
 
-    number: the run's own; keys, labels: of the cells, in the order in which a heartbeat counts them;
-    attempts: by key, how often the cell was handed out, this time included;
-    alone: a second try of one cell; what fails it now is final;
-    payload, runner: the cells, and the 'module:function' that trains them; `run_job` alone reads these.
+    number: the run's own.
+    keys: of the cells, in the order in which a heartbeat counts them.
+    labels: of the cells, for people, in the same order.
+    attempts: by key, how often the cell was handed out, this time included.
+    alone: whether this is the second try of one cell, whose failure is final.
+    payload: the cells; `run_job` alone reads it.
+    runner: the 'module:function' that trains them; `run_job` alone reads it.
     """
 
     number: int
@@ -67,14 +74,26 @@ class Job:
 
 @dataclass(frozen=True)
 class CellStarted:
+    """The cell begins to train, or goes on from its checkpoint.
+
+    job: the job's number, as in every event.
+    key: the cell's.
+    """
+
     job: int
     key: str
 
 
 @dataclass(frozen=True)
 class EpochFinished:
-    """values: the method's curves and the mean loss terms; images: seen in this epoch; epoch counts from 1 over all
-    phases.
+    """The cell ended an epoch.
+
+    job: the job's number.
+    key: the cell's.
+    epoch: counted from 1 over all phases.
+    epochs: of the whole training.
+    images: training images seen in this epoch.
+    values: the mean of each loss term, and the method's curves.
     """
 
     job: int
@@ -87,7 +106,13 @@ class EpochFinished:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """The cell ended, and its record is on disk. status: of results.csv; message: why it is not "ok"."""
+    """The cell ended, and its record is on disk.
+
+    job: the job's number.
+    key: the cell's.
+    status: as in results.csv.
+    message: why it is not "ok".
+    """
 
     job: int
     key: str
@@ -97,7 +122,12 @@ class CellFinished:
 
 @dataclass(frozen=True)
 class CellAborted:
-    """The cell left its group because memory ran out beside others: to be tried again among fewer."""
+    """The cell left its group because memory ran out: it is to be tried again among fewer.
+
+    job: the job's number.
+    key: the cell's.
+    reason: the error's message.
+    """
 
     job: int
     key: str
@@ -106,7 +136,10 @@ class CellAborted:
 
 @dataclass(frozen=True)
 class JobFinished:
-    """Every cell of the job was reported, and the slot is free."""
+    """Every cell of the job was reported, and the slot is free.
+
+    job: the job's number.
+    """
 
     job: int
 
@@ -115,10 +148,14 @@ class JobFinished:
 class JobLost:
     """The worker died, was killed for hanging, or must end. The slot is free; the next job needs a new process.
 
-    suspect: the key of the cell that it was stepping, '' when it was at none. cause: in words ("killed by signal 11").
+    job: the job's number.
+    suspect: the key of the cell that it was stepping; '' when it was at none.
+    cause: in words ("killed by signal 11").
+    timed_out: it was killed because it gave no sign for too long.
+    out_of_memory: the system killed it for lack of memory.
+    device_lost: the accelerator reported an error after which nothing in the process can be trusted. It belongs to no
+        cell. `run_job` returns this one itself.
     traceback: where it is known.
-    out_of_memory: known to have been killed for lack of memory. device_lost: the accelerator reported an error after
-    which nothing in the process can be trusted; `run_job` returns this one itself, and it belongs to no cell.
     """
 
     job: int
@@ -132,11 +169,15 @@ class JobLost:
 
 @dataclass(frozen=True)
 class WorkerError:
-    """The worker met an error that belongs to no cell (a bug, or data that cannot be read). The slot is free.
+    """The worker met an error that belongs to no cell: a bug, or data that cannot be read. The slot is free.
 
-    fatal: nothing more can be written (a full disk), or no further job can run: the run stops and fails no cell.
-    on_accelerator: met on one; its errors can surface later than where they were made, so the next job needs a new
-    process.
+    job: the job's number.
+    error_type: the error's class.
+    message: the error's.
+    traceback: all of it.
+    fatal: no further job can run, or nothing more can be written (a full disk). The run stops and fails no cell.
+    on_accelerator: it was met on one. Such errors can surface later than they were made, so the next job needs a new
+        process.
     """
 
     job: int
@@ -151,9 +192,7 @@ Event = CellStarted | EpochFinished | CellFinished | CellAborted | JobFinished |
 
 
 class Beat(Protocol):
-    """How a worker says which cell it is stepping, by its place in the job; cheap enough for every step. None: at no
-    cell.
-    """
+    """How a worker says which cell it is stepping: its place in the job, or None. Cheap enough for every step."""
 
     def __call__(self, cell: int | None) -> None: ...
 

@@ -24,9 +24,19 @@ TeacherT = TypeVar("TeacherT", default=Outputs)
 class BuildContext:
     """What a method may know when it builds its parts. Never test or private data, never the benchmark's name.
 
-    student, teachers: shapes; student_model, teacher_models: the networks (on the meta device when a plan is made);
-    targets: int64 labels of the subset trained on ([0] when a plan is made); subset_sizes: samples by subset name;
-    epochs, batch_size: the recipe's.
+    num_classes: how many classes there are.
+    input_shape: (C, H, W).
+    student: shapes of the student's taps.
+    teachers: the same of each teacher.
+    student_model: the network, on the meta device when a plan is made.
+    teacher_models: likewise.
+    targets: int64 labels of the subset trained on; [0] when a plan is made.
+    subset_sizes: samples by name of the subset.
+    epochs: the recipe's.
+    batch_size: the recipe's.
+    device: where the cell trains.
+    make_generator: what `generator` calls.
+    new_model: what `peer` calls.
     """
 
     num_classes: int
@@ -75,8 +85,13 @@ class PredictTeacher(Protocol):
 class EpochContext:
     """What `select`, `before_epoch` and `after_epoch` get.
 
-    predict, predict_teacher: what the student and the teachers say now, in eval mode;
+    phase: the phase's name.
+    epoch: counted from 0 within the phase.
+    epochs: the phase's length.
+    student: the network.
     targets: int64 labels of the phase's subset.
+    predict: the student's present logits, in eval mode.
+    predict_teacher: a teacher's, in eval mode.
     """
 
     phase: str

@@ -28,7 +28,12 @@ def check_name(name: object, what: str) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One typed parameter with its default. Values from the command line and from TOML are coerced to `type`."""
+    """One typed parameter.
+
+    name: as --set and TOML call it.
+    type: what values from the command line and from TOML are coerced to.
+    default: of the class attribute.
+    """
 
     name: str
     type: Any

@@ -9,7 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Pair:
-    """Names of the teacher models and of the student model. As text: "teacher1+teacher2:student"."""
+    """The models that meet in a cell. As text: "teacher1+teacher2:student".
+
+    teachers: names of the teacher models.
+    student: name of the student model.
+    """
 
     teachers: tuple[str, ...]
     student: str
@@ -20,16 +24,18 @@ class Pair:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A cell that must be done first, and whose trained network becomes one of this cell's teachers, or its start.
+    """A cell that must be done first. Its trained network becomes a teacher of the cell that requires it, or its start.
 
-    model: the network it trains; method, parameters, teachers: how (labels alone by default);
-    subset: the training data it sees ("teacher": what the scenario gives to teachers);
-    same_seed: trained with the seed of the cell that requires it, rather than with the teachers' own seed;
-    role: "teacher", or "student" for a cell that is a full student run of its own (an earlier generation, an
-    assistant);
-    warm_start: its weights are what the student starts from, and it does not teach (one at most);
-    auxiliary: it helps the method and is not what the student is measured against: no part of the column `teacher`,
-        of `teacher_top1`, of the agreement with the teacher.
+    model: the network that it trains.
+    method: how it is trained; on labels alone by default.
+    parameters: of that method.
+    teachers: the cells that it requires itself.
+    subset: the training data it sees; "teacher" is what the scenario gives to teachers.
+    same_seed: whether it has the seed of the cell that requires it, rather than the teachers' own.
+    role: "teacher", or "student" for a full student run of its own (an earlier generation, an assistant).
+    warm_start: its weights are what the student starts from, and it does not teach. One at most.
+    auxiliary: it helps the method, but the student is not measured against it: it is left out of the column `teacher`,
+        of `teacher_top1` and of the agreement with the teacher.
     """
 
     model: str

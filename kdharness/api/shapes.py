@@ -16,7 +16,13 @@ from kdharness.api.staged import StagedModel
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Shapes for one sample. stages, pre_activations: (C, H, W) each, shallow to deep; embedding: D, or None."""
+    """Shapes for one sample.
+
+    name: the model's.
+    stages: (C, H, W) each, shallow to deep.
+    pre_activations: likewise.
+    embedding: D, or None.
+    """
 
     name: str
     stages: tuple[tuple[int, ...], ...]

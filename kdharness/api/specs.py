@@ -1,5 +1,6 @@
-"""Spec records of methods, datasets, metrics and executors: what the plugin hooks return. A model's stands with the
-declarations. Importing this module loads no torch.
+"""Spec records of methods, datasets, metrics and executors: what plugin hooks return. `ModelSpec` is in `declarations`.
+
+Importing this module loads no torch.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A distillation method. `revision`: raised by hand when its numbers change; None: the package's version stands
-    for it.
+    """A distillation method. `MethodSpec.of` makes one from a class.
+
+    name: the method's.
+    factory: its class.
+    summary: the first line of the class' docstring.
+    paper: authors, title, venue, year.
+    parameters: typed, with their defaults.
+    revision: raised by hand when its numbers change; None: the package's version stands for it.
     """
 
     name: str
@@ -43,11 +50,16 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A dataset. `describe` is cheap and reads no images (identity: an archive's checksum or the packed cache's
-    digest);
-    `load` reads and verifies. Both raise DatasetMissing with one line that says what to do.
+    """A dataset. `describe` and `load` raise DatasetMissing, with one line that says what to do.
 
-    local_parameters: names of parameters that say where the data lies, not what it is: they do not enter a cell's key.
+    name: [a-z][a-z0-9_]*.
+    describe: cheap, reads no images; the identity is an archive's checksum or the digest of a packed cache.
+    load: reads the images and checks them.
+    summary: one line for listings.
+    parameters: typed, with their defaults.
+    local_parameters: names of those that say where the data lies, not what it is; they enter no cell's key.
+    paper: authors, title, venue, year.
+    revision: raised by hand when what is loaded changes; None: the package's version stands for it.
     """
 
     name: str
@@ -65,21 +77,24 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A metric: exactly one of three functions, by what it looks at.
+    """A metric: exactly one of the functions compute, inspect and observe, by what it looks at.
 
-    compute: per-sample outputs. Called once per named predictor of a finished cell; returns numbers by name.
-    inspect: the networks. Called once per finished cell with an Inspection; returns numbers by predictor and name.
-    observe: the training. Called with the student when training starts; returns an Observer, whose numbers of each
-        epoch become curves, and whose means over the epochs are the cell's.
-    Numbers are called as the metric is, or begin with its name and an underscore: claims know their direction and
-    unit by that, and for observers it is a must.
+    Its numbers are called as the metric is, or begin with its name and an underscore. Claims find their unit and
+    direction by that; an observer's numbers that are called otherwise are an error.
 
-    splits: which splits `compute` or `inspect` reads; it is left out where a scenario has no such split.
-    needs_teacher: left out for cells without a teacher; `compute` then finds the teacher's logits on every split it
-        reads.
-    hidden: names of what a scenario hides from training ("corrupted"); it is left out where there is no such thing.
-    on_request: too slow for every run: "all" does not mean it, a benchmark that wants it names it.
-    higher_is_better, unit: of the numbers it returns.
+    name: [a-z][a-z0-9_]*.
+    compute: of outputs. Called once per named predictor of a finished cell; returns numbers by name.
+    inspect: of networks. Called once per finished cell; returns numbers by predictor and name.
+    observe: of training. Called with the student when training starts; returns an Observer. Its numbers of each epoch
+        become curves, and their means over the epochs are the cell's.
+    summary: one line for listings.
+    higher_is_better: of the numbers.
+    unit: of the numbers.
+    splits: which splits `compute` or `inspect` reads; left out where a scenario has no such split.
+    needs_teacher: left out for cells without a teacher; `compute` finds the teacher's logits on every split it reads.
+    paper: authors, title, venue, year.
+    hidden: names of what a scenario hides from training ("corrupted"); left out where there is no such thing.
+    on_request: too slow for every run: "all" does not include it, a benchmark that wants it names it.
     """
 
     name: str
@@ -112,7 +127,12 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class ExecutorSpec:
-    """Where groups run. `factory(settings)`, called with WorkerSettings, gives an Executor."""
+    """Where groups run.
+
+    name: [a-z][a-z0-9_]*, for --executor.
+    factory: called with WorkerSettings; gives an Executor.
+    summary: one line for listings.
+    """
 
     name: str
     factory: Callable[[WorkerSettings], Executor]

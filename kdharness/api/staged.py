@@ -19,7 +19,8 @@ from kdharness.api.functional import eval_mode
 class Placement:
     """How a network's numbers are held and multiplied.
 
-    precision: "fp32", "tf32", or "bf16", which is autocast. channels_last: the layout of images and convolutions.
+    precision: "fp32", "tf32", or "bf16", which is autocast.
+    channels_last: the layout of images and convolutions.
     """
 
     precision: str = "fp32"
@@ -33,11 +34,14 @@ class Placement:
 
 
 class Outputs:
-    """What a network gave for one batch: logits [N, classes] and the declared taps, always float32.
+    """What a network gave for one batch, always float32.
 
-    stages, pre_activations: lists of [N, C, H, W], shallow to deep; embedding: [N, D]; views: Outputs per view, the
-    first being this one;
-    model: the StagedModel itself, for methods that re-run parts of it.
+    logits: [N, classes].
+    stages: [N, C, H, W] each, shallow to deep; AttributeError unless declared, as of the next two.
+    pre_activations: likewise.
+    embedding: [N, D].
+    views: Outputs of each view, the first being this one.
+    model: the StagedModel itself, for methods that run parts of it again.
     """
 
     def __init__(self, model: StagedModel, logits: Tensor, taps: dict[str, Any]) -> None:
@@ -195,8 +199,9 @@ class StagedModel(nn.Module):
                 handle.remove()
 
     def sections(self) -> list[list[nn.Parameter]]:
-        """The network's parameters by where a forward pass first uses them: up to the output of each stage, and, last,
-        beyond the deepest stage. Found by one pass over a blank image in eval mode.
+        """The network's parameters, by the stage up to whose output a forward pass first uses them.
+
+        The last of them are used beyond the deepest stage. Found by one pass over a blank image in eval mode.
         """
         found: list[list[nn.Parameter]] = [[] for _ in range(self.num_stages + 1)]
         seen: set[int] = set()
@@ -269,9 +274,10 @@ class StagedModel(nn.Module):
         return logits.float()
 
     def _lead(self, stage: int, blank: Tensor) -> tuple[list[nn.Module], list[torch.Size]]:
-        """What comes before the output of the stage: the leaf modules that run outside of it and of the stages before
-        it,
-        and these stages' output shapes. Found by one forward pass in eval mode."""
+        """The leaf modules that run before the stage and in no stage, and the output shapes of all stages up to it.
+
+        Found by one forward pass in eval mode.
+        """
         if stage not in self._leads:
             stages = self.stages[: stage + 1]
             inside = {id(m) for s in stages for m in s.modules()}

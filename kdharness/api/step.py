@@ -12,8 +12,13 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class StepInfo:
-    """Where a step stands. epoch: counted from 0 within the phase; epochs: the phase's length;
-    progress: 0-d float tensor on the device, the share of the phase done, in [0, 1]."""
+    """Where a step stands in its phase.
+
+    phase: the phase's name.
+    epoch: counted from 0 within the phase.
+    epochs: the phase's length.
+    progress: 0-d float tensor on the device: the share of the phase done, in [0, 1].
+    """
 
     phase: str
     epoch: int
@@ -25,9 +30,12 @@ class StepInfo:
 class Batch:
     """One batch of training data, shared by all cells of a group: never change it in place.
 
-    images: float [N, C, H, W], the first view; targets: int64 [N]; views: all views in the order declared;
-    indices: int64 [N], positions in the cell's training subset (when declared); partners: images of the same classes
-    (when declared).
+    images: float [N, C, H, W], the first view.
+    targets: int64 [N].
+    step: where training stands.
+    views: all views, in the order declared.
+    indices: int64 [N], positions in the cell's training subset; None unless declared.
+    partners: [N, C, H, W], images of the same classes; None unless declared.
     """
 
     images: Tensor
@@ -41,9 +49,13 @@ class Batch:
 class Step:
     """One training step of one cell, as `Method.update` sees it.
 
-    losses: the terms by name, dropped ones left out; tags: "task", "distill" or "player" of each.
-    optimizers, parameters: by player name. recompute: runs the student anew and gives the terms with its present
-    weights, for alternate updates whose second player must see what the first one changed.
+    losses: the terms by name, without those that the cell leaves out.
+    tags: "task", "distill" or "player", by name of the term.
+    optimizers: by name of the player.
+    parameters: by name of the player.
+    recompute: runs the student anew and returns the terms with its present weights, for alternate updates in which the
+        second player must see what the first one changed.
+    info: where training stands.
     """
 
     def __init__(

@@ -101,7 +101,21 @@ def _check_precision(plan: Plan, devices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A plan and how to run it. out: the root of the results; devices: one per worker."""
+    """A plan and how to run it.
+
+    plan: what to run.
+    registry: the plugins.
+    out: the root of the results.
+    devices: one per worker.
+    executor: its name.
+    data_root: the folder of all data.
+    download: whether what is not there may be downloaded.
+    plugin_files: of --plugin.
+    timeout_seconds: limit on one cell's own time; None for none.
+    teacher_top1_floor: percent that a teacher from a file must reach; None for twice what chance gives.
+    rerun: which finished cells are run again; None for none.
+    show: prints the results.
+    """
 
     plan: Plan
     registry: Registry

@@ -17,8 +17,16 @@ from kdharness.protocol.seeds import stream
 class BatchRequest:
     """What a cell asks for in one epoch. Equal requests are served together.
 
-    data: the key of dataset and scenario; seed: the cell's; epoch: counted over the cell's whole training;
-    selection: positions in the subset, or () for all of it; precision: the recipe's, which the device is set to.
+    data: the key of dataset and scenario.
+    seed: the cell's.
+    channels_last: the memory layout of the images.
+    precision: the recipe's, which the device is set to.
+    subset: the name of the subset.
+    batch_size: the last batch may be smaller.
+    views: the augmentation of each.
+    partners: whether another image of each sample's class is wanted.
+    epoch: counted over the cell's whole training.
+    selection: positions in the subset, or () for all of it.
     """
 
     data: str
@@ -35,8 +43,12 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class Samples:
-    """One batch before any cell sees it: views [n, C, H, W] each, targets [n], positions in the subset [n], partners'
-    images or None.
+    """One batch, before any cell sees it.
+
+    views: [n, C, H, W] each.
+    targets: int64 [n].
+    indices: int64 [n], positions in the subset.
+    partners: [n, C, H, W], images of the same classes; None unless asked for.
     """
 
     views: tuple[Tensor, ...]

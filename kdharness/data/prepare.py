@@ -22,8 +22,14 @@ from kdharness.registry.manager import Registry
 class Data:
     """A dataset under one scenario, on the device.
 
-    key: names dataset, scenario and validation share; subsets: int64 positions in the train split by name;
-    targets: the train split's labels as training sees them; host: the same on the CPU, and what the scenario hides.
+    key: names dataset, scenario and validation share.
+    dataset: as it was loaded.
+    train: images of the train split.
+    test: images of the test split.
+    subsets: int64 positions in the train split, by name.
+    targets: labels of the train split, as training sees them.
+    test_targets: labels of the test split.
+    host: subsets and labels on the CPU, and what the scenario hides.
     """
 
     key: str

@@ -16,8 +16,12 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Subsets:
-    """indices: positions in the dataset's train split, ascending, by subset name ("train", "teacher", ...);
-    targets: int64 [N] labels as training sees them; hidden: arrays over the train split for metrics alone."""
+    """A train split under a scenario.
+
+    indices: positions in the split, ascending, by subset name ("train", "teacher", ...).
+    targets: int64 [N], labels as training sees them.
+    hidden: arrays over the split for metrics alone, by name.
+    """
 
     indices: Mapping[str, Indices]
     targets: NDArray[np.int64]
@@ -65,8 +69,10 @@ def _first(pools: Sequence[Indices], taken: Sequence[int]) -> Indices:
 
 
 def apply(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: int, validation: float) -> Subsets:
-    """The subsets of one scenario (its definition as in a cell's document). `validation` is the share held out of all
-    of them.
+    """The subsets of one scenario.
+
+    scenario: its definition, as in a cell's document.
+    validation: the share that is held out of all subsets.
     """
     everything = np.arange(len(targets), dtype=np.int64)
     held: Indices = everything[:0]

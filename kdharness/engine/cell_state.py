@@ -19,17 +19,8 @@ from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher
 from kdharness.measure.observers import Observers
-from kdharness.measure.subject import HistoryRow
-
-
-@dataclass
-class Effort:
-    """What the training took so far."""
-
-    images_seen: int = 0
-    own_seconds: float = 0.0
-    shared_seconds: float = 0.0
-    memory_bytes: int = 0
+from kdharness.measure.subject import Effort
+from kdharness.results.history import HistoryRow
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
 from kdharness.device.settings import settings_kept
-from kdharness.engine.cell_state import CellState, Effort
+from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
@@ -23,9 +23,10 @@ from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.predict import predict
-from kdharness.measure.subject import HistoryRow
+from kdharness.measure.subject import Effort
 from kdharness.planning.cell import Cell
 from kdharness.protocol.recipe import Recipe
+from kdharness.results.history import HistoryRow
 
 
 class Member:

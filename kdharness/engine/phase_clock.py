@@ -13,8 +13,11 @@ LAST_EPOCHS = 10
 class PhaseClock:
     """Counts epochs through phases. All counts begin with 0.
 
-    phases, lengths: of the whole training, lengths in epochs. number: of the phase that the cell is in, which is that
-    of no phase once it has finished; epoch_in_phase: ended since the phase began; epoch: since training began.
+    phases: of the whole training.
+    lengths: of the phases, in epochs.
+    number: of the present phase; that of no phase once the cell has finished.
+    epoch_in_phase: epochs that ended since the phase began.
+    epoch: epochs that ended since training began.
     """
 
     def __init__(self, phases: Sequence[Phase], lengths: Sequence[int]) -> None:

@@ -16,7 +16,12 @@ FAILURES = {Status.FAILED, Status.OOM, Status.TIMEOUT}
 
 @dataclass(frozen=True)
 class Resumption:
-    """to_run: in the plan's order. kept: by key, how the others stand. unavailable: why some of them are not ok."""
+    """What a run has to do.
+
+    to_run: in the plan's order.
+    kept: by key, how the other cells stand.
+    unavailable: by key, why some of these are not ok.
+    """
 
     to_run: tuple[Cell, ...]
     kept: Mapping[str, Status]

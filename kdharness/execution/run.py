@@ -24,7 +24,7 @@ from kdharness.errors import UserError
 from kdharness.execution.display import Display
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
-from kdharness.execution.schedule import Scheduler, Verdict
+from kdharness.execution.schedule import CellEnd, Scheduler
 from kdharness.execution.tally import Tally
 from kdharness.execution.worker import RUNNER
 from kdharness.planning.plan import Plan, PlannedCell
@@ -162,13 +162,13 @@ class _Run:
             case JobLost():
                 suspect = self.cells.get(event.suspect)
                 self.display.note(_lost_line(event, suspect.label if suspect is not None else ""))
-        verdicts = self.scheduler.handle(event)
+        ends = self.scheduler.handle(event)
         if isinstance(event, CellFinished):
             self._ended(self._record_of(event))
         if isinstance(event, JobFinished | JobLost | WorkerError):
             self.tally.drop(event.job)
-        for verdict in verdicts:
-            self._write(verdict)
+        for end in ends:
+            self._write(end)
         self._give_up_blocked()
 
     def _record_of(self, event: CellFinished) -> Record:
@@ -178,19 +178,19 @@ class _Run:
             return found
         return Record(self.cells[event.key], Status(event.status), error_message=event.message)
 
-    def _write(self, verdict: Verdict) -> None:
+    def _write(self, end: CellEnd) -> None:
         """The record of a cell whose worker cannot write it."""
-        unfinished = self.folder.read_record(verdict.cell.key)
+        unfinished = self.folder.read_record(end.cell.key)
         begun = unfinished is not None and unfinished.status is Status.INTERRUPTED
         record = Record(
-            cell=verdict.cell,
-            status=verdict.status,
-            error_type=verdict.error_type,
-            error_message=verdict.message,
-            traceback=verdict.traceback,
+            cell=end.cell,
+            status=end.status,
+            error_type=end.error_type,
+            error_message=end.message,
+            traceback=end.traceback,
             started_at=unfinished.started_at if unfinished is not None and begun else "",
             finished_at=timestamp(),
-            attempts=verdict.attempts,
+            attempts=end.attempts,
         )
         self.folder.write_record(record)
         self._ended(record)

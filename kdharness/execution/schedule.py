@@ -25,7 +25,7 @@ SHARED = ("dataset", "scenario", "recipe", "subset", "evaluation")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CellEnd:
     """The end of a cell that could not write its record itself."""
 
     cell: Cell
@@ -76,9 +76,7 @@ def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
 
 
 def halves(cells: Sequence[Cell], group: int) -> list[Sequence[Cell]]:
-    """The cells, which memory ran out for in a group of so many, as groups of at most half that size, as equal as can
-    be.
-    """
+    """The cells as groups of at most half of `group` cells, for which memory ran out. As equal as can be."""
     parts = math.ceil(len(cells) / math.ceil(group / 2))
     bounds = [*(part * len(cells) // parts for part in range(parts)), len(cells)]
     return [cells[start:end] for start, end in pairwise(bounds)]
@@ -90,9 +88,9 @@ class Scheduler:
     cells: to be run, what is required first. done: keys of cells that are done already.
     unavailable: required cells that will not be done, with the reason.
 
-    A cell that brought its worker down is tried once more, alone. Where nobody can be blamed (a death at no cell, a
-    lost device, an error on an accelerator) each cell of the group is. Cells that memory ran out for are tried again
-    in groups of half the size, and so on until they are alone.
+    A cell that brought its worker down is tried once more, alone. Where no cell can be blamed (a death at no cell, a
+    lost device, an error on an accelerator), each cell of the group is tried once more, alone. Cells that ran out of
+    memory are tried again in groups of half the size, and so on until they are alone.
     """
 
     def __init__(
@@ -143,7 +141,7 @@ class Scheduler:
             del self._waiting[cell.key]
         return self._hand_out(group)
 
-    def handle(self, event: Event) -> list[Verdict]:
+    def handle(self, event: Event) -> list[CellEnd]:
         """Takes note of an event; says which cells it ends without a record of their own."""
         running = self._running.get(event.job)
         if running is None:
@@ -171,30 +169,30 @@ class Scheduler:
         self._running[group.number] = _Running(group, {cell.key: cell for cell in cells})
         return group
 
-    def _aborted(self, running: _Running, key: str, reason: str) -> list[Verdict]:
+    def _aborted(self, running: _Running, key: str, reason: str) -> list[CellEnd]:
         cell = running.left.pop(key, None)
         if cell is None:
             return []
         if running.group.alone:
-            return [self._verdict(cell, Status.OOM, "OutOfMemoryError", reason)]
+            return [self._cell_end(cell, Status.OOM, "OutOfMemoryError", reason)]
         running.aborted.append(cell)
         return []
 
-    def _erred(self, running: _Running, event: WorkerError) -> list[Verdict]:
+    def _erred(self, running: _Running, event: WorkerError) -> list[CellEnd]:
         if event.on_accelerator and not running.group.alone:
             return self._try_apart(running, running.left)
         return self._ended(running, event.error_type, event.message, event.traceback)
 
-    def _ended(self, running: _Running, error_type: str, message: str, traceback: str = "") -> list[Verdict]:
+    def _ended(self, running: _Running, error_type: str, message: str, traceback: str = "") -> list[CellEnd]:
         """The cells that were not reported have failed."""
         self._free(running)
-        return [self._verdict(cell, Status.FAILED, error_type, message, traceback) for cell in running.left.values()]
+        return [self._cell_end(cell, Status.FAILED, error_type, message, traceback) for cell in running.left.values()]
 
-    def _lost(self, running: _Running, event: JobLost) -> list[Verdict]:
+    def _lost(self, running: _Running, event: JobLost) -> list[CellEnd]:
         if running.group.alone:
             self._free(running)
             status, error_type, message = _cause(event)
-            return [self._verdict(c, status, error_type, message, event.traceback) for c in running.left.values()]
+            return [self._cell_end(c, status, error_type, message, event.traceback) for c in running.left.values()]
         if event.out_of_memory:  # whoever was at it, all of them took the memory
             running.aborted += running.left.values()
             self._free(running)
@@ -202,7 +200,7 @@ class Scheduler:
         # A death at no cell makes suspects of all.
         return self._try_apart(running, [event.suspect] if event.suspect in running.left else running.left)
 
-    def _try_apart(self, running: _Running, suspects: Collection[str]) -> list[Verdict]:
+    def _try_apart(self, running: _Running, suspects: Collection[str]) -> list[CellEnd]:
         """The suspects (by key) are to run alone, the others that were not reported as a group."""
         self._alone.extend(cell for key, cell in running.left.items() if key in suspects)
         others = [cell for key, cell in running.left.items() if key not in suspects]
@@ -220,9 +218,9 @@ class Scheduler:
             else:
                 self._together.append(cells)
 
-    def _verdict(self, cell: Cell, status: Status, error_type: str, message: str, traceback: str = "") -> Verdict:
+    def _cell_end(self, cell: Cell, status: Status, error_type: str, message: str, traceback: str = "") -> CellEnd:
         self._end(cell, status, message)
-        return Verdict(cell, status, error_type, message, traceback, self._attempts[cell.key])
+        return CellEnd(cell, status, error_type, message, traceback, self._attempts[cell.key])
 
     def _end(self, cell: Cell, status: Status, message: str) -> None:
         if status is Status.OK:

@@ -39,13 +39,13 @@ class RunningGroup:
 
     @property
     def epoch(self) -> tuple[int, int]:
-        """Of the cell that is furthest behind; (0, 0) before the first epoch's end."""
+        """Epochs done and to do, of the cell that is furthest behind; (0, 0) before the first epoch's end."""
         known = [self.epochs[key] for key in self.cells if key in self.epochs]
         return min(known, key=lambda e: e[0] / max(e[1], 1)) if known else (0, 0)
 
     @property
     def share_done(self) -> float:
-        """In cells: 12 cells at half their epochs are 6."""
+        """How many cells' work is done: 12 cells at half their epochs are 6."""
         return sum(e / max(n, 1) for key, (e, n) in self.epochs.items() if key in self.cells)
 
     def to_json(self) -> dict[str, Any]:

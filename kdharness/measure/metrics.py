@@ -21,7 +21,7 @@ from kdharness.results.record import MetricRow
 
 
 class Measurement:
-    """What a cell's metrics are taken from. logits: of the test split, by predictor.
+    """Takes the metrics of a finished cell. logits: of the test split, by predictor.
 
     A metric that raises loses its own numbers and nothing else: failures says why, by the metric's name. Memory that
     runs out is the cell's, which may be tried again alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -17,9 +18,7 @@ from kdharness.measure.observers import Observers
 from kdharness.planning.cell import Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.registry.manager import Registry
-
-# Epoch, split, predictor, metric, value.
-HistoryRow = tuple[int, str, str, str, float]
+from kdharness.results.history import HistoryRow
 
 
 class ReferenceTeacher(Protocol):
@@ -45,20 +44,31 @@ class Guarded(Protocol):
     def restore(self) -> None: ...
 
 
-class Effort(Protocol):
-    """What a cell's training took so far. Times in seconds, memory in bytes."""
+@dataclass
+class Effort:
+    """What a cell's training took so far.
 
-    images_seen: int
-    own_seconds: float
-    shared_seconds: float
-    memory_bytes: int
+    images_seen: training images, each as often as it was seen.
+    own_seconds: of the cell's own steps.
+    shared_seconds: its share of what its group did once.
+    memory_bytes: the most that its tensors held at one time; 0 before it was measured.
+    """
+
+    images_seen: int = 0
+    own_seconds: float = 0.0
+    shared_seconds: float = 0.0
+    memory_bytes: int = 0
 
 
 class Subject(Protocol):
     """A cell with its networks.
 
-    student: the network; predictor: what is evaluated; teachers: what the method reads; reference_teachers: those that
-    the student is measured against. epochs: of its whole training; validation_top1: percent, None without a split.
+    student: the network that is trained.
+    predictor: what is evaluated.
+    teachers: what the method reads.
+    reference_teachers: those that the student is measured against.
+    epochs: of its whole training.
+    validation_top1: percent; None without a validation split.
     """
 
     cell: Cell

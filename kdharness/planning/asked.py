@@ -60,14 +60,37 @@ NO_LAYERS: Mapping[Pair | None, Layer] = {None: Layer({}, None, "")}
 class Asked:
     """A run, by names.
 
+    benchmark: the benchmark's name.
     place: the benchmark, as errors call it.
-    methods, metrics: "all" stands for all that are installed. skip: methods of --skip.
-    choices: when given, these run instead of `methods`. variants: run beside the plain methods.
-    pairs, seeds, scenarios, datasets: those that run; own_…: the benchmark's.
-    brings_scenarios: whether methods bring those that they need. defined: the benchmark's scenarios.
-    settings: of --set, but for the recipe. layers: what the benchmark says of methods; tables: of datasets.
-    files: teachers' weights by model name. claims: each with its place; sides: what they compare.
+    methods: those named; "all" stands for all that are installed.
+    skip: methods of --skip.
+    choices: what runs in place of `methods`, if given.
+    variants: run beside the plain methods.
+    datasets: those that run.
+    own_datasets: the benchmark's.
+    pairs: those that run.
+    pairs_place: where they come from.
+    own_pairs: the benchmark's.
+    scenarios: those that run.
+    own_scenarios: the benchmark's.
+    brings_scenarios: whether methods bring those that they need.
+    defined: the scenarios that the benchmark defines, by name.
+    seeds: of students.
+    teacher_seed: of all teachers.
+    evaluation: when networks are measured.
+    settings: of --set, but for the recipe.
+    layers: what the benchmark says of methods, by method and pair.
+    tables: what it says of datasets.
+    data: where the data is.
+    files: teachers' weights, by model name.
+    metrics: those named; "all" stands for all that are installed.
+    claims: each with its place.
+    sides: what the claims compare.
+    references: the methods that gains are measured against.
     mentioned: by kind, names that the benchmark speaks of and need not have.
+    summary: the benchmark's line for listings.
+    note: its sentence above tables.
+    recipes: of all networks.
     """
 
     benchmark: str

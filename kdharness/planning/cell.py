@@ -45,9 +45,12 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
 
 @dataclass(frozen=True)
 class TeacherSource:
-    """One teacher of a cell: a model by name, and the cell that trains it or the file that holds it.
+    """One teacher of a cell: a cell that trains it, or a file that holds it.
 
-    sha256: of the external file. path: where it lies (not part of identity).
+    model: its model's name.
+    cell: the key of the cell that trains it; "" for a file.
+    sha256: of the file; "" for a cell.
+    path: where the file lies, which is no part of identity.
     auxiliary: it helps the method, and is not what the student is measured against.
     """
 
@@ -62,13 +65,25 @@ class TeacherSource:
 class Cell:
     """One training run, fully resolved.
 
-    document: the canonical identity. key: its digest. protocol: the digest of what makes cells comparable.
+    key: the digest of `document`.
+    benchmark: the benchmark's name.
+    protocol: the digest of what makes cells comparable.
+    deviations: how the run departs from its benchmark; "" for not at all.
+    dataset: the dataset's name.
+    dataset_parameters: JSON-valued.
+    scenario: the scenario's name.
+    role: "student" or "teacher".
+    method: the method's name.
+    variant: what differs from the benchmark's own parameters, as text; "" for nothing.
     parameters: the method's, all of them, JSON-valued.
-    variant: those that are not the benchmark's own, as text ("" for none).
-    deviations: how the run departs from its benchmark ("" for not at all).
+    method_package: the distribution or file that the method comes from.
+    method_revision: what its plugin declares, else a version or digest.
+    student: the model that is trained.
+    teachers: in the method's order.
+    seed: the cell's.
     regime: what the method uses beside labels and one teacher.
+    document: the canonical identity.
     start: the cell whose trained weights the student begins with, if any.
-    address: what the cell is called, whatever its contents: a newer plan's cell at the same address replaces this one.
     """
 
     key: str
@@ -118,6 +133,7 @@ class Cell:
 
     @property
     def address(self) -> str:
+        """What the cell is called, whatever its contents: a newer plan's cell at the same address replaces it."""
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
         names = (
             self.deviations,

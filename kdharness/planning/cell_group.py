@@ -12,8 +12,12 @@ from kdharness.planning.cell import Cell
 
 @dataclass(frozen=True)
 class CellGroup:
-    """number: of its job; attempts: by key, how often a cell was handed out, this time included; alone: a second try
-    of one cell, and what fails it now is final.
+    """Cells that a worker trains together.
+
+    number: of its job.
+    cells: in the order in which a heartbeat counts them.
+    attempts: by key, how often a cell was handed out, this time included.
+    alone: whether this is the second try of one cell, whose failure is final.
     """
 
     number: int

@@ -16,10 +16,12 @@ from kdharness.protocol.variant import COMMAND, Layer, Setup, check_variant, set
 
 @dataclass(frozen=True)
 class ChosenMethod:
-    """A method, or a variant of one, with where it runs.
+    """A method or a variant of one, and where it runs.
 
-    setups: by pair; a pair is missing where an ablation drops a term that the method has not for that pair.
-    scenarios: names. part: what an ablation calls it, '' outside one.
+    name: the method's.
+    setups: by pair. A pair is missing where an ablation drops a term that the method has not for that pair.
+    scenarios: names.
+    part: what an ablation calls it; "" outside one.
     """
 
     name: str
@@ -37,14 +39,18 @@ def ablated_of(choices: Iterable[MethodChoice | ChosenMethod]) -> str:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """of_method: by method, the names of the scenarios that it runs in. warnings: one line each."""
+class MethodScenarios:
+    """Which method runs in which scenarios.
 
-    of_method: Mapping[str, tuple[str, ...]]
+    by_method: the scenarios' names, by the method's.
+    warnings: one line each.
+    """
+
+    by_method: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...]
 
 
-def place_methods(choices: Sequence[MethodChoice], scenarios: Scenarios, asked: Asked) -> Placement:
+def scenarios_of_methods(choices: Sequence[MethodChoice], scenarios: Scenarios, asked: Asked) -> MethodScenarios:
     """Which method runs in which scenarios.
 
     A method runs in those of the kind that it needs. A scenario that a method brings is for those that need its kind,
@@ -66,7 +72,7 @@ def place_methods(choices: Sequence[MethodChoice], scenarios: Scenarios, asked: 
             warnings.append(line)
     apart = [method for method, names in found.items() if ablated and method != ablated and not names]
     warnings += [f"method '{method}' is left out: it has no scenario in common with '{ablated}'" for method in apart]
-    return Placement(found, tuple(warnings))
+    return MethodScenarios(found, tuple(warnings))
 
 
 def _of_kind(needed: str | None, scenarios: Scenarios) -> list[str]:
@@ -80,7 +86,7 @@ def _of_kind(needed: str | None, scenarios: Scenarios) -> list[str]:
 
 
 def resolve_choices(
-    choices: Sequence[MethodChoice], placement: Placement, asked: Asked, methods: Catalogue[MethodSpec]
+    choices: Sequence[MethodChoice], runs_in: MethodScenarios, asked: Asked, methods: Catalogue[MethodSpec]
 ) -> tuple[ChosenMethod, ...]:
     """The choices with all their parameters. UserError for parameters and loss terms that a method does not have."""
     for variant in asked.variants:  # whether they run or not
@@ -93,5 +99,5 @@ def resolve_choices(
         own = Layer(choice.parameters, choice.without, choice.place)
         setups = {p: set_up(spec, layers.get(p, layers[None]), command, own, is_part) for p in asked.pairs}
         kept = {pair: setup for pair, setup in setups.items() if setup is not None}
-        found.append(ChosenMethod(name, kept, placement.of_method[name], choice.part))
+        found.append(ChosenMethod(name, kept, runs_in.by_method[name], choice.part))
     return tuple(found)

@@ -24,7 +24,12 @@ Compatibility = Callable[[Cell, "Method"], str | None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One point of the matrix but for method and seed. dataset, scenario: names."""
+    """One point of the matrix but for method and seed.
+
+    dataset: its name.
+    scenario: its name.
+    pair: the models.
+    """
 
     dataset: str
     scenario: str
@@ -33,7 +38,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Training:
-    """A training run that has no identity yet. requirements: None: the method says."""
+    """A training run that has no identity yet.
+
+    method: its name.
+    setup: its parameters.
+    student: the model that is trained.
+    teachers: names of the teachers' models.
+    seed: of the run.
+    role: "student" or "teacher".
+    subset: the training data it sees.
+    requirements: the cells that come before it; None: those that the method says.
+    """
 
     method: str
     setup: Setup
@@ -49,8 +64,10 @@ class Training:
 class Sources:
     """What a cell's networks come from.
 
-    start: what the student starts from. networks: models of further networks that the method makes.
-    fault: why they cannot be had.
+    teachers: in the method's order.
+    start: what the student starts from.
+    networks: models of further networks that the method makes.
+    fault: why they cannot be had; "" when they can.
     """
 
     teachers: tuple[TeacherSource, ...] = ()

@@ -14,7 +14,11 @@ PLAN_SCHEMA = 2
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, or the reason why it will not run ('' when it will)."""
+    """A cell of a plan.
+
+    cell: the cell.
+    skip: why it will not run; "" when it will.
+    """
 
     cell: Cell
     skip: str = ""
@@ -24,13 +28,19 @@ class PlannedCell:
 class Plan:
     """All that a command asks for.
 
-    cells: in an order in which what is required comes first.
-    note: a sentence that reports show above the table. references: the methods gains are measured against.
-    metrics: names of those to compute. claims: what reports put to the test. warnings: one line each.
-    command: the arguments it was made from.
-    ablated: the method whose parts are compared, '' for none.
-    parts: by cell key, what the cell stands for in that comparison (the method's name for the whole of it); several
-    where parts make no difference.
+    benchmark: the benchmark's name.
+    cells: what is required comes first.
+    summary: the benchmark's line for listings.
+    note: a sentence that reports show above the table.
+    references: the methods that gains are measured against.
+    metrics: names of those to compute.
+    warnings: one line each.
+    command: the arguments that it was made from.
+    created_at: ISO 8601 in UTC.
+    claims: what reports put to the test.
+    ablated: the method whose parts are compared; "" for none.
+    parts: by cell key, the parts that the cell stands for in that comparison; the method's name is the whole of it.
+        A cell stands for several where a part makes no difference.
     """
 
     benchmark: str

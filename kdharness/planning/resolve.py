@@ -12,7 +12,7 @@ from kdharness.api.specs import MethodSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import NO_LAYERS, Asked, TeacherFile
 from kdharness.planning.catalogue import Catalogue, catalogue
-from kdharness.planning.choices import ChosenMethod, ablated_of, place_methods, resolve_choices
+from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.datasets import KnownDataset, describe_dataset
 from kdharness.planning.recipes import Recipes
@@ -31,11 +31,26 @@ if TYPE_CHECKING:
 class Resolved:
     """All that a plan is made from.
 
-    methods, models: everything installed, for methods may require any of it.
-    datasets, scenarios: by name. pairs, seeds: those that run. chosen: the methods that run, in order.
-    own_pairs: the benchmark's. own_scenarios: the benchmark's, and those that methods bring with them.
-    files: teachers' weights by model name.
-    metrics: names. claims, references, summary, note: for reports. warnings: one line each.
+    benchmark: the benchmark's name.
+    methods: everything installed, for methods may require any of it.
+    models: likewise.
+    datasets: by name.
+    scenarios: definitions by name.
+    pairs: those that run.
+    seeds: those that run.
+    chosen: the methods that run, in order.
+    recipes: of all networks.
+    own_pairs: the benchmark's.
+    own_scenarios: the benchmark's, and those that methods bring with them.
+    evaluation: when networks are measured.
+    teacher_seed: of all teachers.
+    files: teachers' weights, by model name.
+    metrics: names of those to compute.
+    claims: for reports, as are the next three.
+    references: the methods that gains are measured against.
+    summary: the benchmark's line for listings.
+    note: its sentence above tables.
+    warnings: one line each.
     """
 
     benchmark: str
@@ -73,8 +88,8 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     methods, datasets = catalogue("method", registry), catalogue("dataset", registry).by_name
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
-    placement = place_methods(choices, scenarios, asked)
-    chosen = resolve_choices(choices, placement, asked, methods)
+    runs_in = scenarios_of_methods(choices, scenarios, asked)
+    chosen = resolve_choices(choices, runs_in, asked, methods)
     sides = {
         side.text: called(
             side.text, methods.by_name[side.method].spec, asked.layers.get(side.method, NO_LAYERS)[None], side.place
@@ -109,7 +124,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         references=asked.references,
         summary=asked.summary,
         note=asked.note,
-        warnings=(*clashing, *placement.warnings, *unprovided),
+        warnings=(*clashing, *runs_in.warnings, *unprovided),
     )
 
 

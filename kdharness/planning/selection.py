@@ -12,9 +12,13 @@ from kdharness.errors import UserError
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """A method to run: parameters beside the benchmark's, and loss terms to leave out.
+    """A method to run.
 
-    place: where these come from. part: what an ablation calls it, '' outside one.
+    name: the method's.
+    parameters: beside the benchmark's.
+    without: loss terms to leave out.
+    place: where these come from, for errors.
+    part: what an ablation calls it; "" outside one.
     """
 
     name: str
@@ -26,10 +30,20 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Selection:
-    """None stands for what the benchmark says.
+    """What a command asks of a benchmark. None stands for what the benchmark says.
 
-    settings: "owner.key=value" of --set. teachers: "FILE" or "model=FILE" of --teacher.
-    choices: when given, these instead of `methods`.
+    methods: names, or "all".
+    skip: methods to leave out.
+    datasets: names.
+    pairs: as they are written.
+    scenarios: names.
+    seeds: of students.
+    settings: "owner.key=value" of --set.
+    epochs: in place of the recipe's.
+    teachers: "FILE" or "model=FILE" of --teacher.
+    choices: what to run in place of `methods`.
+    data_root: the folder of all data.
+    download: whether what is not there may be downloaded.
     """
 
     methods: tuple[str, ...] | None = None

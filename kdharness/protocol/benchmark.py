@@ -39,12 +39,27 @@ class EvaluationRule(_Table):
 class Benchmark(_Table):
     """A benchmark file.
 
+    name: names the results' folder.
+    summary: one line for listings.
+    note: a sentence that reports show above the table.
+    datasets: names.
+    pairs: the models that meet.
+    scenarios: names of what is done to the data.
+    seeds: of students.
+    teacher_seed: of all teachers.
+    teacher_top1_floor: percent that a teacher from a file must reach; None for twice what chance gives.
+    run: names of methods, or "all".
+    references: the methods that gains are measured against.
+    metrics: names of those to compute, or "all".
+    recipe: how networks are trained.
     teacher: recipe fields that differ for teachers.
     models: by model name, recipe fields that differ for that network.
-    methods: by method name, parameters that differ from its defaults (a table "pairs" in it: by pair).
-    dataset: by dataset name, its parameters. scenario: definitions by name.
-    teacher_seed: of all teachers. teacher_top1_floor: percent that a teacher from a file must reach.
-    variants: run beside the plain methods, where their method is selected. claims: answered by reports.
+    methods: by method name, parameters that differ from its defaults; a table "pairs" in it holds those of pairs.
+    dataset: by dataset name, its parameters.
+    scenario: definitions by name.
+    evaluation: when networks are measured.
+    variants: run beside the plain methods, where their method is selected.
+    claims: answered by reports.
     """
 
     name: str

@@ -13,15 +13,20 @@ EQUAL_POINTS = 0.2
 class Claim(BaseModel):
     """`better` is better than `than`.
 
-    text: the claim in words that need no paper. paper: where it is made, in short.
-    better, than: "byot" or "byot[alpha=0]", as tables show them.
+    text: the claim in words that need no paper.
+    paper: where it is made, in short.
+    better: "byot" or "byot[alpha=0]", as tables show it.
+    than: likewise.
     metric: a column of results.csv, or a metric of metrics.csv.
-    than_metric: that of `than` where it is another one (a student's accuracy against its teacher_top1).
-    predictor, than_predictor: the output whose metric it is, None for the main one.
-    dataset, scenario, pair: where it is made, None for everywhere.
+    than_metric: that of `than`, where it is another one (a student's accuracy against its teacher_top1).
+    predictor: the output whose metric it is; None for the main one.
+    than_predictor: likewise, of `than`.
+    dataset: where the claim is made; None for everywhere, as of the next two.
+    scenario: likewise.
+    pair: likewise.
     at_least: the difference that must be exceeded.
-    smaller: whether less of the metric is better; None: it follows from the metric.
-    equal_within: half of the band around zero in which a difference counts as none; None: as above.
+    smaller: whether less of the metric is better; None: as the metric says.
+    equal_within: half of the band around zero in which a difference counts as none; None: as the metric says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

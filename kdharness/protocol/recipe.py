@@ -10,14 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
-    """Optimiser, schedule, length, batches and precision.
+    """How a network is trained.
 
-    lr is reached after `warmup_epochs` of linear rise; "multistep" multiplies it by `gamma` at each milestone, given
-    as a share of the
-    run, so that a shorter run keeps the schedule's shape; "cosine" brings it to 0. It changes between epochs only.
-    weight_decay holds for every trained parameter (norms and biases too), as in the standard CIFAR recipe.
-    augmentation "standard" is the dataset's own. precision "bf16" is autocast for the
-    networks; losses stay float32. "tf32" is float32 whose products are rounded to TF32, where the device has it.
+    epochs: passes over the training data.
+    batch_size: the last batch may be smaller.
+    optimizer: with `momentum` and `nesterov` for "sgd".
+    lr: learning rate after the warm-up. It changes between epochs only.
+    weight_decay: of every trained parameter, norms and biases too, as in the standard CIFAR recipe.
+    schedule: "multistep" multiplies lr by `gamma` at each milestone; "cosine" brings it to 0.
+    milestones: shares of the run, so that a shorter run keeps the schedule's shape.
+    warmup_epochs: of linear rise.
+    augmentation: "standard" is the dataset's own.
+    precision: "bf16" is autocast for the networks, with losses in float32; "tf32" is float32 whose products are rounded
+        to TF32, where the device has it.
+    channels_last: the memory layout of images and convolutions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -93,7 +93,7 @@ def commanded(place: str) -> bool:
     return place.startswith(f"{COMMAND} ")
 
 
-def plain(values: Mapping[str, Value]) -> dict[str, Any]:
+def values_of(values: Mapping[str, Value]) -> dict[str, Any]:
     """The values alone."""
     return {name: given.value for name, given in values.items()}
 
@@ -127,7 +127,7 @@ def unknown_term(spec: MethodSpec, term: str, terms: Mapping[str, str], where: s
 def declared_terms(spec: MethodSpec, parameters: Mapping[str, Value]) -> Mapping[str, str]:
     """The loss terms that a method declares with these parameters; none where it cannot be made."""
     try:
-        return dict(made(spec, plain(parameters)).terms)
+        return dict(made(spec, values_of(parameters)).terms)
     except Exception:  # noqa: BLE001 - a plugin may raise anything; its cells are skipped with what it raised
         return {}
 
@@ -150,7 +150,8 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
 class Setup:
     """A method's parameters for one pair, or a dataset's.
 
-    parameters: all that run. own: all as the benchmark has them, against which variants are named.
+    parameters: all that run.
+    own: all as the benchmark has them. A variant's name is what differs from these.
     without: the loss terms left out, in order of names, each with the place that leaves it out.
     """
 
@@ -161,12 +162,12 @@ class Setup:
     @property
     def values(self) -> dict[str, Any]:
         """The parameters, JSON-valued."""
-        return plain(self.parameters)
+        return values_of(self.parameters)
 
     @property
     def variant(self) -> str:
         """What is not the benchmark's own, as text; '' for nothing."""
-        return variant_text(self.values, plain(self.own), tuple(self.without))
+        return variant_text(self.values, values_of(self.own), tuple(self.without))
 
     @property
     def is_commanded(self) -> bool:
@@ -225,7 +226,7 @@ def called(text: str, spec: MethodSpec, base: Layer, where: str) -> str:
     """What tables call "byot[alpha=0.0]": "byot[alpha=0]", or "byot" where the benchmark itself says so."""
     given, without = parse_variant(text, spec, where)
     own = completed(spec, base.parameters, where)
-    variant = variant_text(plain({**own, **given}), plain(own), without)
+    variant = variant_text(values_of({**own, **given}), values_of(own), without)
     return f"{spec.name}[{variant}]" if variant else spec.name
 
 

@@ -16,9 +16,13 @@ S_co = TypeVar("S_co", covariant=True)
 class Source:
     """Where a thing came from.
 
-    distribution, version: of the installed package ("" for a single file); file: the path of the file that defines it;
-    entry_point: the name that its package registered it by; module: the importable name of the plugin's module;
-    editable: its files may change while its version stays (PEP 610's editable installs, and metadata of a source tree);
+    distribution: the installed package; "" for a single file.
+    version: likewise.
+    file: the path of the file that defines it.
+    module: the importable name of the plugin's module.
+    entry_point: the name that its package registered it by.
+    editable: its files may change while its version stays (an editable install of PEP 610, metadata of a source tree).
+    kind: whether it is an entry point or a single file.
     digest: SHA-256 of a single file as it was loaded.
     """
 
@@ -47,8 +51,11 @@ class Registered(Generic[S_co]):
 class Broken:
     """A plugin that failed, or one hook of it.
 
-    name: of the plugin (its entry point or file); error: one line; traceback: all of it;
-    hook: "" when the plugin could not be loaded at all.
+    name: the plugin's entry point or file.
+    source: where it came from.
+    error: one line.
+    traceback: all of it.
+    hook: the hook that failed; "" when the plugin could not be loaded at all.
     """
 
     name: str

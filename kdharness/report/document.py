@@ -19,9 +19,7 @@ MOST_LISTED = 12
 
 
 def sections(report: Report) -> Iterator[Section]:
-    """Rankings of what follows the benchmark, means over pairs, rankings of what deviates; then what the outputs of
-    methods cost, what private data leaks, what parts of methods do, whether claims hold.
-    """
+    """A report's sections, in their order."""
     yield from (ranking_section(ranking) for ranking in report.rankings if not ranking.deviations)
     yield from map(mean_gains_section, report.overalls)
     yield from (ranking_section(ranking) for ranking in report.rankings if ranking.deviations)

@@ -13,7 +13,7 @@ from rich.text import Text
 from kdharness.report.document import nothing, problem_words, sections, stale_line
 from kdharness.report.sections.grid import Column, Grid
 from kdharness.report.sections.parts import parts_sections
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
 
@@ -72,7 +72,7 @@ def section_part(section: Section, width: int) -> RenderableType:
     if section.banner:
         parts.append(Text(section.banner, style="bold yellow"))
     if section.grid.rows:
-        parts += claim_lines(section.grid) if section.kind is Kind.CLAIMS else [grid_table(section.grid, width)]
+        parts += claim_lines(section.grid) if section.kind is SectionKind.CLAIMS else [grid_table(section.grid, width)]
     parts += [Text(line) for line in section.remarks]
     parts += [Text(line, style="dim") for line in section.how]
     return Group(*parts)

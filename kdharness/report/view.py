@@ -21,10 +21,20 @@ from kdharness.stats.rankings import Ranking, rankings
 
 @dataclass(frozen=True)
 class Report:
-    """All that is to be said of one benchmark folder (or of several, merged).
+    """All that is to be said of one benchmark folder, or of several, merged.
 
-    stale: how many results no plan produces any more. progress: of a run at work, '' for none.
-    files: the tables beside it. claims: of `judge`; effects: of `effects_of`.
+    name: the benchmark's.
+    rankings: one for each setting.
+    overalls: mean gains over pairs, one for each protocol.
+    problems: what did not go well.
+    note: the benchmark's sentence above the table.
+    stale: how many results no plan produces any more.
+    progress: of a run at work; "" for none.
+    files: the tables beside it.
+    claims: of `judge`.
+    effects: of `effects_of`.
+    exits: of methods with several outputs.
+    privacy: of settings with private images.
     """
 
     name: str

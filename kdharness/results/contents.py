@@ -25,8 +25,10 @@ RUNNING = "running"
 class Contents:
     """One reading of a folder. What follows from it is made when it is first asked for, and once.
 
-    plans: oldest first; records: by key, stale ones too.
-    progress: of the run that was at work on the folder, None when none was.
+    path: the folder.
+    plans: oldest first.
+    records: by key, stale ones too.
+    progress: of the run that was at work on the folder; None when none was.
     foreign: a results.csv that stands in for plans, as in a folder that holds somebody else's table.
     """
 

@@ -43,7 +43,13 @@ VALUE_COLUMNS = (
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One number of metrics.csv: cell, predictor, split, metric, value."""
+    """One number of metrics.csv.
+
+    predictor: the output that it is of.
+    split: the split that it was measured on.
+    metric: the number's name.
+    value: the number.
+    """
 
     predictor: str
     split: str
@@ -53,10 +59,19 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Record:
-    """A cell's outcome. values: by column name of results.csv, x_ columns included; what was not measured is absent.
+    """A cell's outcome.
 
-    started_at, finished_at: ISO 8601 in UTC with seconds, '' when it never happened. traceback: '' unless it failed,
-    or a metric did. measured: the metrics that were asked for and did not fail, () where that is not known.
+    cell: the cell.
+    status: what became of it.
+    values: by column name of results.csv, x_ columns included; what was not measured is absent.
+    metrics: rows of metrics.csv.
+    error_type: class of the error; "" without one.
+    error_message: on one line.
+    traceback: "" unless the cell or a metric failed.
+    started_at: ISO 8601 in UTC with seconds; "" when it never started.
+    finished_at: likewise.
+    attempts: how often the cell was handed out.
+    measured: the metrics that were asked for and did not fail; () where that is not known.
     """
 
     cell: Cell

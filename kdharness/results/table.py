@@ -68,11 +68,6 @@ def read_rows(path: Path | str) -> list[Row]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
-    """A results.csv as `frame_of` made it. UserError when it lacks a column."""
-    return frame_of(read_rows(path))
-
-
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     if name in INTEGER_COLUMNS:
         numbers = [_number(v) for v in values]

@@ -42,8 +42,10 @@ class MethodExits:
 
 
 def exits_of(frame: pd.DataFrame, metrics: pd.DataFrame) -> tuple[MethodExits, ...]:
-    """Of every competitor with two or more outputs whose top-1 and macs are both known, what follows its benchmark
-    first. Variants only where the plain method is absent: an ablation would fill pages, and metrics.csv has them all.
+    """One for each competitor with two or more outputs whose top-1 and macs are known.
+
+    What follows its benchmark comes first. A variant is left out where the plain method is there: an ablation would
+    fill pages, and metrics.csv has all of them.
     """
     usual = metrics[(metrics["split"] == "test") & metrics["metric"].isin(NUMBERS)]
     wide = usual.pivot_table(index=["cell", "predictor"], columns="metric", values="value")

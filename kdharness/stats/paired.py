@@ -127,7 +127,7 @@ def seeds_needed(gain: Estimate, equal_points: float = EQUAL_POINTS, tests: int 
 
 @lru_cache(maxsize=64)
 def _quantiles(probability: float) -> Values:
-    """Of Student's t for LEAST_FOR_INTERVAL to MOST_SEEDS seeds."""
+    """Quantiles of Student's t for LEAST_FOR_INTERVAL to MOST_SEEDS seeds."""
     return np.asarray(stats.t.ppf(probability, np.arange(LEAST_FOR_INTERVAL, MOST_SEEDS + 1) - 1))
 
 

@@ -20,7 +20,17 @@ ATTACKED = "x_mia_advantage"
 
 @dataclass(frozen=True)
 class Exposure:
-    """What is known of one competitor. epsilon: NaN without one; infinite: whether its mechanism protects nothing."""
+    """What is known of one competitor.
+
+    name: the method, with its variant.
+    top1: over the seeds, in percent.
+    epsilon: the privacy budget; NaN without one.
+    delta: of that budget.
+    releases: how many noisy releases were made.
+    infinite: whether its mechanism protects nothing.
+    student_leak: advantage of the attack on the student, in points.
+    teacher_leak: likewise, on its teacher.
+    """
 
     name: str
     top1: Estimate
@@ -42,7 +52,7 @@ class SettingPrivacy:
 
 
 def privacy_of(frame: pd.DataFrame) -> tuple[SettingPrivacy, ...]:
-    """Of each setting where some student was attacked, what follows its benchmark first."""
+    """One for each setting in which some student was attacked; what follows its benchmark comes first."""
     if ATTACKED not in frame:
         return ()
     rows = comparable(frame)[0]

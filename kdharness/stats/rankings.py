@@ -42,7 +42,7 @@ class Ranking:
 
 
 def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, ...]:
-    """Those of what follows its benchmark first, then of what deviates; each time the longest first."""
+    """One for each setting: those that follow their benchmark, then those that deviate, the longest first."""
     found: list[Ranking] = []
     for deviations in sorted(set(frame["deviations"])):
         rows = deviating(frame, deviations) if deviations else frame[frame["deviations"] == ""]

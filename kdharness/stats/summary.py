@@ -31,7 +31,14 @@ PENDING = ("interrupted", "not_run")
 
 
 class Estimate(NamedTuple):
-    """sd: with n - 1 (NaN below two values). ci_low, ci_high: Student's t interval (NaN below three values)."""
+    """Mean and spread of n values.
+
+    n: how many there are.
+    mean: NaN without one.
+    sd: with n - 1; NaN below two values.
+    ci_low: of Student's t interval; NaN below three values.
+    ci_high: likewise.
+    """
 
     n: int
     mean: float
@@ -41,7 +48,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Of finite values; NaN throughout for none."""
+    """Mean and spread of finite values; NaN throughout for none."""
     n = len(values)
     mean = float(np.mean(values)) if n else math.nan
     sd = float(np.std(values, ddof=1)) if n > 1 else math.nan
@@ -50,13 +57,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def half_width(sd: float, n: int, confidence: float = CONFIDENCE) -> float:
-    """Of Student's t interval of a mean."""
+    """Half the width of Student's t interval of a mean of n values."""
     return _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
 
 
 @cache
 def _quantile(probability: float, degrees: int) -> float:
-    """Of Student's t: slow to compute, and the same for all that have as many seeds."""
+    """Of Student's t. Cached: it is slow to compute, and the same for all that have as many seeds."""
     return float(stats.t.ppf(probability, degrees))
 
 

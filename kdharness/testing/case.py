@@ -16,7 +16,7 @@ from kdharness.planning.cell import STUDENT as STUDENT_ROLE, Cell
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, parse
-from kdharness.protocol.variant import completed, made, plain, shown
+from kdharness.protocol.variant import completed, made, shown, values_of
 from kdharness.registry.loading import Plugin, installed_plugins
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Source
@@ -70,7 +70,7 @@ class MethodCase:
     def made(self) -> Method:
         """A method of these parameters. UserError for what it does not have."""
         given = {key: value for key, value in self.parameters.items() if key != "without"}
-        return made(self.spec, plain(completed(self.spec, given, "the case")))
+        return made(self.spec, values_of(completed(self.spec, given, "the case")))
 
     @cached_property
     def registry(self) -> Registry:

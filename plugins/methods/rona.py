@@ -88,7 +88,7 @@ BatchSize = Annotated[int, Field(ge=1)] | None
 
 
 @dataclass(frozen=True)
-class Asked:
+class Queries:
     """A batch's queries, not yet counted. said, public: what the teachers said [N, ...]; gated: losses above B."""
 
     student: Outputs
@@ -221,7 +221,7 @@ class Rona(Method[Sequence[Outputs]]):
 
     def losses(self, batch: Batch, student: Outputs, teacher: Sequence[Outputs]) -> Mapping[str, Tensor]:
         phase = batch.step.phase
-        self.pending: Asked | None = None
+        self.pending: Queries | None = None
         if phase not in PRIVATE_PHASES:
             return {"self": F.cross_entropy(student.logits, batch.targets)}
         said = self.said(phase, student, teacher[SENSITIVE])
@@ -233,7 +233,7 @@ class Rona(Method[Sequence[Outputs]]):
         gated: Tensor | int = 0
         if self.mechanism in ("gate", "loss_scalar"):
             losses, gated = self.sanitised(phase, student, losses, public)
-        self.pending = Asked(student, batch.images, said, public, gated)
+        self.pending = Queries(student, batch.images, said, public, gated)
         return {phase: (0.5 if phase == "hint" else 1.0) * losses.mean()}
 
     def said(self, phase: str, student: Outputs, teacher: Outputs) -> Tensor:
@@ -280,7 +280,7 @@ class Rona(Method[Sequence[Outputs]]):
             return self.update_by_noised_gradient(step, pending)
         return super().update(step)
 
-    def update_by_noised_gradient(self, step: Step, asked: Asked) -> None:
+    def update_by_noised_gradient(self, step: Step, queries: Queries) -> None:
         """Clips each sample's gradient to B, adds noise to their mean, and steps."""
         ((phase, loss),) = step.losses.items()
         parameters = step.parameters[phase]
@@ -288,12 +288,12 @@ class Rona(Method[Sequence[Outputs]]):
         factor = 0.5 if phase == "hint" else 1.0
 
         def losses(images: Tensor, said: Tensor) -> Tensor:
-            return factor * self.sample_losses(phase, asked.student.model.run(images, ("stages",)), said)
+            return factor * self.sample_losses(phase, queries.student.model.run(images, ("stages",)), said)
 
-        one = SampleLoss([asked.student.model, self.adapter], losses, reached)
-        norm = None if asked.public is None else mean_norm(one.gradients(asked.images, asked.public))
+        one = SampleLoss([queries.student.model, self.adapter], losses, reached)
+        norm = None if queries.public is None else mean_norm(one.gradients(queries.images, queries.public))
         bound = self.bound_of(phase, norm)
-        mean = clipped_mean(one.gradients(asked.images, asked.said), bound)
+        mean = clipped_mean(one.gradients(queries.images, queries.said), bound)
         step.zero_grad()
         for name, parameter in one.trained.items():
             parameter.grad = mean[name] + 2 * self.sigma * bound * noise_like(parameter, self.noise)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,13 @@ def test_another_name_is_an_attribute_error() -> None:
         _ = api.Methods
     with pytest.raises(ImportError):
         exec("from kdharness.api import Methods")
+
+
+RECORDS = sorted(name for name in api.__all__ if dataclasses.is_dataclass(getattr(api, name)))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_says_what_each_of_its_fields_is(name: str) -> None:
+    record = getattr(api, name)
+    told = re.findall(r"^ *(\w+): ", record.__doc__, re.MULTILINE)
+    assert sorted(told) == sorted(field.name for field in dataclasses.fields(record))

@@ -8,7 +8,7 @@ import pytest
 from fake_groups import make_cell, make_teacher
 
 from kdharness.api.executors import CellAborted, CellFinished, JobFinished, JobLost, WorkerError
-from kdharness.execution.schedule import Scheduler, Verdict, group_size, halves, pick_group
+from kdharness.execution.schedule import CellEnd, Scheduler, group_size, halves, pick_group
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
 from kdharness.results.record import Status
@@ -132,9 +132,9 @@ def test_a_suspect_that_dies_alone_is_final(changes: dict[str, bool], status: St
     (cell,) = cells = students("a")
     scheduler = Scheduler(cells, (), slots=1)
     scheduler.handle(JobLost(next_group(scheduler).number, cell.key, "killed", **changes))
-    (verdict,) = scheduler.handle(JobLost(next_group(scheduler).number, cell.key, "killed by signal 11", **changes))
-    assert (verdict.status, verdict.error_type, verdict.attempts) == (status, error_type, 2)
-    assert "killed by signal 11" in verdict.message
+    (end,) = scheduler.handle(JobLost(next_group(scheduler).number, cell.key, "killed by signal 11", **changes))
+    assert (end.status, end.error_type, end.attempts) == (status, error_type, 2)
+    assert "killed by signal 11" in end.message
     assert scheduler.next_group() is None
     assert scheduler.running == 0
 
@@ -144,8 +144,8 @@ def test_a_death_at_no_cell_tries_each_alone_once() -> None:
     scheduler = Scheduler(cells, (), slots=1)
     scheduler.handle(JobLost(next_group(scheduler).number, "", "exit code 1"))
     first = next_group(scheduler)
-    (verdict,) = scheduler.handle(JobLost(first.number, "", "exit code 1"))
-    assert (first.alone, verdict.cell, verdict.status) == (True, cells[0], Status.FAILED)
+    (end,) = scheduler.handle(JobLost(first.number, "", "exit code 1"))
+    assert (first.alone, end.cell, end.status) == (True, cells[0], Status.FAILED)
     finish(scheduler, next_group(scheduler))
     assert scheduler.next_group() is None
 
@@ -162,16 +162,16 @@ def test_halves_are_equal_and_keep_the_order(cells: int, group: int, sizes: list
     assert [cell for part in parts for cell in part] == them
 
 
-def abort(scheduler: Scheduler, group: CellGroup, *names: str) -> list[Verdict]:
+def abort(scheduler: Scheduler, group: CellGroup, *names: str) -> list[CellEnd]:
     """These cells run out of memory, the others are ok; what becomes of it."""
-    verdicts = []
+    ends = []
     for cell in group.cells:
         if cell.method in names:
-            verdicts += scheduler.handle(CellAborted(group.number, cell.key, "no memory"))
+            ends += scheduler.handle(CellAborted(group.number, cell.key, "no memory"))
         else:
             scheduler.handle(CellFinished(group.number, cell.key, "ok"))
     assert scheduler.handle(JobFinished(group.number)) == []
-    return verdicts
+    return ends
 
 
 def test_a_group_that_ran_out_of_memory_is_halved_until_its_cells_are_alone() -> None:
@@ -188,9 +188,9 @@ def test_a_group_that_ran_out_of_memory_is_halved_until_its_cells_are_alone() ->
     finish(scheduler, single)
     assert abort(scheduler, pair, "f", "h") == []
     last, lucky = next_group(scheduler), next_group(scheduler)
-    (verdict,) = abort(scheduler, last, "f")
-    assert (verdict.cell, verdict.status, verdict.error_type) == (cells[5], Status.OOM, "OutOfMemoryError")
-    assert (verdict.message, verdict.attempts) == ("no memory", 4)
+    (end,) = abort(scheduler, last, "f")
+    assert (end.cell, end.status, end.error_type) == (cells[5], Status.OOM, "OutOfMemoryError")
+    assert (end.message, end.attempts) == ("no memory", 4)
     assert methods(lucky) == ["h"]
     finish(scheduler, lucky)
     assert scheduler.next_group() is None
@@ -229,8 +229,8 @@ def test_a_lost_device_is_nobody_s_fault_and_its_cells_are_tried_apart() -> None
     first, second = next_group(scheduler), next_group(scheduler)
     assert [(g.cells, g.alone) for g in (first, second)] == [((b,), True), ((c,), True)]
     lost = JobLost(first.number, "", "illegal access", device_lost=True, traceback="the traceback")
-    (verdict,) = scheduler.handle(lost)
-    assert verdict == Verdict(b, Status.FAILED, "DeviceLost", "illegal access", "the traceback", 2)
+    (end,) = scheduler.handle(lost)
+    assert end == CellEnd(b, Status.FAILED, "DeviceLost", "illegal access", "the traceback", 2)
     finish(scheduler, second)
     assert scheduler.next_group() is None
 
@@ -244,8 +244,8 @@ def test_a_worker_s_error_on_an_accelerator_tries_its_cells_apart_once() -> None
     assert scheduler.handle(error) == []
     first, second = next_group(scheduler), next_group(scheduler)
     assert [(g.cells, g.alone) for g in (first, second)] == [((b,), True), ((c,), True)]
-    verdicts = scheduler.handle(replace(error, job=first.number))
-    assert verdicts == [Verdict(b, Status.FAILED, "RuntimeError", "launch failure", "the traceback", 2)]
+    ends = scheduler.handle(replace(error, job=first.number))
+    assert ends == [CellEnd(b, Status.FAILED, "RuntimeError", "launch failure", "the traceback", 2)]
     finish(scheduler, second)
     assert scheduler.next_group() is None
 
@@ -255,15 +255,15 @@ def test_a_worker_s_error_fails_the_cells_without_a_record() -> None:
     scheduler = Scheduler(cells, (), slots=1)
     job = next_group(scheduler)
     scheduler.handle(CellFinished(job.number, a.key, "ok"))
-    verdicts = scheduler.handle(WorkerError(job.number, "DatasetMissing", "no data", "the traceback"))
-    assert verdicts == [Verdict(b, Status.FAILED, "DatasetMissing", "no data", "the traceback", 1)]
+    ends = scheduler.handle(WorkerError(job.number, "DatasetMissing", "no data", "the traceback"))
+    assert ends == [CellEnd(b, Status.FAILED, "DatasetMissing", "no data", "the traceback", 1)]
 
 
 def test_a_group_that_ends_in_silence_loses_no_cell() -> None:
     (a,) = cells = students("a")
     scheduler = Scheduler(cells, (), slots=1)
-    (verdict,) = scheduler.handle(JobFinished(next_group(scheduler).number))
-    assert (verdict.cell, verdict.status) == (a, Status.FAILED)
+    (end,) = scheduler.handle(JobFinished(next_group(scheduler).number))
+    assert (end.cell, end.status) == (a, Status.FAILED)
 
 
 def test_a_failed_teacher_s_dependents_are_not_run() -> None:

@@ -17,8 +17,8 @@ from kdharness.protocol.variant import (
     completed,
     lacking,
     parse_variant,
-    plain,
     untrainable,
+    values_of,
     variant_text,
 )
 
@@ -74,10 +74,10 @@ def test_mistakes_name_the_place(given: dict[str, Any], place: str, says: str) -
     ],
 )
 def test_a_variant_and_its_text(changes: dict[str, Any], without: tuple[str, ...], text: str) -> None:
-    own = plain(completed(SPEC, {}, ""))
+    own = values_of(completed(SPEC, {}, ""))
     assert variant_text({**own, **changes}, own, without) == text
     given, dropped = parse_variant(f"fake[{text}]", SPEC, "claim 1")
-    assert plain(given) == changes
+    assert values_of(given) == changes
     assert set(dropped) == set(without)
 
 

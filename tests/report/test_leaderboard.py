@@ -14,7 +14,7 @@ from kdharness.errors import UserError
 from kdharness.protocol.claim import Claim
 from kdharness.report.leaderboard import merge, write_tables
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import read_table
+from kdharness.results.table import frame_of, read_rows
 from kdharness.stats.claims import CLAIM_COLUMNS
 from kdharness.stats.effects import EFFECT_COLUMNS
 from kdharness.stats.standings import REFERENCES, columns
@@ -23,7 +23,7 @@ from kdharness.stats.standings import REFERENCES, columns
 def test_tables_are_written_whole(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     write_tables(folder.load())
-    pd.testing.assert_frame_equal(read_table(folder.tables.results), folder.load().frame)
+    pd.testing.assert_frame_equal(frame_of(read_rows(folder.tables.results)), folder.load().frame)
     assert pd.read_csv(folder.tables.leaderboard).columns.to_list() == columns()
     assert len(pd.read_csv(folder.tables.metrics)) == 26
     assert not list(folder.path.glob("*.tmp"))

@@ -14,7 +14,7 @@ from kdharness.report.document import sections
 from kdharness.report.latex import as_latex
 from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
-from kdharness.report.sections.section import Kind
+from kdharness.report.sections.section import SectionKind
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, ranking_of, report_of
 from kdharness.results.store import ResultsFolder
@@ -141,8 +141,8 @@ def test_sections_come_in_one_order_in_every_format(tmp_path: Path) -> None:
     report = report_of(folder.load())
     found = list(sections(report))
     assert [(section.kind, bool(section.banner)) for section in found] == [
-        (Kind.RANKING, False), (Kind.RANKING, False), (Kind.MEAN_GAINS, False), (Kind.RANKING, True),
-        (Kind.CLAIMS, False),
+        (SectionKind.RANKING, False), (SectionKind.RANKING, False), (SectionKind.MEAN_GAINS, False),
+        (SectionKind.RANKING, True), (SectionKind.CLAIMS, False),
     ]  # fmt: skip
     assert [section.figure is not None for section in found] == [True, True, False, False, False]
     titles = [section.title.removesuffix(" · teacher 97.00 %") for section in found]

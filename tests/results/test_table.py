@@ -13,7 +13,7 @@ from kdharness.errors import UserError
 from kdharness.planning.cell import TeacherSource
 from kdharness.results.record import COLUMNS, Status
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, read_table, write_csv
+from kdharness.results.table import frame_of, read_rows, write_csv
 
 
 def test_every_planned_cell_has_a_row_with_its_status(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_csv_comes_back_as_it_was(tmp_path: Path) -> None:
     ]
     frame = fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load().frame
     write_csv(frame, tmp_path / "results.csv")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "results.csv"), frame)
+    pd.testing.assert_frame_equal(frame_of(read_rows(tmp_path / "results.csv")), frame)
     assert set(frame["method"]) == {"nan", "null"}
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
 
@@ -114,7 +114,7 @@ def test_a_folder_with_a_csv_alone_gives_its_rows(tmp_path: Path) -> None:
 def test_a_csv_that_lacks_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("method,top1\nkd,90\n")
     with pytest.raises(UserError, match="it lacks the columns benchmark"):
-        read_table(tmp_path / "results.csv")
+        read_rows(tmp_path / "results.csv")
 
 
 def test_metrics_are_long(tmp_path: Path) -> None:

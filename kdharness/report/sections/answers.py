@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import scenario_of
 from kdharness.stats.claims import Answer
 from kdharness.stats.settings import as_dicts, pair_of
@@ -23,8 +23,8 @@ HOW = (
 
 
 def answers_section(judged: pd.DataFrame) -> Section:
-    """judged: of `judge`."""
-    return Section(Kind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW))
+    """The answers to all claims. judged: what `judge` returns."""
+    return Section(SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW))
 
 
 def answers_grid(judged: pd.DataFrame) -> Grid:

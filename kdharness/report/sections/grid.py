@@ -18,9 +18,13 @@ MEMORY, COST, GAIN, VERDICT = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Column:
-    """values: one text per row. name: whether it holds names, which may fold; words: left-aligned, as names are.
+    """A column of a grid.
 
-    dropped: the order in which narrow places do without the column, 0 for never.
+    header: above it.
+    values: one text per row.
+    name: whether it holds names, which may fold.
+    words: whether it is left-aligned, as names are.
+    dropped: the order in which narrow places do without the column; 0 for never.
     """
 
     header: str
@@ -67,7 +71,7 @@ def with_error(values: Iterable[float], errors: Iterable[float], sign: str = "")
 
 
 def half_width(low: pd.Series[float], high: pd.Series[float]) -> pd.Series[float]:
-    """Of intervals, as tables show it after ±."""
+    """Half the width of intervals, which tables show after ±."""
     return (high - low) / 2
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.report.sections.grid import Column, Grid, half_width, regime_groups, with_error
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import joined, scenario_of
 from kdharness.stats.overall import Overall
 from kdharness.stats.settings import as_dicts, competitor_of
@@ -18,7 +18,7 @@ HOW = "± half a 95 % interval over seeds; a pair counts where all planned seeds
 def mean_gains_section(overall: Overall) -> Section:
     names, mean = overall.names, f"mean gain over {overall.pairs} pairs"
     title = joined(names["benchmark"], names["dataset"], scenario_of(names), mean)
-    return Section(Kind.MEAN_GAINS, title, mean_gains_grid(overall), how=(HOW,))
+    return Section(SectionKind.MEAN_GAINS, title, mean_gains_grid(overall), how=(HOW,))
 
 
 def mean_gains_grid(overall: Overall) -> Grid:

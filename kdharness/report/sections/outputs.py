@@ -6,7 +6,7 @@ import math
 
 from kdharness.report.figures import Mark, OutputFigure, OutputPoint
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, count_text, with_error
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, setting_title
 from kdharness.stats.exits import MethodExits
 from kdharness.stats.summary import Estimate
@@ -16,7 +16,12 @@ def outputs_section(outputs: MethodExits) -> Section:
     title = setting_title(outputs.names, f"outputs of {outputs.method}")
     departs = banner(outputs.deviations)
     return Section(
-        Kind.OUTPUTS, title, outputs_grid(outputs), departs, how=(_how(outputs),), figure=output_figure(outputs, title)
+        SectionKind.OUTPUTS,
+        title,
+        outputs_grid(outputs),
+        departs,
+        how=(_how(outputs),),
+        figure=output_figure(outputs, title),
     )
 
 

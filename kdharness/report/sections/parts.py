@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from kdharness.report.sections.grid import COST, Column, Grid, half_width, p_text, undecided_text, with_error
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import DOT, banner, setting_title
 from kdharness.stats.settings import SETTING, as_dicts
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
@@ -19,16 +19,16 @@ HOW = (
 
 
 def parts_sections(effects: pd.DataFrame) -> Iterator[Section]:
-    """One of each method and setting. effects: of `effects_of`."""
+    """One for each method and setting. effects: what `effects_of` returns."""
     for _, rows in effects.groupby(["method", *SETTING], sort=False):
         first, missing = as_dicts(rows)[0], as_dicts(rows[rows["reason"] != ""])
         title = f"what the parts of {first['method']} do{DOT}{setting_title(first)}"
         reasons = (f"{row['part']} was not measured: {row['reason']}" for row in missing)
-        yield Section(Kind.PARTS, title, parts_grid(rows), banner(first["deviations"]), how=(*reasons, HOW))
+        yield Section(SectionKind.PARTS, title, parts_grid(rows), banner(first["deviations"]), how=(*reasons, HOW))
 
 
 def parts_grid(effects: pd.DataFrame) -> Grid:
-    """Of one method in one setting."""
+    """The parts of one method in one setting, a row each."""
     rows = as_dicts(effects)
     words = tuple(undecided_text(row["effect_in_words"], row["seeds_needed"]) for row in rows)
     half = half_width(effects["ci_low"], effects["ci_high"])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, with_error
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, setting_title
 from kdharness.stats.privacy import Exposure, SettingPrivacy
 from kdharness.stats.summary import Estimate
@@ -20,7 +20,9 @@ HOW = (
 
 def private_images_section(privacy: SettingPrivacy) -> Section:
     title = setting_title(privacy.names, "private images")
-    return Section(Kind.PRIVATE_IMAGES, title, private_images_grid(privacy), banner(privacy.deviations), how=(HOW,))
+    return Section(
+        SectionKind.PRIVATE_IMAGES, title, private_images_grid(privacy), banner(privacy.deviations), how=(HOW,)
+    )
 
 
 def private_images_grid(privacy: SettingPrivacy) -> Grid:
@@ -50,5 +52,5 @@ def _epsilon(exposure: Exposure) -> str:
 
 
 def _delta(exposure: Exposure) -> str:
-    """Beside a budget alone."""
+    """The delta of a budget; nothing where there is no budget."""
     return "" if math.isnan(exposure.delta) or math.isnan(exposure.epsilon) else f"{exposure.delta:.0e}"

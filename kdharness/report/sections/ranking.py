@@ -20,7 +20,7 @@ from kdharness.report.sections.grid import (
     regime_groups,
     with_error,
 )
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, joined, setting_title
 from kdharness.stats.paired import Verdict
 from kdharness.stats.rankings import Ranking
@@ -35,7 +35,7 @@ MEBIBYTE = 2**20
 def ranking_section(ranking: Ranking) -> Section:
     departs = banner(ranking.deviations)
     return Section(
-        kind=Kind.RANKING,
+        kind=SectionKind.RANKING,
         title=_title(ranking),
         grid=ranking_grid(ranking),
         banner=f"{departs}; not on the leaderboard" if departs else "",

@@ -9,7 +9,7 @@ from kdharness.report.figures import Figure
 from kdharness.report.sections.grid import Grid
 
 
-class Kind(StrEnum):
+class SectionKind(StrEnum):
     """What a section is about."""
 
     RANKING = "ranking"
@@ -29,7 +29,7 @@ class Section:
     figure: what may be drawn below the table.
     """
 
-    kind: Kind
+    kind: SectionKind
     title: str
     grid: Grid
     banner: str = ""

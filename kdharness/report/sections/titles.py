@@ -15,7 +15,7 @@ def setting_title(names: Mapping[str, str], *more: str) -> str:
 
 
 def scenario_of(names: Mapping[str, str]) -> str:
-    """'' for the usual one."""
+    """The scenario's name; '' for the usual one."""
     return "" if names["scenario"] == "clean" else names["scenario"]
 
 

@@ -16,7 +16,7 @@ from kdharness.report import plots
 from kdharness.report.document import sections
 from kdharness.report.figures import Mark, OutputFigure
 from kdharness.report.page import as_page
-from kdharness.report.sections.section import Kind, Section
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.terminal import as_text
 from kdharness.report.view import report_of
 from kdharness.results.record import MetricRow, Record
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> ResultsFolder:
 
 
 def section_of(folder: ResultsFolder) -> Section:
-    (section,) = [each for each in sections(report_of(folder.load())) if each.kind is Kind.OUTPUTS]
+    (section,) = [each for each in sections(report_of(folder.load())) if each.kind is SectionKind.OUTPUTS]
     return section
 
 

@@ -8,7 +8,7 @@ import fabricate
 from rich.console import Console
 
 from kdharness.report.sections.parts import parts_sections
-from kdharness.report.sections.section import Kind
+from kdharness.report.sections.section import SectionKind
 from kdharness.report.terminal import show_parts
 from kdharness.report.view import report_of
 from kdharness.results.store import ResultsFolder
@@ -29,7 +29,7 @@ def world(path: Path, **changes: object) -> ResultsFolder:
 
 def test_the_table(tmp_path: Path) -> None:
     (section,) = parts_sections(report_of(world(tmp_path / "tiny").load()).effects)
-    assert section.kind is Kind.PARTS
+    assert section.kind is SectionKind.PARTS
     assert section.title == "what the parts of kd do · tiny · digits · conv32:conv16"
     assert {column.header: column.values for column in section.grid.columns} == {
         "": ("kd", "kd without kd", "kd without ce"),

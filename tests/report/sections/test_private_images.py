@@ -8,7 +8,7 @@ import fabricate
 import pytest
 
 from kdharness.report.document import sections
-from kdharness.report.sections.section import Kind
+from kdharness.report.sections.section import SectionKind
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, report_of
 
@@ -32,7 +32,7 @@ def report(tmp_path: Path) -> Report:
 
 
 def test_budgets_and_leaks_stand_beside_each_other(report: Report) -> None:
-    (section,) = [each for each in sections(report) if each.kind is Kind.PRIVATE_IMAGES]
+    (section,) = [each for each in sections(report) if each.kind is SectionKind.PRIVATE_IMAGES]
     assert section.title == "tiny · digits · split80 · conv32:conv16 · private images"
     columns = {column.header: column.values for column in section.grid.columns}
     assert columns["method"] == ("vanilla", "kd", "guard", "sieve")
