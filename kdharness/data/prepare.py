@@ -13,7 +13,7 @@ from torch import Tensor
 from kdharness.api.data import Augmentation, DataRequest, ImageDataset
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.planning.cell import Cell, canonical
 from kdharness.registry.manager import Registry
 

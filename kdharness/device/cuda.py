@@ -8,7 +8,7 @@ import torch
 
 from kdharness.device.clock import Clock
 from kdharness.device.device import Device
-from kdharness.device.settings import settings_as_torch_begins
+from kdharness.device.torch_settings import settings_as_torch_begins
 
 # A GPU is idle on small batches. So many pixels are evaluated at a time: 2,000 images of 32x32.
 EVALUATION_PIXELS = 2000 * 32 * 32

@@ -11,7 +11,7 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.losses import LossTerms
 from kdharness.engine.phase_clock import PhaseClock

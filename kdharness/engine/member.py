@@ -14,7 +14,7 @@ from kdharness.api.staged import StagedModel
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.stepper import EagerStepper, Stepper

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdharness.api.evaluation import Evaluation, Inspection, Predictions
 from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.measure.evaluate import evaluated, predict_together
 from kdharness.measure.predict import batches, parts, predict

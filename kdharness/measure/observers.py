@@ -17,7 +17,7 @@ from kdharness.api.staged import StagedModel
 from kdharness.data.watched import Watched
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.registry.manager import Registry
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdharness.device.door import open_device
-from kdharness.device.settings import settings_kept
+from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 
 
