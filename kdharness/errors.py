@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 
 class UserError(Exception):
-    """A mistake in the input or the environment. The command line prints its message, without traceback, and exits
-    with 2.
-    """
+    """A mistake in the input or the environment. The command line prints its message alone, and exits with 2."""
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> list[str]:

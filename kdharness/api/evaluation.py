@@ -71,7 +71,7 @@ class Inspection:
     precision: Callable[[], AbstractContextManager[object]]
 
     def networks(self) -> dict[str, nn.Module]:
-        """By the name of an output, the network that gives it. Of a predictor with one output, the predictor."""
+        """The network that gives each output, by the output's name. A predictor with one output is that network."""
         return dict(self.deployables) or {self.main: self.predictor}
 
     def parameters(self) -> dict[str, nn.Parameter]:

@@ -65,8 +65,9 @@ def _frozen(module: nn.Module) -> Iterator[None]:
 
 
 def run_frozen(module: nn.Module, call: Callable[[], T]) -> T:
-    """`call()` with `module` in eval mode and its parameters without gradient; gradients still flow through it to its
-    inputs.
+    """`call()`, with `module` in eval mode and its parameters without gradient.
+
+    Gradients still flow through the module to its inputs.
     """
     with _frozen(module):
         return call()

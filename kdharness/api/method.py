@@ -76,7 +76,7 @@ class Predict(Protocol):
 
 
 class PredictTeacher(Protocol):
-    """The same, of teacher number k."""
+    """Gives a teacher's logits [n, classes] likewise. k: the teacher's number."""
 
     def __call__(self, k: int = 0, positions: Tensor | None = None) -> Tensor: ...
 
@@ -157,8 +157,9 @@ class Method(nn.Module, Generic[TeacherT]):
         return [Requirement(model=name) for name in pair.teachers]
 
     def networks(self, pair: Pair) -> Sequence[str]:
-        """Models, besides the student's and the teachers', that `build` makes new networks of (`context.peer`); they
-        enter the cell's key.
+        """Models, besides the student's and the teachers', that `build` makes new networks of (`context.peer`).
+
+        They enter the cell's key.
         """
         return ()
 
@@ -192,9 +193,7 @@ class Method(nn.Module, Generic[TeacherT]):
         raise TypeError(f"method '{self.name}' does not define losses()")
 
     def update(self, step: Step) -> None:
-        """One update of the trained parts. Override it for alternate players, gradients per term, or noise in
-        gradients.
-        """
+        """One update of the trained parts. Override it for alternate players, gradients per term, or noise."""
         step.zero_grad()
         step.backward()
         step.apply()

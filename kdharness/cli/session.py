@@ -67,8 +67,9 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
 
 
 def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = None) -> int:
-    """Plans and runs, or shows the plan. show: prints the results, by default the whole report. Returns the exit
-    code.
+    """Plans and runs, or shows the plan. Returns the exit code.
+
+    show: prints the results; by default the whole report.
     """
     options = command.options
     request = RunRequest(

@@ -63,8 +63,9 @@ class Samples:
 class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
-    images: the train split; subset: int64 [n] positions in it; targets: int64 [N] labels of the split as training
-    sees them.
+    images: the train split.
+    subset: int64 [n], positions in it.
+    targets: int64 [N], labels of the split as training sees them.
     """
 
     def __init__(self, request: BatchRequest, images: DeviceImages, subset: Tensor, targets: Tensor) -> None:
@@ -91,9 +92,7 @@ class EpochBatches:
         return len(self.bounds)
 
     def _partners(self, seed: int) -> Tensor:
-        """For each sample of the epoch, the position of another sample of its class (itself where it is alone in its
-        class).
-        """
+        """For each sample, the position of another one of its class; its own where it is alone in its class."""
         labels = self.targets[self.subset][self.order].cpu()
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.empty(len(labels), dtype=torch.int64)

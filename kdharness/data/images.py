@@ -32,7 +32,7 @@ class Draws:
         return cls(dy, dx, flip)
 
     def rows(self, start: int, end: int) -> Draws:
-        """Those of some of the samples."""
+        """The draws of the samples from `start` to `end`."""
         return Draws(*(None if t is None else t[start:end] for t in (self.dy, self.dx, self.flip)))
 
 

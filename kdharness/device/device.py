@@ -68,7 +68,7 @@ class Device:
     # -- random numbers -----------------------------------------------------------------------------------------------
 
     def default_generators(self) -> list[torch.Generator]:
-        """Those that torch draws from where a caller names none."""
+        """The generators that torch draws from where a caller names none."""
         return [torch.default_generator]
 
     def random_state(self, seed: int) -> RandomState:

@@ -199,7 +199,7 @@ class Group:
                     member.test_logits = logits
 
     def _alive(self, members: Sequence[Member]) -> list[Member]:
-        """Those that did not leave the group."""
+        """The members that did not leave the group."""
         return [member for member in members if member in self.members]
 
     def _predictions(self, members: Sequence[Member], split: str) -> list[tuple[Member, dict[str, Tensor]]]:

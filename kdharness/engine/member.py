@@ -141,8 +141,9 @@ class Member:
 
     @property
     def subset(self) -> str:
-        """The name of the subset that this phase trains on; a teacher's "train" is what the scenario gives to
-        teachers.
+        """The name of the subset that this phase trains on.
+
+        For a teacher, "train" means what the scenario gives to teachers.
         """
         own: str = self.cell.document["subset"]
         return own if self.clock.phase.subset == "train" else self.clock.phase.subset
@@ -187,8 +188,9 @@ class Member:
         self.effort.images_seen += len(samples.targets)
 
     def end_epoch(self) -> Mapping[str, float]:
-        """Hooks, curves, and the check that every loss was finite. Returns the epoch's mean of each term and the
-        method's curves.
+        """Hooks, curves, and the check that every loss was finite.
+
+        Returns the epoch's mean of each term, and the method's curves.
         """
         context = self.epoch_context()
         with self.isolated():
@@ -206,8 +208,9 @@ class Member:
     # -- the chosen epoch ---------------------------------------------------------------------------------------------
 
     def restore_best(self) -> None:
-        """Goes back to the best weights. `measurements` stays that of the whole training: what a privacy budget was
-        spent on after the best epoch is spent.
+        """Goes back to the best weights.
+
+        `measurements` stays that of the whole training: a privacy budget that was spent after the best epoch is spent.
         """
         if self.state.best is not None:
             self._measurements = dict(self.method.measurements())

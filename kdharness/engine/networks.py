@@ -20,8 +20,9 @@ class NetworkFactory:
         self.device = device
 
     def make(self, name: str, data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
-        """A network initialised from the stream of (model, role, seed), whatever method asks for it, and run in the
-        recipe's precision and layout.
+        """A network in the recipe's precision and layout.
+
+        Its initial weights are drawn from the stream of (model, role, seed), whatever method asks for it.
         """
         spec: ModelSpec = self.registry.get("model", name).spec
         # Methods ask for networks while their own generators are in place, which must go on as if they had not.

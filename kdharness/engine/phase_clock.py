@@ -56,12 +56,13 @@ class PhaseClock:
         return self.number == len(self.phases)
 
     def share_done(self, batch: int, batches: int) -> float:
-        """Of the present phase, in [0, 1), when batch number `batch` of its epoch begins."""
+        """The share of the present phase that is done, in [0, 1), when batch number `batch` of its epoch begins."""
         return (self.epoch_in_phase + batch / batches) / self.phase_epochs
 
     def evaluation_due(self, every: int) -> bool:
-        """Whether the cell is evaluated after the epoch that just ended: in the last ten, and every so many where the
-        benchmark says so (0: it does not).
+        """Whether the cell is evaluated after the epoch that just ended.
+
+        It is in the last ten epochs, and every so many where the benchmark says so (0: it does not).
         """
         return self.epoch > self.epochs - LAST_EPOCHS or bool(every and self.epoch % every == 0)
 

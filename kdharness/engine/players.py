@@ -37,7 +37,7 @@ class Players:
         self._trainable = {id(p) for p in self.all_parameters() if p.requires_grad}
 
     def all_parameters(self) -> list[nn.Parameter]:
-        """Those of the student and of the method, each once."""
+        """The parameters of the student and of the method, each once."""
         found = [*self.student.parameters(), *self.method.parameters()]
         return list({id(p): p for p in found}.values())
 

@@ -17,8 +17,8 @@ from kdharness.errors import UserError
 def load_weights(path: Path) -> dict[str, Tensor]:
     """A network's tensors from a .safetensors file, or from a PyTorch file read without running code from it.
 
-    PyTorch files may hold the state dict itself or under "model", "state_dict" or "student"; "module." prefixes are
-    taken off.
+    A PyTorch file may hold the state dict itself, or have it under "model", "state_dict" or "student". A prefix
+    "module." is taken off.
     """
     try:
         if path.suffix == ".safetensors":
@@ -39,9 +39,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(model: StagedModel, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Loads `weights` into the network. UserError names the first tensor that is missing, superfluous or of another
-    shape.
-    """
+    """Loads `weights` into the network. UserError names the first tensor that is missing, extra or of another shape."""
     expected = model.network.state_dict()
     counters = {k for k in expected if k.endswith("num_batches_tracked")}
     for name in sorted(set(expected) - set(weights) - counters):

@@ -157,7 +157,7 @@ class _Worker:
         return lost
 
     def _cause(self) -> tuple[str, bool]:
-        """In words, and whether the system killed it for lack of memory."""
+        """Why the process ended, in words, and whether the system killed it for lack of memory."""
         code = self._process.exitcode if self._process is not None else None
         if code is None:
             return "it closed its connection", False

@@ -78,7 +78,7 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return self._clock() - self._started
 
     @property

@@ -135,8 +135,9 @@ def _ratios(subject: Subject, values: Mapping[str, Any], main: nn.Module | None)
 
 
 def prediction_arrays(logits: Mapping[str, Tensor], targets: Tensor) -> dict[str, NDArray[Any]]:
-    """What predictions.npz holds: float16 test logits (the main predictor's as "logits", others as "logits_<name>"),
-    and targets.
+    """What predictions.npz holds: float16 test logits and the targets.
+
+    The main predictor's are called "logits", others "logits_<name>".
     """
     names = ["logits", *(f"logits_{name}" for name in list(logits)[1:])]
     arrays = {n: values.half().cpu().numpy() for n, values in zip(names, logits.values(), strict=True)}

@@ -192,7 +192,7 @@ def _axis(kind: str, given: tuple[str, ...] | None, own: tuple[str, ...], place:
 
 
 def _given_pairs(texts: tuple[str, ...]) -> tuple[Pair, ...]:
-    """Of --pairs, each once."""
+    """The pairs of --pairs, each once."""
     try:
         pairs = tuple(dict.fromkeys(parse_pair(text) for text in texts))
     except ValueError as error:
@@ -203,7 +203,7 @@ def _given_pairs(texts: tuple[str, ...]) -> tuple[Pair, ...]:
 
 
 def _teacher_files(given: tuple[str, ...], models: Collection[str]) -> dict[str, TeacherFile]:
-    """By model name. given: of --teacher; models: the pairs' teachers."""
+    """Weights' files by model name. given: of --teacher; models: the pairs' teachers."""
     files: dict[str, TeacherFile] = {}
     for text in given:
         model, equals, path = text.partition("=")

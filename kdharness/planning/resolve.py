@@ -146,7 +146,7 @@ def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
 
 
 def _metrics(asked: Asked, registry: Registry) -> tuple[str, ...]:
-    """Those named, each once; "all" stands for all but those that are measured on request only."""
+    """The metrics named, each once. "all" stands for all but those on request."""
     usual = [name for name, metric in registry.metrics.items() if not metric.spec.on_request]
     named = tuple(dict.fromkeys(n for name in asked.metrics for n in (usual if name == "all" else [name])))
     if not named:
@@ -205,9 +205,7 @@ def _clashing(asked: Asked, registry: Registry) -> list[str]:
 
 
 def _unprovided(asked: Asked, registry: Registry) -> list[str]:
-    """Lines on what the benchmark says about names that nobody provides: a slip of the pen, or a plugin that is not
-    installed.
-    """
+    """Lines on what the benchmark says of names that nobody provides: mistyped, or of a plugin that is not there."""
     return [
         str(UnknownName(kind, name, registry.of(kind), asked.place))
         for kind, names in asked.mentioned.items()

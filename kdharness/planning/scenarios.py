@@ -12,8 +12,12 @@ from kdharness.protocol.scenario import Scenario, find_like, find_scenario
 
 @dataclass(frozen=True)
 class Scenarios:
-    """by_name: those that run. needs: by method, the one that it needs, None for none; kinds: the kind of each of
-    these. warnings: a line for each that there is not.
+    """The scenarios of a run.
+
+    by_name: those that run.
+    needs: by method, the scenario that it needs, or None.
+    kinds: the kind of each needed scenario.
+    warnings: a line for each that is not known.
     """
 
     by_name: Mapping[str, Scenario]
@@ -23,10 +27,9 @@ class Scenarios:
 
 
 def resolve_scenarios(asked: Asked, needed: Mapping[str, str | None]) -> Scenarios:
-    """Those asked for, and those that methods bring with them where none was asked for.
+    """The scenarios asked for, and those that methods bring with them where none was asked for.
 
-    needed: by method, the scenario that it names. UserError for names that are not known; a method's only gives a
-    warning.
+    needed: by method, the scenario that it names. UserError for an unknown name; a method's only gives a warning.
     """
     needs: dict[str, str | None] = dict.fromkeys(needed)
     kinds: dict[str, str] = {}

@@ -107,7 +107,7 @@ def made(spec: MethodSpec, parameters: Mapping[str, Any]) -> Method:
 
 
 def lacking(terms: Mapping[str, str], without: Sequence[str]) -> list[str]:
-    """Those of `without` that are not among a method's declared terms; none where it declares nothing."""
+    """The terms of `without` that a method does not declare; none where it declares nothing."""
     return [term for term in without if terms and term not in terms]
 
 

@@ -37,7 +37,7 @@ def write_figures(figures: Iterable[OutputFigure], folder: Path) -> list[Path]:
 
 
 def rendered(figure: OutputFigure, form: str) -> bytes:
-    """The same numbers give the same bytes. UserError without matplotlib."""
+    """The figure as a file's bytes, which are the same for the same numbers. UserError without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(ADVICE)
     import matplotlib

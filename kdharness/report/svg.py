@@ -104,7 +104,7 @@ class _Axis:
 
 
 def _wider(low: float, high: float) -> tuple[float, float]:
-    """By a sixth on either side, so that names have room; by something where all values are one."""
+    """The range, wider by a sixth on either side, so that names have room. One value alone gets some room too."""
     room = (high - low) / 6 or abs(high) / 6 or 1.0
     return low - room, high + room
 

@@ -32,7 +32,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def as_text(reports: Iterable[Report], width: int = 100) -> str:
-    """The same without colour, for a file."""
+    """Reports as text without colour, for a file."""
     console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
     for report in reports:
         show(report, console)

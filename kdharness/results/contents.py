@@ -54,7 +54,7 @@ class Contents:
 
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:
-        """By key, the cells of all plans. At one address only the newest plan's cells count."""
+        """The cells of all plans, by key. At one address only the newest plan's cells count."""
         return planned_cells(self.plans)
 
     @cached_property

@@ -18,7 +18,7 @@ class CellFiles:
 
     @property
     def traceback(self) -> Path:
-        """Of a cell that failed, as text for people."""
+        """Where the cell failed, as text for people."""
         return self.folder / "traceback.txt"
 
     @property
@@ -65,6 +65,6 @@ class TableFiles:
         return self.folder / "ablation.csv"
 
     def written(self) -> tuple[Path, ...]:
-        """Those that are there."""
+        """The files that are there."""
         paths = (self.results, self.metrics, self.leaderboard, self.claims, self.ablation)
         return tuple(path for path in paths if path.is_file())

@@ -33,7 +33,7 @@ class ProgressFile:
         write_atomic(self.path, dumps({**whose, **progress}))
 
     def read(self) -> dict[str, Any] | None:
-        """None when nothing was written, or nothing that can be read."""
+        """What was written; None when there is nothing, or nothing that can be read."""
         try:
             data = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
@@ -58,7 +58,7 @@ def running_elsewhere(progress: Mapping[str, Any]) -> bool:
 
 
 def silence_seconds(progress: Mapping[str, Any]) -> float:
-    """Since the run last said something; infinite when it never did."""
+    """Seconds since the run last said something; infinite when it never did."""
     try:
         updated = datetime.fromisoformat(str(progress.get("updated_at")))
     except ValueError:

@@ -15,8 +15,9 @@ Read = TypeVar("Read")
 
 
 class JsonReader:
-    """Reads JSON objects of a known schema version. warn: called with one line for each file that cannot be used, once
-    per file.
+    """Reads JSON objects of a known schema version.
+
+    warn: called with one line for each file that cannot be used, once per file.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:

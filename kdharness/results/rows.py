@@ -63,7 +63,7 @@ def _cell_row(cell: Cell) -> Row:
 
 
 def _file_digest(cell: Cell) -> str:
-    """Of external teachers, known from the start; a trained teacher's is known when its weights are."""
+    """Digests of teachers from files, which are known from the start. A trained teacher's is known with its weights."""
     return "+".join(source.sha256[:16] for source in cell.teachers if source.sha256)
 
 

@@ -73,7 +73,10 @@ class ResultsFolder:
             files.traceback.unlink(missing_ok=True)  # of an earlier attempt
 
     def read_record(self, key: str) -> Record | None:
-        """None when there is none, or none that can be read (a warning). UserError for another schema version."""
+        """A cell's record; None when there is none, or none that can be read (a warning).
+
+        UserError for another schema version.
+        """
         path = self.cell(key).record
         record = self._reader.read(path, Record.from_json, RECORD_SCHEMA)
         if record is not None and record.cell.key != key:
@@ -82,7 +85,7 @@ class ResultsFolder:
         return record
 
     def records(self) -> dict[str, Record]:
-        """By key, every record that can be read, stale ones too."""
+        """Every record that can be read, by key, stale ones too."""
         try:
             with os.scandir(self.cells_path) as entries:
                 keys = sorted(entry.name for entry in entries if entry.is_dir())

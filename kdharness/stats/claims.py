@@ -136,7 +136,7 @@ def _decide(claim: Claim, beyond: Sequence[float]) -> tuple[Answer, str]:
 def _values(
     name: str, rows: pd.DataFrame, metric: str, predictor: str | None, metrics: pd.DataFrame
 ) -> pd.Series[float]:
-    """By seed, of the competitor's ok cells. Unmeasured where there is none."""
+    """The values of the competitor's ok cells, by seed. Unmeasured where there is none."""
     if not (rows["status"] == "ok").any():
         raise Unmeasured(f"{name}: {_fates(rows)}")
     found = measurements(rows.assign(_value=_column(rows, metric, predictor, metrics)), "_value")

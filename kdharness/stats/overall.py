@@ -35,7 +35,7 @@ class Overall:
 
 
 def overalls(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Overall, ...]:
-    """Of each protocol with several pairs, from a results table; what deviates is left out."""
+    """One for each protocol with several pairs, from a results table; what deviates is left out."""
     rows = comparable(frame[frame["deviations"] == ""])[0]
     tables = {reference: overall(rows, reference) for reference in references}
     return tuple(_overalls(rows, tables))
@@ -110,7 +110,7 @@ def _measured(rows: pd.DataFrame, value: str) -> ByPlace:
 
 
 def _gains(places: Iterable[tuple[Hashable, ...]], reference: str, measured: ByPlace) -> Iterator[pd.Series[float]]:
-    """By seed, in each place (*SETTING, *COMPETITOR) where the competitor is finished and shares a seed."""
+    """Gains by seed, for each place (*SETTING, *COMPETITOR) in which the competitor is finished and shares a seed."""
     for place in places:
         planned, ours = measured.get(place, (0, None))
         _, base = measured.get((*place[: len(SETTING)], reference, ""), (0, None))

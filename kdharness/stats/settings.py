@@ -65,7 +65,7 @@ def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:
 
 
 def _one_per_seed(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Of several cells for one place (merged folders, another revision of a method) the latest that went well."""
+    """One cell for each place: of several (merged folders, another revision of a method), the latest that went well."""
     place = [*SETTING, *COMPETITOR, "seed"]
     ranked = rows.assign(_ok=rows["status"] == "ok").sort_values(["_ok", "finished_at", "cell"], kind="stable")
     kept = ranked.drop_duplicates(place, keep="last").sort_index().drop(columns="_ok")

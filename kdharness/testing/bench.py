@@ -75,7 +75,7 @@ class Bench:
 
     @property
     def loss_terms(self) -> Mapping[str, Tensor]:
-        """Those that `losses` returned last and that the cell sums."""
+        """The terms that `losses` returned last and that the cell sums."""
         without = self.member.cell.document["method"]["without"]
         return {name: term for name, term in self.returned.items() if name not in without}
 
