@@ -150,7 +150,7 @@ def _metrics(asked: Asked, registry: Registry) -> tuple[str, ...]:
     usual = [name for name, metric in registry.metrics.items() if not metric.spec.on_request]
     named = tuple(dict.fromkeys(n for name in asked.metrics for n in (usual if name == "all" else [name])))
     if not named:
-        raise UserError("no metric is left: --metrics names none")
+        raise UserError(f"no metric is left: metrics of {asked.place} names none")
     return named
 
 

@@ -204,3 +204,8 @@ def test_a_setup_says_its_variant() -> None:
     assert Setup(own, own).variant == ""
     other = Setup({**own, "a": Value(2.5, "--set m.a")}, own, {"ce": ""})
     assert (other.variant, other.values, other.is_commanded) == ("a=2.5,without=ce", {"a": 2.5, "b": [1]}, True)
+
+
+def test_an_empty_list_of_metrics_is_the_benchmarks(registry: Registry) -> None:
+    with pytest.raises(UserError, match=r"^no metric is left: metrics of benchmark 'small' names none$"):
+        resolved(registry, {"metrics": []})
