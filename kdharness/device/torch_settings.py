@@ -24,6 +24,22 @@ def _choose_algorithms(benchmark: bool, deterministic: bool) -> None:
     cudnn.benchmark, cudnn.deterministic = benchmark, deterministic
 
 
+def _products() -> tuple[str, str]:
+    """How float32 is multiplied: for all backends (since torch 2.9; "none" leaves it to each), and in matrices."""
+    everywhere = getattr(torch.backends, "fp32_precision", "none")
+    try:
+        return everywhere, torch.get_float32_matmul_precision()
+    except RuntimeError:  # what was set for all backends goes against what was set for one
+        return everywhere, "mixed"
+
+
+def _multiply(everywhere: str, matrices: str) -> None:
+    if hasattr(torch.backends, "fp32_precision"):
+        torch.backends.fp32_precision = everywhere
+    if _products()[1] != matrices:
+        torch.set_float32_matmul_precision(matrices)
+
+
 # What all cells of a process share: its name, how it is read, how it is put back.
 _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = (
     ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
@@ -41,6 +57,7 @@ _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = 
         lambda: (cudnn.benchmark, cudnn.deterministic),
         lambda chosen: _choose_algorithms(*chosen),
     ),
+    ("how exactly torch multiplies float32", _products, lambda found: _multiply(*found)),
 )
 
 
@@ -51,6 +68,7 @@ def settings_as_torch_begins() -> None:
     torch.set_grad_enabled(True)
     torch.set_deterministic_debug_mode("default")
     _choose_algorithms(benchmark=False, deterministic=False)
+    _multiply("none", "highest")
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         seen = _seen(method, world, teachers)
         method.build(_context(cell, world, data, recipe, student, seen, generators))
         world.device.put(method)
-        predictor = method.predictor(student, [t.model for t in seen])
+        predictor = world.device.put(method.predictor(student, [t.model for t in seen]))
     state = CellState(
         student=student,
         method=method,

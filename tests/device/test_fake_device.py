@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_device import LOST, NO_MEMORY, FakeDevice
+from torch import nn
 
 from kdharness.api.executors import CellAborted, CellFinished, Event
 from kdharness.data.batches import EpochBatches
@@ -22,6 +23,7 @@ from kdharness.testing import Lab
 
 FAULTY = '''
 import sys
+from torch import nn
 from torch.nn import functional as F
 from kdharness.api import Method, MethodSpec, Reads, hookimpl
 
@@ -38,6 +40,9 @@ class Faulty(Method):
         if self.says and self.steps == 3:
             self.fail()
         return {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+    def predictor(self, student, teachers):
+        return nn.Sequential(student)
 
     def fail(self):
         if not self.hides:
@@ -135,6 +140,24 @@ def test_memory_that_runs_out_for_what_cells_share_is_all_of_theirs(
     assert [e.key for e in fake.events if isinstance(e, CellAborted)] == [cell.key for cell in cells]
     record = fake.train(cells[:1], alone=True)[cells[0].key]
     assert (record.status, record.error_message) == (Status.OOM, NO_MEMORY)
+
+
+def test_what_a_method_makes_for_evaluation_is_put_on_the_device(
+    faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold tensors that nothing else of the cell does."""
+    fake = faulty_lab("fake", device=FakeDevice())
+    states: list[CellState] = []
+    put: list[nn.Module] = []
+
+    def noting(*arguments: Any) -> CellState:
+        states.append(build(*arguments))
+        return states[-1]
+
+    monkeypatch.setattr(group, "build", noting)
+    monkeypatch.setattr(FakeDevice, "put", lambda device, module: put.append(module) or module)
+    fake.train(cells_of(fake, ""))
+    assert {id(states[0].predictor), id(states[0].method), id(states[0].student)} <= {id(module) for module in put}
 
 
 def test_a_cell_is_built_in_its_own_precision(faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -40,12 +42,14 @@ def test_a_device_in_use_does_not_keep_what_plugins_set_while_they_were_loaded()
     torch.set_grad_enabled(False)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("medium")
     open_device("cpu").use()
     assert torch.get_default_dtype() is torch.float32
     assert torch.get_num_threads() == 1
     assert torch.is_grad_enabled()
     assert torch.get_deterministic_debug_mode() == 0
     assert not torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("mode", ["warn", "error"])
@@ -67,3 +71,23 @@ def test_how_cudnn_chooses_is_put_back(name: str) -> None:
     with pytest.raises(CellError, match="cuDNN"), settings_kept():
         setattr(torch.backends.cudnn, name, True)
     assert not getattr(torch.backends.cudnn, name)
+
+
+def multiply_in_bfloat16() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def multiply_in_tf32_everywhere() -> None:
+    if not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("this torch has no precision for all backends")
+    torch.backends.fp32_precision = "tf32"
+
+
+@pytest.mark.parametrize("change", [multiply_in_bfloat16, multiply_in_tf32_everywhere])
+def test_how_exactly_float32_is_multiplied_is_put_back(change: Callable[[], None]) -> None:
+    """Both reach every later cell, whatever precision its recipe says; the second past the older switches."""
+    for _ in range(2):
+        with pytest.raises(CellError, match="multiplies float32"), settings_kept():
+            change()
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert getattr(torch.backends, "fp32_precision", "none") == "none"
