@@ -91,6 +91,15 @@ def test_times_are_those_of_the_devices_clock_when_it_has_settled(faulty_lab: Ca
     assert fake.train([cell])[cell.key].values["train_seconds"] == 6
 
 
+def test_shared_time_is_divided_and_counts_in_the_speed(faulty_lab: Callable[..., Lab]) -> None:
+    """In each of two epochs a second for its order and one for each of two batches, for two cells."""
+    fake = faulty_lab("fake", device=FakeDevice())
+    records = fake.train(cells_of(fake, "", "vanilla"))
+    for record in records.values():
+        assert (record.values["train_seconds"], record.values["shared_seconds"]) == (6, 3)
+        assert record.values["images_per_second"] == pytest.approx(200 / 9)
+
+
 def test_memory_that_runs_out_is_given_back_and_the_cell_is_tried_among_fewer(faulty_lab: Callable[..., Lab]) -> None:
     device = FakeDevice()
     fake = faulty_lab("fake", device=device)
