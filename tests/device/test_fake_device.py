@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,6 +100,19 @@ def test_shared_time_is_divided_and_counts_in_the_speed(faulty_lab: Callable[...
     for record in records.values():
         assert (record.values["train_seconds"], record.values["shared_seconds"]) == (6, 3)
         assert record.values["images_per_second"] == pytest.approx(200 / 9)
+
+
+def test_memory_is_what_a_step_makes_beside_what_stands(
+    faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, gradients and momentum are four bytes each; running statistics are few."""
+    step = nullcontext(SimpleNamespace(peak=10_000_000))
+    monkeypatch.setattr(FakeDevice, "memory_meter", lambda device: step)
+    fake = faulty_lab("fake", device=FakeDevice())
+    (cell,) = cells_of(fake, "")
+    values = fake.train([cell])[cell.key].values
+    standing = values["peak_memory_bytes"] - 10_000_000
+    assert 1 <= standing / (3 * 4 * values["student_parameters"]) < 1.1
 
 
 def test_memory_that_runs_out_is_given_back_and_the_cell_is_tried_among_fewer(faulty_lab: Callable[..., Lab]) -> None:
