@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdharness.api.executors import EpochFinished
-from kdharness.results.history import read_history
 from kdharness.testing import Lab
 
 PLUGIN = '''
@@ -46,6 +46,7 @@ def test_terms_are_means_over_steps_and_curves_are_plain_numbers(make_lab: Calla
     told = [dict(event.values) for event in lab.events if isinstance(event, EpochFinished)]
     assert [(values["count"], values["last"]) for values in told] == [(2.5, 4), (6.5, 8)]
     assert {type(value) for values in told for value in values.values()} == {float}, "events go to another process"
-    rows = read_history(lab.folder.cell(planned.cell.key).history)
-    curves = {name: [row.value for row in rows if row.metric == name] for name in ("count", "last")}
+    with lab.folder.cell(planned.cell.key).history.open(newline="") as written:
+        rows = list(csv.DictReader(written))
+    curves = {name: [float(row["value"]) for row in rows if row["metric"] == name] for name in ("count", "last")}
     assert curves == {"count": pytest.approx([2.5, 6.5]), "last": [4, 8]}
