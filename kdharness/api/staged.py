@@ -305,7 +305,10 @@ class StagedModel(nn.Module):
 
 @contextmanager
 def full_precision(module: nn.Module) -> Iterator[None]:
-    """The networks within `module` in float32 for the duration: for what reduced precision does not bear."""
+    """The networks within `module` without autocast for the duration: for what reduced precision does not bear.
+
+    TF32 is a switch of the whole process, and stays as it is.
+    """
     networks = [part for part in module.modules() if isinstance(part, StagedModel)]
     placements = [network.placement for network in networks]
     try:
