@@ -196,7 +196,7 @@ class Member:
         with self.isolated():
             self.method.after_epoch(context)
             # A number may be given as a tensor, which no other process is to be handed.
-            curves = {str(name): float(value) for name, value in self.method.curves().items()}
+            curves = {str(name): _number(value) for name, value in self.method.curves().items()}
         values = self.state.terms.means(self.clock.epoch + 1)
         phase_ended = self.clock.tick()
         for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
@@ -223,3 +223,8 @@ class Member:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.state.load_state_dict(state)
+
+
+def _number(value: Any) -> float:
+    """What a method gave as a number, also where it is still a tensor with a gradient."""
+    return float(value.detach() if isinstance(value, Tensor) else value)
