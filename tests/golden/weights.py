@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -83,9 +85,22 @@ def _losses(path: Path) -> dict[str, str]:
 
 
 def fingerprint() -> str:
+    """Torch, and the processor: libraries choose their kernels by its maker, family and instructions."""
     import torch
 
-    return f"{torch.backends.cpu.get_cpu_capability()} torch{torch.__version__}"
+    return f"{_processor()} {torch.backends.cpu.get_cpu_capability()} torch{torch.__version__}"
+
+
+def _processor() -> str:
+    """'AuthenticAMD-25-97-1a2b3c4d', last a digest of its vector instructions; else the machine's type."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    except OSError:
+        return platform.machine()
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    vectors = sorted(flag for flag in known.get("flags", "").split() if flag.startswith(("avx", "amx", "fma", "sse")))
+    parts = [known.get(name, "") for name in ("vendor_id", "cpu family", "model")]
+    return "-".join([*parts, hashlib.sha256(" ".join(vectors).encode()).hexdigest()[:8]])
 
 
 def differences(expected: Cells, found: Cells) -> list[str]:
