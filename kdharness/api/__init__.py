@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     )
     from kdharness.api.hooks import API_VERSION as API_VERSION, hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
-    from kdharness.api.parameters import Parameter as Parameter
+    from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
     from kdharness.api.shapes import ModelShape as ModelShape
     from kdharness.api.specs import (
@@ -108,7 +108,7 @@ _HOMES = {
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
     "hooks": ("API_VERSION", "hookimpl", "module_specs"),
     "method": ("BuildContext", "EpochContext", "Method"),
-    "parameters": ("Parameter",),
+    "parameters": ("Neutral", "Parameter"),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
     "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),

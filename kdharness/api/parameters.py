@@ -27,6 +27,19 @@ def check_name(name: object, what: str) -> str:
 
 
 @dataclass(frozen=True)
+class Neutral:
+    """The value at which a field that was added after its first release changes no numbers.
+
+    It stands in the field's type: `hint: Annotated[float, Neutral(0.0)] = 0.0`. With this value the field is left out
+    of cells' keys, so that those of earlier releases stay as they are.
+
+    value: as the field has it.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One typed parameter.
 
@@ -55,6 +68,12 @@ class Parameter:
     def canonical(self, value: Any) -> Any:
         """`value` as JSON holds it: tuples as lists, enums as values, infinity as "inf". ValueError for nan."""
         return _as_json(self._adapter.dump_python(self.coerce(value), mode="json"))
+
+    @property
+    def neutral(self) -> Neutral | None:
+        """The value with which it is left out of keys, where its type says one."""
+        marks = typing.get_args(self.type)[1:] if typing.get_origin(self.type) is typing.Annotated else ()
+        return next((mark for mark in marks if isinstance(mark, Neutral)), None)
 
     @property
     def type_name(self) -> str:

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from kdharness.api.events import CellInfo
+from kdharness.planning.neutral import completed_part
+from kdharness.protocol.recipe import Recipe
 
 # Raised by hand. SCHEMA: when the document's form changes. NUMERICS: when a change of the core changes a cell's
 # numbers.
-SCHEMA = 1
-NUMERICS = 1
+SCHEMA = 2
+NUMERICS = 2
 
 STUDENT = "student"
 TEACHER = "teacher"
@@ -128,8 +130,8 @@ class Cell:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        recipe: Mapping[str, Any] = self.document["recipe"]
-        return recipe
+        """All fields, those too that the document leaves out."""
+        return completed_part(self.document["recipe"], Recipe)
 
     @property
     def address(self) -> str:

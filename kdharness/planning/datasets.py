@@ -11,6 +11,7 @@ from kdharness.api.specs import DatasetSpec
 from kdharness.errors import UserError
 from kdharness.planning.asked import DataPlace
 from kdharness.planning.catalogue import Installed
+from kdharness.planning.neutral import key_part
 from kdharness.protocol.variant import Setup, shown
 
 
@@ -35,7 +36,12 @@ def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: Dat
     except (DatasetMissing, ValueError) as error:
         raise UserError(f"dataset '{spec.name}': {error}") from None
     shared = {key: value for key, value in parameters.items() if key not in spec.local_parameters}
-    document = {"name": spec.name, "identity": info.identity, "parameters": shared, "plugin": dict(installed.stamp)}
+    document = {
+        "name": spec.name,
+        "identity": info.identity,
+        "parameters": key_part(shared, spec.parameters),
+        "plugin": dict(installed.stamp),
+    }
     changed = [f"{spec.name}.{key}={shown(v)}" for key, v in shared.items() if v != setup.own[key].value]
     deviations = (*changed, *([] if is_own else [f"dataset={spec.name}"]))
     return KnownDataset(info, document, parameters, deviations)

@@ -10,6 +10,7 @@ from kdharness.api.requirements import Pair, Requirement
 from kdharness.errors import UserError
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
+from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.protocol.scenario import Scenario
@@ -231,11 +232,12 @@ class _Expansion:
     def _document(self, setting: Setting, training: Training, sources: Sources) -> dict[str, Any]:
         """All that decides a cell's numbers."""
         resolved = self.resolved
+        installed = resolved.methods.get(training.method)
         method = {
             "name": training.method,
-            "parameters": training.setup.values,
+            "parameters": key_part(training.setup.values, installed.spec.parameters),
             "without": list(training.setup.without),
-            "plugin": dict(resolved.methods.get(training.method).stamp),
+            "plugin": dict(installed.stamp),
         }
         teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
@@ -245,8 +247,8 @@ class _Expansion:
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
-            "scenario": resolved.scenarios[setting.scenario].model_dump(mode="json"),
-            "recipe": recipe.model_dump(mode="json"),
+            "scenario": model_part(resolved.scenarios[setting.scenario]),
+            "recipe": model_part(recipe),
             "role": training.role,
             "subset": training.subset,
             "method": method,
@@ -254,7 +256,7 @@ class _Expansion:
             "teachers": teachers,
             **start,
             **networks,
-            "evaluation": {"split": "test", **resolved.evaluation.model_dump()},
+            "evaluation": {"split": "test", **model_part(resolved.evaluation)},
             "seed": training.seed,
         }
 
@@ -268,7 +270,7 @@ class _Expansion:
         return digest(
             {
                 **shared,
-                "recipe": recipes.base.model_dump(mode="json"),
+                "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
                 "files": sorted(file.sha256 for file in self.resolved.files.values()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,9 +43,9 @@ class Recipe(BaseModel):
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
 
-    def replaced(self, changes: Mapping[str, Any]) -> Recipe:
+    def replaced(self, changes: Mapping[str, Any]) -> Self:
         """This recipe with some fields replaced, validated again."""
-        return Recipe.model_validate({**self.model_dump(), **changes}) if changes else self
+        return type(self).model_validate({**self.model_dump(), **changes}) if changes else self
 
     def lr_at(self, epoch: int, epochs: int) -> float:
         """The learning rate of epoch number `epoch` (from 0) of a phase of `epochs` epochs."""

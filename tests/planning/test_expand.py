@@ -280,10 +280,10 @@ def test_a_file_stands_for_the_teacher_on_labels() -> None:
 
 def test_the_whole_document_and_its_key() -> None:
     cell = cell_of(planned(chosen(Taught, without={"ce": COMMAND}), seeds=(3,)), "taught")
-    teacher = {"name": "big", "plugin": STAMP, "source": "ab716eaf94f2ecb77d1f"}
+    teacher = {"name": "big", "plugin": STAMP, "source": "c65a2e8c76398df924c2"}
     assert cell.document == {
-        "schema": 1,
-        "numerics": 1,
+        "schema": 2,
+        "numerics": 2,
         "dataset": {"name": "shapes", "identity": "0123"},
         "scenario": {"kind": "clean"},
         "recipe": Recipe(epochs=2).model_dump(mode="json"),
@@ -295,8 +295,8 @@ def test_the_whole_document_and_its_key() -> None:
         "evaluation": {"split": "test", "every": 0, "validation": 0.0},
         "seed": 3,
     }
-    assert cell.key == digest(cell.document) == "05690d97c2eec385df8d"
-    assert cell.protocol == "7cd9d556e9c7"
+    assert cell.key == digest(cell.document) == "cd9ab9f0d2669f1094ef"
+    assert cell.protocol == "b6c14ac1854d"
     assert cell.variant == "without=ce"
 
 
