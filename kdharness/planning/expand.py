@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.errors import UserError
-from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, Cell, TeacherSource, digest
+from kdharness.planning.cell import Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
-from kdharness.planning.neutral import key_part, model_part
+from kdharness.planning.documents import Documents
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
+from kdharness.planning.training import Setting, Sources, Training
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.variant import Setup, completed, defaults, made, untrainable
 
@@ -21,60 +22,6 @@ if TYPE_CHECKING:  # it loads torch
 
 # Why a cell's method cannot serve its models, or None.
 Compatibility = Callable[[Cell, "Method"], str | None]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One point of the matrix but for method and seed.
-
-    dataset: its name.
-    scenario: its name.
-    pair: the models.
-    """
-
-    dataset: str
-    scenario: str
-    pair: Pair
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training run that has no identity yet.
-
-    method: its name.
-    setup: its parameters.
-    student: the model that is trained.
-    teachers: names of the teachers' models.
-    seed: of the run.
-    role: "student" or "teacher".
-    subset: the training data it sees.
-    requirements: the cells that come before it; None: those that the method says.
-    """
-
-    method: str
-    setup: Setup
-    student: str
-    teachers: tuple[str, ...]
-    seed: int
-    role: str = STUDENT
-    subset: str = "train"
-    requirements: tuple[Requirement, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a cell's networks come from.
-
-    teachers: in the method's order.
-    start: what the student starts from.
-    networks: models of further networks that the method makes.
-    fault: why they cannot be had; "" when they can.
-    """
-
-    teachers: tuple[TeacherSource, ...] = ()
-    start: TeacherSource | None = None
-    networks: tuple[str, ...] = ()
-    fault: str = ""
 
 
 def expand(resolved: Resolved, compatibility: Compatibility, command: Sequence[str] = (), created_at: str = "") -> Plan:
@@ -87,6 +34,7 @@ class _Expansion:
 
     def __init__(self, resolved: Resolved, compatibility: Compatibility) -> None:
         self.resolved = resolved
+        self.documents = Documents(resolved)
         self.compatibility = compatibility
         self.cells: dict[str, PlannedCell] = {}
         self.parts: dict[str, list[str]] = {}
@@ -204,14 +152,14 @@ class _Expansion:
     # -- identity -----------------------------------------------------------------------------------------------------
 
     def _cell(self, setting: Setting, training: Training, sources: Sources, regime: str) -> Cell:
-        document = self._document(setting, training, sources)
+        document = self.documents.of_cell(setting, training, sources)
         stamp = document["method"]["plugin"]
         scenario = self.resolved.scenarios[setting.scenario]
         return Cell(
             key=digest(document),
             benchmark=self.resolved.benchmark,
-            protocol=self._protocol(document),
-            deviations="; ".join(self._deviations(setting, training, bool(sources.teachers))),
+            protocol=self.documents.protocol(document),
+            deviations="; ".join(self.documents.deviations(setting, training, bool(sources.teachers))),
             dataset=setting.dataset,
             dataset_parameters=self.resolved.datasets[setting.dataset].parameters,
             scenario=setting.scenario,
@@ -228,70 +176,6 @@ class _Expansion:
             document=document,
             start=sources.start,
         )
-
-    def _document(self, setting: Setting, training: Training, sources: Sources) -> dict[str, Any]:
-        """All that decides a cell's numbers."""
-        resolved = self.resolved
-        installed = resolved.methods.get(training.method)
-        method = {
-            "name": training.method,
-            "parameters": key_part(training.setup.values, installed.spec.parameters),
-            "without": list(training.setup.without),
-            "plugin": dict(installed.stamp),
-        }
-        teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
-        start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
-        networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = resolved.recipes.of_model(training.student, teaches=training.role != STUDENT)
-        return {
-            "schema": SCHEMA,
-            "numerics": NUMERICS,
-            "dataset": dict(resolved.datasets[setting.dataset].document),
-            "scenario": model_part(resolved.scenarios[setting.scenario]),
-            "recipe": model_part(recipe),
-            "role": training.role,
-            "subset": training.subset,
-            "method": method,
-            "student": self._network(training.student),
-            "teachers": teachers,
-            **start,
-            **networks,
-            "evaluation": {"split": "test", **model_part(resolved.evaluation)},
-            "seed": training.seed,
-        }
-
-    def _network(self, name: str) -> dict[str, Any]:
-        return {"name": name, "plugin": dict(self.resolved.models.get(name).stamp)}
-
-    def _protocol(self, document: Mapping[str, Any]) -> str:
-        """The digest of what makes cells comparable."""
-        recipes = self.resolved.recipes
-        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
-        return digest(
-            {
-                **shared,
-                "recipe": model_part(recipes.base),
-                "teacher": dict(recipes.teacher),
-                "models": {k: dict(v) for k, v in recipes.models.items() if v},
-                "files": sorted(file.sha256 for file in self.resolved.files.values()),
-            },
-            12,
-        )
-
-    def _deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
-        """How a cell departs from its benchmark."""
-        resolved = self.resolved
-        found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
-        if setting.scenario not in resolved.own_scenarios:
-            found.append(f"scenario={setting.scenario}")
-        if taught:
-            if setting.pair not in resolved.own_pairs:
-                found.append(f"pair={setting.pair}")
-            files = sorted((model, file) for model, file in resolved.files.items() if model in setting.pair.teachers)
-            found += [f"teacher {model} from file {file.sha256[:12]}" for model, file in files]
-        elif training.role == STUDENT and training.student not in {pair.student for pair in resolved.own_pairs}:
-            found.append(f"student={training.student}")
-        return found
 
 
 def _raised(method: str, what: str, error: Exception) -> str:

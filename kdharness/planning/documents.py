@@ -1,0 +1,83 @@
+"""What decides a cell's numbers, what makes cells comparable, and how a run departs from its benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, digest
+from kdharness.planning.neutral import key_part, model_part
+from kdharness.planning.resolve import Resolved
+from kdharness.planning.training import Setting, Sources, Training
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Says it of each training run of a plan."""
+
+    resolved: Resolved
+
+    def of_cell(self, setting: Setting, training: Training, sources: Sources) -> dict[str, Any]:
+        """All that decides a cell's numbers."""
+        resolved = self.resolved
+        installed = resolved.methods.get(training.method)
+        method = {
+            "name": training.method,
+            "parameters": key_part(training.setup.values, installed.spec.parameters),
+            "without": list(training.setup.without),
+            "plugin": dict(installed.stamp),
+        }
+        teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
+        start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
+        networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
+        recipe = resolved.recipes.of_model(training.student, teaches=training.role != STUDENT)
+        return {
+            "schema": SCHEMA,
+            "numerics": NUMERICS,
+            "dataset": dict(resolved.datasets[setting.dataset].document),
+            "scenario": model_part(resolved.scenarios[setting.scenario]),
+            "recipe": model_part(recipe),
+            "role": training.role,
+            "subset": training.subset,
+            "method": method,
+            "student": self._network(training.student),
+            "teachers": teachers,
+            **start,
+            **networks,
+            "evaluation": {"split": "test", **model_part(resolved.evaluation)},
+            "seed": training.seed,
+        }
+
+    def _network(self, name: str) -> dict[str, Any]:
+        return {"name": name, "plugin": dict(self.resolved.models.get(name).stamp)}
+
+    def protocol(self, document: Mapping[str, Any]) -> str:
+        """The digest of what makes cells comparable."""
+        recipes = self.resolved.recipes
+        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
+        return digest(
+            {
+                **shared,
+                "recipe": model_part(recipes.base),
+                "teacher": dict(recipes.teacher),
+                "models": {k: dict(v) for k, v in recipes.models.items() if v},
+                "files": sorted(file.sha256 for file in self.resolved.files.values()),
+            },
+            12,
+        )
+
+    def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
+        """How a cell departs from its benchmark."""
+        resolved = self.resolved
+        found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
+        if setting.scenario not in resolved.own_scenarios:
+            found.append(f"scenario={setting.scenario}")
+        if taught:
+            if setting.pair not in resolved.own_pairs:
+                found.append(f"pair={setting.pair}")
+            files = sorted((model, file) for model, file in resolved.files.items() if model in setting.pair.teachers)
+            found += [f"teacher {model} from file {file.sha256[:12]}" for model, file in files]
+        elif training.role == STUDENT and training.student not in {pair.student for pair in resolved.own_pairs}:
+            found.append(f"student={training.student}")
+        return found

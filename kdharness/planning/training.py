@@ -1,0 +1,63 @@
+"""A training run before it has an identity: where it stands, what it is, what its networks come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdharness.api.requirements import Pair, Requirement
+from kdharness.planning.cell import STUDENT, TeacherSource
+from kdharness.protocol.variant import Setup
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of the matrix but for method and seed.
+
+    dataset: its name.
+    scenario: its name.
+    pair: the models.
+    """
+
+    dataset: str
+    scenario: str
+    pair: Pair
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training run that has no identity yet.
+
+    method: its name.
+    setup: its parameters.
+    student: the model that is trained.
+    teachers: names of the teachers' models.
+    seed: of the run.
+    role: "student" or "teacher".
+    subset: the training data it sees.
+    requirements: the cells that come before it; None: those that the method says.
+    """
+
+    method: str
+    setup: Setup
+    student: str
+    teachers: tuple[str, ...]
+    seed: int
+    role: str = STUDENT
+    subset: str = "train"
+    requirements: tuple[Requirement, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a cell's networks come from.
+
+    teachers: in the method's order.
+    start: what the student starts from.
+    networks: models of further networks that the method makes.
+    fault: why they cannot be had; "" when they can.
+    """
+
+    teachers: tuple[TeacherSource, ...] = ()
+    start: TeacherSource | None = None
+    networks: tuple[str, ...] = ()
+    fault: str = ""
