@@ -71,7 +71,7 @@ if TYPE_CHECKING:
         reverse_gradient as reverse_gradient,
         run_frozen as run_frozen,
     )
-    from kdharness.api.hooks import API_VERSION as API_VERSION, hookimpl as hookimpl, module_specs as module_specs
+    from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     )
     from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel, full_precision as full_precision
     from kdharness.api.step import Batch as Batch, Step as Step, StepInfo as StepInfo
+    from kdharness.api.versions import API_VERSION as API_VERSION
 
 # Every public name, by the module of this package that holds it. Type checkers cannot read it: for them the names
 # stand above once more, and a test compares the two.
@@ -106,7 +107,7 @@ _HOMES = {
         "WorkerSettings",
     ),
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
-    "hooks": ("API_VERSION", "hookimpl", "module_specs"),
+    "hooks": ("hookimpl", "module_specs"),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "Parameter"),
     "requirements": ("Pair", "Requirement"),
@@ -114,6 +115,7 @@ _HOMES = {
     "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),
     "staged": ("Outputs", "StagedModel", "full_precision"),
     "step": ("Batch", "Step", "StepInfo"),
+    "versions": ("API_VERSION",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

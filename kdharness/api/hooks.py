@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
 import pluggy
 
-API_VERSION = 1
+from kdharness.api.versions import check_file, check_stated
 
 hookimpl = pluggy.HookimplMarker("kdharness")
 
@@ -28,8 +29,7 @@ def module_specs(package: str, hook: str) -> Iterator[Any]:
     folder = importlib.import_module(package).__path__
     for found in sorted(pkgutil.iter_modules(folder), key=lambda m: m.name):
         try:
-            function = getattr(importlib.import_module(f"{package}.{found.name}"), hook, None)
-            records = [] if function is None else list(function())
+            records = _records(f"{package}.{found.name}", hook)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a file may raise anything, sys.exit too; see above
@@ -40,3 +40,16 @@ def module_specs(package: str, hook: str) -> Iterator[Any]:
             yield from records
     if failed:
         raise ExceptionGroup(f"{len(failed)} modules of {package} failed", failed)
+
+
+def _records(module: str, hook: str) -> list[Any]:
+    """What a module's hook returns; nothing where it has none. NewerApi for one that wants a newer kdharness."""
+    try:
+        loaded = importlib.import_module(module)
+    except Exception:
+        spec = importlib.util.find_spec(module)
+        check_file(spec.origin if spec is not None else None)
+        raise
+    check_stated(loaded)
+    function = getattr(loaded, hook, None)
+    return [] if function is None else list(function())

@@ -1,4 +1,8 @@
-"""The hooks that a plugin may implement: a contract with plugin authors, documented in plugins/README.md."""
+"""The hooks that a plugin may implement: a contract with plugin authors, documented in plugins/README.md.
+
+A hook, or an argument of one, that will go says so for two releases: `@hookspec(warn_on_impl=…)`,
+`warn_on_impl_args=…`. Each plugin that has it gets one line.
+"""
 
 from __future__ import annotations
 

@@ -8,14 +8,16 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from kdharness.api.versions import check_file, check_stated
 from kdharness.errors import UserError
 from kdharness.registry.source import Broken, Failure, Source, attempt
 
@@ -51,10 +53,22 @@ def _distribution_name(entry_point: EntryPoint) -> str:
 def _load_entry_point(entry_point: EntryPoint) -> Plugin | Broken:
     source = _entry_point_source(entry_point)
     with quiet_stdout():
-        target = attempt(lambda: _instance(entry_point.load()))
+        target = attempt(partial(_checked, entry_point.load, source.file))
     if isinstance(target, Failure):
         return Broken(entry_point.name, source, target.error, target.traceback)
     return Plugin(entry_point.name, target, source)
+
+
+def _checked(load: Callable[[], Any], path: str) -> Any:
+    """The plugin that `load` gives. NewerApi for one that wants a newer kdharness, even where it does not load."""
+    try:
+        found = load()
+    except Exception:
+        check_file(path)
+        raise
+    for each in (inspect.getmodule(found), found):
+        check_stated(each)
+    return _instance(found)
 
 
 def _instance(target: Any) -> Any:
@@ -128,7 +142,7 @@ def file_plugin(path: Path) -> Plugin:
     unique = hashlib.sha256(bytes(resolved) + b"\0" + content).hexdigest()[:12]
     name = f"kdharness_plugin_{path.stem}_{unique}"
     with quiet_stdout():
-        module = attempt(lambda: _load_file(name, str(resolved), content))
+        module = attempt(partial(_checked, partial(_load_file, name, str(resolved), content), str(resolved)))
     if isinstance(module, Failure):
         raise UserError(f"{place}:{_line(module.exception, str(resolved))} {module.error}") from module.exception
     source = Source("", "", str(resolved), name, kind="file", digest=hashlib.sha256(content).hexdigest())

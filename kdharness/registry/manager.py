@@ -96,7 +96,9 @@ class Registry:
         with warnings.catch_warnings(record=True) as told:  # of hooks and arguments that their spec says will go
             warnings.simplefilter("always")
             self._manager.register(plugin.target, key)
-        self._notes += [f"plugin '{plugin.name}' of {plugin.source}: {warning.message}" for warning in told]
+        if told:
+            lines = "; ".join(dict.fromkeys(str(warning.message) for warning in told))
+            self._notes.append(f"plugin '{plugin.name}' of {plugin.source}: {lines}")
         self._registered[key] = plugin
         self._notes += self._oddities(plugin, hooks)
         return hooks

@@ -191,6 +191,19 @@ def test_who_implements_a_hook_that_will_go_is_told(install, monkeypatch):
     assert line.endswith(": kdharness_metrics goes with version 2 of the API")
 
 
+def test_a_plugin_that_uses_several_things_that_will_go_is_told_in_one_line(install, monkeypatch):
+    told = {"cell": DeprecationWarning("cell goes"), "epoch": DeprecationWarning("epoch goes")}
+    monkeypatch.setitem(hookspecs.kdharness_epoch_finished.kdharness_spec, "warn_on_impl_args", told)
+    head = "from kdharness.api import hookimpl\n@hookimpl\n"
+    install("acme_args", f"{head}def kdharness_epoch_finished(cell, epoch): ...")
+    install("acme_fewer", f"{head}def kdharness_epoch_finished(values): ...")
+    registry = Registry.load()
+    (line,) = [w for w in registry.warnings if "acme_" in w]
+    assert "plugin 'acme_args' of acme_args 1.0" in line
+    assert line.endswith(": cell goes; epoch goes")
+    assert registry.listens("epoch_finished")
+
+
 def test_a_hook_wrapper_is_refused(install):
     source = "from kdharness.api import hookimpl\n@hookimpl(wrapper=True)\ndef kdharness_methods():\n    return (yield)"
     install("acme_wrap", source)
