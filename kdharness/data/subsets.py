@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdharness.protocol.seeds import stream
+from kdharness.protocol.subset_sizes import Shares
 
 Indices = NDArray[np.int64]
+
+# What a scenario keeps from methods.
+HIDDEN_SUBSETS = ("private", "validation", "teacher_validation")
 
 
 @dataclass(frozen=True)
@@ -72,56 +76,81 @@ def apply(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: 
     """The subsets of one scenario.
 
     scenario: its definition, as in a cell's document.
-    validation: the share that is held out of all subsets.
+    validation: the share that is held out of what the student may see. It has the labels that training would see.
+    Teachers have a validation of their own, "teacher_validation": the student's, and as large a share of what teachers
+    see beside the student's images.
     """
-    everything = np.arange(len(targets), dtype=np.int64)
-    held: Indices = everything[:0]
-    if validation:
-        held = proportional(targets, everything, round(validation * len(targets)), stream("validation", 0))
-        everything = np.setdiff1d(everything, held)
-    subsets = _KINDS[scenario["kind"]](scenario, targets, everything, num_classes)
-    return Subsets({**subsets.indices, "validation": held}, subsets.targets, subsets.hidden)
+    shares = Shares.of(scenario, len(targets), validation)
+    parts = _KINDS[scenario["kind"]](scenario, targets, num_classes, shares.seen.images)
+    held = _held(parts.targets, parts.seen, shares.seen.held)
+    rest_held = _held(parts.targets, parts.rest, shares.rest.held)
+    seen, rest = np.setdiff1d(parts.seen, held), np.setdiff1d(parts.rest, rest_held)
+    indices = {"train": seen, "teacher": np.union1d(seen, rest) if shares.teacher_sees_rest else seen}
+    if "private" in parts.hidden:
+        indices |= {"public": seen, "private": rest}
+        parts.hidden["private"][rest_held] = False
+    indices |= {"validation": held, "teacher_validation": np.union1d(held, rest_held)}
+    return Subsets(indices, parts.targets, parts.hidden)
 
 
-def _clean(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
-    return Subsets({"train": among, "teacher": among}, targets, {})
+@dataclass(frozen=True)
+class _Parts:
+    """A train split in two, before validation is held out of it.
+
+    seen: positions that the student may see.
+    rest: the others.
+    targets, hidden: as in Subsets.
+    """
+
+    seen: Indices
+    rest: Indices
+    targets: NDArray[np.int64]
+    hidden: dict[str, NDArray[Any]]
 
 
-def _few(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
-    """The student sees few labelled images, the teacher all."""
-    chosen = stratified(targets, among, scenario["images"], stream("few", scenario["images"], scenario["seed"]))
-    return Subsets({"train": chosen, "teacher": among}, targets, {})
+def _all(targets: NDArray[np.int64]) -> Indices:
+    return np.arange(len(targets), dtype=np.int64)
 
 
-def _small(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
-    """Teachers and student see the same few labelled images."""
-    few = _few(scenario, targets, among, num_classes)
-    return Subsets({**few.indices, "teacher": few.indices["train"]}, targets, {})
+def _held(targets: NDArray[np.int64], among: Indices, count: int) -> Indices:
+    """Of each class, as training sees it, in proportion."""
+    return proportional(targets, among, count, stream("validation", 0)) if count else among[:0]
 
 
-def _noise(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
+def _clean(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: int, count: int) -> _Parts:
+    everything = _all(targets)
+    return _Parts(everything, everything[:0], targets, {})
+
+
+def _few(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: int, count: int) -> _Parts:
+    """Few labelled images: the student's alone, or the teachers' too."""
+    everything = _all(targets)
+    chosen = stratified(targets, everything, count, stream("few", scenario["images"], scenario["seed"]))
+    return _Parts(chosen, np.setdiff1d(everything, chosen), targets, {})
+
+
+def _noise(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: int, count: int) -> _Parts:
     """A share of the labels is wrong, for teacher and student alike.
 
     symmetric: another class uniformly; asymmetric: the next class.
     """
+    everything = _all(targets)
     generator = np.random.default_rng(stream("noise", scenario["type"], str(scenario["ratio"]), scenario["seed"]))
     corrupted = np.zeros(len(targets), dtype=bool)
-    corrupted[generator.permutation(among)[: round(scenario["ratio"] * len(among))]] = True
+    corrupted[generator.permutation(everything)[: round(scenario["ratio"] * len(everything))]] = True
     step = generator.integers(1, num_classes, len(targets)) if scenario["type"] == "symmetric" else 1
     noisy = np.where(corrupted, (targets + step) % num_classes, targets).astype(np.int64)
-    return Subsets({"train": among, "teacher": among}, noisy, {"clean_targets": targets, "corrupted": corrupted})
+    return _Parts(everything, everything[:0], noisy, {"clean_targets": targets, "corrupted": corrupted})
 
 
-def _split(scenario: Mapping[str, Any], targets: NDArray[np.int64], among: Indices, num_classes: int) -> Subsets:
+def _split(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: int, count: int) -> _Parts:
     """Students see the public part; teachers see all of it, or the public part when a method asks for that."""
-    count = round(scenario["public"] * len(among))
-    public = proportional(targets, among, count, stream("split", str(scenario["public"]), scenario["seed"]))
-    private = np.setdiff1d(among, public)
+    everything = _all(targets)
+    public = proportional(targets, everything, count, stream("split", str(scenario["public"]), scenario["seed"]))
+    private = np.setdiff1d(everything, public)
     member = np.zeros(len(targets), dtype=bool)
     member[private] = True
-    return Subsets(
-        {"train": public, "public": public, "private": private, "teacher": among}, targets, {"private": member}
-    )
+    return _Parts(public, private, targets, {"private": member})
 
 
-_KINDS = {"clean": _clean, "few": _few, "small": _small, "noise": _noise, "split": _split}
+_KINDS = {"clean": _clean, "few": _few, "small": _few, "noise": _noise, "split": _split}

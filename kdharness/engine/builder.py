@@ -11,6 +11,7 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
+from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.losses import LossTerms
@@ -25,9 +26,6 @@ from kdharness.planning.cell import Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.variant import made
-
-# What a scenario keeps from methods.
-HIDDEN_SUBSETS = ("private", "validation")
 
 
 def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], metrics: Sequence[str] = ()) -> CellState:

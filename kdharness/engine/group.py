@@ -27,7 +27,8 @@ from kdharness.engine.member import Member
 from kdharness.engine.world import World
 from kdharness.errors import CellError, Contained, DeviceLost, links, one_line
 from kdharness.measure.evaluate import predict_together, top1
-from kdharness.measure.outcome import final_numbers, prediction_arrays
+from kdharness.measure.outcome import final_numbers
+from kdharness.measure.stored import prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
 from kdharness.registry.manager import Registry
@@ -147,10 +148,10 @@ class Group:
         for request, members in asked.items():
             for member in self.lockstep.run(request, members):
                 self._end_epoch(member, request)
-        due: dict[str, list[Member]] = {}
+        due: dict[tuple[str, str], list[Member]] = {}
         for member in self.members:
             if member.evaluation_due:
-                due.setdefault(member.data.key, []).append(member)
+                due.setdefault((member.data.key, member.validation), []).append(member)
         for members in due.values():
             self._evaluate(members)
         for member in list(self.members):
@@ -183,8 +184,8 @@ class Group:
             self.emit(EpochFinished(self.job.number, member.cell.key, epoch, epochs, images, values))
 
     def _evaluate(self, members: Sequence[Member]) -> None:
-        """Looks at the validation split, where there is one, and at the test split."""
-        for member, logits in self._predictions(members, "validation"):
+        """Looks at the validation split, where there is one, and at the test split. Members share both."""
+        for member, logits in self._predictions(members, members[0].validation):
             accuracy = self._note(member, "validation", logits)
             with self._contained(member):
                 member.state.keep_best(accuracy)
@@ -219,7 +220,7 @@ class Group:
 
     def _note(self, member: Member, split: str, logits: dict[str, Tensor]) -> float:
         """Adds each predictor's accuracy to the history; returns the main one's, in percent."""
-        targets = member.data.split(split)[2]
+        targets = member.data.split(member.validation if split == "validation" else split)[2]
         accuracies = {name: top1(values, targets) for name, values in logits.items()}
         member.history.extend((member.clock.epoch, split, name, "top1", value) for name, value in accuracies.items())
         return next(iter(accuracies.values()))

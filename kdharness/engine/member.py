@@ -14,6 +14,7 @@ from kdharness.api.staged import StagedModel
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
+from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock
@@ -97,6 +98,11 @@ class Member:
         return self.clock.evaluation_due(self.cell.document["evaluation"]["every"])
 
     @property
+    def validation(self) -> str:
+        """The split that chooses the epoch: a teacher's is of what teachers see."""
+        return "teacher_validation" if self.cell.document["subset"] == "teacher" else "validation"
+
+    @property
     def validation_top1(self) -> float | None:
         return None if self.state.best is None else self.state.best.top1
 
@@ -151,7 +157,7 @@ class Member:
     def _check_subset(self) -> None:
         """What the scenario keeps from this cell cannot be asked for by any phase."""
         own = self.cell.document["subset"]
-        kept = {"validation", "private"} | ({"teacher"} if own != "teacher" else set())
+        kept = {*HIDDEN_SUBSETS} | ({"teacher"} if own != "teacher" else set())
         have = sorted(set(self.data.subsets) - (kept - {own}))
         if self.subset not in have:
             what = f"scenario '{self.cell.scenario}' gives this cell no subset '{self.subset}'"

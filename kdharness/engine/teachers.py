@@ -16,6 +16,7 @@ from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import UserError
 from kdharness.measure.evaluate import top1
 from kdharness.measure.predict import predict
+from kdharness.measure.stored import as_stored
 from kdharness.planning.cell import Cell, TeacherSource
 from kdharness.protocol.recipe import Recipe
 from kdharness.results.store import ResultsFolder
@@ -37,11 +38,12 @@ class Teacher:
         self._note()
 
     def logits_on(self, split: str) -> Tensor:
-        """The logits [N, classes] on a split, on the CPU; computed when they are first asked for."""
+        """The logits [N, classes] on a split, as stored, on the CPU; computed when they are first asked for."""
         if split not in self._logits:
             images, rows, _ = self._data.split(split)
             layout = self.model.placement.channels_last
-            self._logits[split] = predict(self.model, images, rows, self._device, layout)["logits"].cpu()
+            logits = predict(self.model, images, rows, self._device, layout)["logits"]
+            self._logits[split] = as_stored(logits.cpu())
         return self._logits[split]
 
     def _note(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kdharness.data.images import DeviceImages
 from kdharness.errors import Contained
 from kdharness.measure.predict import forward, joined, parts
+from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
 
 
@@ -36,7 +37,7 @@ def evaluated(subject: Subject) -> Iterator[nn.Module]:
 def predict_together(
     subjects: Sequence[Subject], images: DeviceImages, rows: Tensor
 ) -> list[dict[str, Tensor] | Exception]:
-    """For each cell the logits by predictor's name, [n, classes]. What one raises stands in its place."""
+    """For each cell the logits by predictor's name, [n, classes], as stored. What one raises stands in its place."""
     chunks: list[list[dict[str, Tensor]]] = [[] for _ in subjects]
     failures: dict[int, Exception] = {}
     if not subjects:
@@ -58,7 +59,7 @@ def predict_together(
     for k, subject in enumerate(subjects):
         if k not in failures:
             with _noted(subject, k, failures):
-                found[k] = joined(chunks[k])
+                found[k] = {name: as_stored(values) for name, values in joined(chunks[k]).items()}
     return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
 
 

@@ -16,6 +16,7 @@ from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.measure.evaluate import evaluated, predict_together
 from kdharness.measure.predict import batches, parts, predict
+from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
 from kdharness.results.record import MetricRow
 
@@ -133,7 +134,7 @@ class Measurement:
         images, rows, _ = self.subject.data.split(split)
         layout = self.subject.recipe.channels_last
         logits = predict(self.subject.predictor, images, rows, self.subject.device, layout)
-        return {name: self._predictions(split, outputs) for name, outputs in logits.items()}
+        return {name: self._predictions(split, as_stored(outputs)) for name, outputs in logits.items()}
 
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         images, rows, targets = self.subject.data.split(split)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import kdharness
@@ -24,7 +23,7 @@ def final_numbers(
 ) -> tuple[dict[str, Any], list[MetricRow], dict[str, Exception]]:
     """The values for results.csv, the rows for metrics.csv, and what metrics raised, by their names.
 
-    logits: the test split's, by predictor.
+    logits: the test split's, by predictor, as stored.
     """
     for name, outputs in logits.items():
         if not bool(torch.isfinite(outputs).all()):
@@ -132,13 +131,3 @@ def _ratios(subject: Subject, values: Mapping[str, Any], main: nn.Module | None)
     theirs = {"parameter": parameters, "mac": macs, "latency": sum(c.latency_seconds for c in costs)}
     ratios = {f"x_{name}_ratio": theirs[name] / own[name] for name in own if own[name]}
     return {"x_teacher_parameters": parameters, "x_teacher_macs": macs, **ratios}
-
-
-def prediction_arrays(logits: Mapping[str, Tensor], targets: Tensor) -> dict[str, NDArray[Any]]:
-    """What predictions.npz holds: float16 test logits and the targets.
-
-    The main predictor's are called "logits", others "logits_<name>".
-    """
-    names = ["logits", *(f"logits_{name}" for name in list(logits)[1:])]
-    arrays = {n: values.half().cpu().numpy() for n, values in zip(names, logits.values(), strict=True)}
-    return {**arrays, "targets": targets.cpu().numpy()}

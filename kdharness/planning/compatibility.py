@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -16,11 +16,15 @@ from kdharness.api.staged import StagedModel
 from kdharness.planning.catalogue import Catalogue
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.resolve import Resolved
+from kdharness.protocol.subset_sizes import subset_sizes
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What is known of a dataset when a plan is made."""
+    """What is known of a cell's data and training when a plan is made.
+
+    subset_sizes: exactly those that training will find, though without labels nobody knows which images they are.
+    """
 
     num_classes: int
     input_shape: tuple[int, int, int]
@@ -97,17 +101,14 @@ class _MetaDevice:
         """Why the cell cannot be trained, or None."""
         info = self.infos[cell.dataset]
         models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
-        key = canonical(
-            {"method": cell.method, "parameters": dict(cell.parameters), "models": models, "data": info.identity}
-        )
+        blueprint = _blueprint(cell, info)
+        facts = {**asdict(blueprint), "data": info.identity}
+        key = canonical({"method": cell.method, "parameters": dict(cell.parameters), "models": models, **facts})
         if key not in self._reasons:
-            self._reasons[key] = self._find(cell, method, info)
+            self._reasons[key] = self._find(cell, method, blueprint)
         return self._reasons[key]
 
-    def _find(self, cell: Cell, method: Method, info: DatasetInfo) -> str | None:
-        recipe = cell.recipe
-        sizes = {"train": info.train_size, "teacher": info.train_size}
-        blueprint = Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
+    def _find(self, cell: Cell, method: Method, blueprint: Blueprint) -> str | None:
         networks: list[StagedModel] = []
         for name in (cell.student, *(t.model for t in cell.teachers), *cell.networks):
             network = self._network(name, blueprint)
@@ -126,6 +127,13 @@ class _MetaDevice:
         if key not in self._networks:
             self._networks[key] = _built(self.models.get(name).spec, blueprint)
         return self._networks[key]
+
+
+def _blueprint(cell: Cell, info: DatasetInfo) -> Blueprint:
+    """The cell's own facts: its scenario's, its recipe's."""
+    document, recipe = cell.document, cell.recipe
+    sizes = subset_sizes(document["scenario"], info.train_size, document["evaluation"]["validation"])
+    return Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
 
 
 def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:

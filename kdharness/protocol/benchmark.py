@@ -29,7 +29,7 @@ class EvaluationRule(_Table):
     """When networks are measured.
 
     every: epochs between looks at the test split (0: the last ten epochs only).
-    validation: share of the training split held out to choose the epoch by (0: the last epoch counts).
+    validation: share of what a student may see that is held out to choose the epoch by (0: the last epoch counts).
     """
 
     every: int = Field(0, ge=0)

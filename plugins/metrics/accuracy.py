@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor
 
 from kdharness.api import Evaluation, MetricSpec, hookimpl
@@ -12,11 +13,11 @@ from kdharness.api import Evaluation, MetricSpec, hookimpl
 def topk_accuracy(logits: Tensor, targets: Tensor, k: int) -> float:
     """Percent of samples whose label is among the k largest logits. logits: [N, classes]; targets: [N].
 
-    With fewer than k classes every class is among them, so that k is lowered to the number of classes.
+    Of equal logits that of the class with the lower number counts as larger, as it does for argmax.
     """
-    best = logits.topk(min(k, logits.shape[1]), dim=1).indices
-    hits = (best == targets[:, None]).any(dim=1)
-    return 100.0 * hits.double().mean().item()
+    own, classes = logits.gather(1, targets[:, None]), torch.arange(logits.shape[1], device=logits.device)
+    ahead = (logits > own) | ((logits == own) & (classes < targets[:, None]))
+    return 100.0 * (ahead.sum(dim=1) < k).double().mean().item()
 
 
 def top1(evaluation: Evaluation) -> Mapping[str, float]:

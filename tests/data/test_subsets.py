@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from kdharness.data.prepare import DataStore
-from kdharness.data.subsets import apply, proportional, stratified
+from kdharness.data.subsets import HIDDEN_SUBSETS, apply, proportional, stratified
 from kdharness.errors import CellError
+from kdharness.protocol.subset_sizes import subset_sizes
 
 UNEVEN = np.repeat(np.arange(4), (50, 30, 15, 5)).astype(np.int64)
 EVEN = np.tile(np.arange(10), 20).astype(np.int64)
@@ -90,6 +91,7 @@ def test_small_is_few_for_teachers_too():
     small = apply({"kind": "small", "images": 40, "seed": 3}, EVEN, 10, 0.1)
     assert small.indices["train"].tolist() == few.indices["train"].tolist() == small.indices["teacher"].tolist()
     assert small.indices["validation"].tolist() == few.indices["validation"].tolist()
+    assert small.indices["teacher_validation"].tolist() == small.indices["validation"].tolist()
     assert set(few.indices["teacher"]) > set(small.indices["teacher"])
 
 
@@ -138,25 +140,85 @@ def test_split_is_disjoint_and_covers():
     assert np.flatnonzero(subsets.hidden["private"]).tolist() == private.tolist()
 
 
+# -- validation --------------------------------------------------------------------------------------------------------
+
+CLEAN = {"kind": "clean"}
+FEW = {"kind": "few", "images": 40, "seed": 0}
+SMALL = {"kind": "small", "images": 40, "seed": 0}
+NOISE = {"kind": "noise", "ratio": 0.4, "type": "symmetric", "seed": 0}
+SPLIT = {"kind": "split", "public": 0.6, "seed": 0}
+
+
 @pytest.mark.parametrize(
-    "scenario",
+    ("scenario", "train", "validation", "teacher", "teacher_validation"),
     [
-        {"kind": "clean"},
-        {"kind": "few", "images": 20, "seed": 0},
-        {"kind": "small", "images": 20, "seed": 0},
-        {"kind": "noise", "ratio": 0.5, "type": "symmetric", "seed": 0},
-        {"kind": "split", "public": 0.5, "seed": 0},
+        (CLEAN, 160, 40, 160, 40),
+        (NOISE, 160, 40, 160, 40),
+        (FEW, 32, 8, 160, 40),  # a fifth of the 40; of the 160 that only the teacher sees another fifth
+        (SMALL, 32, 8, 32, 8),
+        (SPLIT, 96, 24, 160, 40),  # a fifth of the 120 public ones, and of the 80 private ones
     ],
 )
-def test_validation_is_kept_out_of_all_others(scenario):
-    subsets = apply(scenario, UNEVEN, 4, 0.2)
-    held = subsets.indices["validation"]
-    assert per_class(held) == [10, 6, 3, 1]
-    for name, rows in subsets.indices.items():
-        if name != "validation":
-            assert not set(rows) & set(held), name
-    assert (subsets.targets[held] == UNEVEN[held]).all()
-    assert (apply({"kind": "clean"}, UNEVEN, 4, 0.2).indices["validation"] == held).all()
+def test_sizes_with_a_fifth_for_validation(scenario, train, validation, teacher, teacher_validation):
+    indices = apply(scenario, EVEN, 10, 0.2).indices
+    assert len(indices["train"]) == train
+    assert len(indices["validation"]) == validation
+    assert len(indices["teacher"]) == teacher
+    assert len(indices["teacher_validation"]) == teacher_validation
+
+
+@pytest.mark.parametrize("scenario", [CLEAN, FEW, SMALL, NOISE, SPLIT])
+def test_validation_comes_out_of_what_the_student_may_see(scenario):
+    whole, held = apply(scenario, EVEN, 10, 0.0).indices, apply(scenario, EVEN, 10, 0.2).indices
+    assert sorted([*held["train"], *held["validation"]]) == whole["train"].tolist()
+    assert sorted([*held["teacher"], *held["teacher_validation"]]) == whole["teacher"].tolist()
+    assert len(whole["validation"]) == len(whole["teacher_validation"]) == 0
+
+
+@pytest.mark.parametrize("scenario", [CLEAN, FEW, SMALL, NOISE, SPLIT])
+def test_nobody_trains_on_validation(scenario):
+    indices = apply(scenario, EVEN, 10, 0.2).indices
+    assert set(indices["validation"]) <= set(indices["teacher_validation"])
+    for name in set(indices) - {"validation", "teacher_validation"}:
+        assert not set(indices[name]) & set(indices["validation"]), name
+    assert not set(indices["teacher"]) & set(indices["teacher_validation"])
+
+
+def test_validation_has_as_many_wrong_labels_as_training():
+    """Nobody who trains with wrong labels has right ones to choose the epoch by."""
+    targets = np.tile(np.arange(10), 300).astype(np.int64)
+    subsets = apply(NOISE, targets, 10, 0.2)
+    wrong = subsets.targets != targets
+    assert wrong.sum() == 1200
+    of_validation = wrong[subsets.indices["validation"]].mean()
+    assert abs(of_validation - 0.4) < 0.06  # four standard deviations for 600 images
+    assert (subsets.targets[subsets.indices["validation"]] < 10).all()
+
+
+def test_validation_has_each_class_in_proportion():
+    assert per_class(apply(CLEAN, UNEVEN, 4, 0.2).indices["validation"]) == [10, 6, 3, 1]
+    assert per_class(apply(FEW, EVEN, 10, 0.25).indices["validation"], EVEN) == [1] * 10
+
+
+def test_private_images_are_those_that_teachers_train_on():
+    """What is held out for teachers is no member of anything."""
+    subsets = apply(SPLIT, EVEN, 10, 0.2)
+    private = set(subsets.indices["private"])
+    assert len(private) == 64
+    assert private <= set(subsets.indices["teacher"])
+    assert set(np.flatnonzero(subsets.hidden["private"])) == private
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.2, 0.13])
+@pytest.mark.parametrize("targets", [EVEN, UNEVEN], ids=["even", "uneven"])
+@pytest.mark.parametrize("scenario", [CLEAN, FEW, SMALL, NOISE, SPLIT, {**FEW, "images": 1000}])
+def test_sizes_are_known_before_labels_are(scenario, targets, validation):
+    indices = apply(scenario, targets, 10, validation).indices
+    planned = subset_sizes(scenario, len(targets), validation)
+    assert planned == {name: len(rows) for name, rows in indices.items() if name not in HIDDEN_SUBSETS}
+
+
+# -- what decides ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

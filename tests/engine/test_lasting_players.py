@@ -109,7 +109,7 @@ def test_other_parts_under_the_same_name_are_an_error(make_lab: Callable[..., An
     assert "lasting player 'a' has other parts" in record.error_message
 
 
-@pytest.mark.parametrize("subset", ["private", "validation", "teacher"])
+@pytest.mark.parametrize("subset", ["private", "validation", "teacher_validation", "teacher"])
 def test_what_a_scenario_keeps_from_a_cell_cannot_be_asked_for(
     make_lab: Callable[..., Any], plugin: Path, subset: str
 ) -> None:

@@ -1,0 +1,56 @@
+"""How many images each subset of a scenario has. Labels decide which images are in it, never how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the training split: how many images it has, and how many of them are held out for validation."""
+
+    images: int
+    held: int
+
+    @classmethod
+    def of(cls, images: int, validation: float) -> Share:
+        return cls(images, round(validation * images))
+
+    @property
+    def left(self) -> int:
+        return self.images - self.held
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The training split in two: what the student may see with its labels, and the rest.
+
+    teacher_sees_rest: whether teachers do. Then a share of it is held out for their validation.
+    """
+
+    seen: Share
+    rest: Share
+    teacher_sees_rest: bool
+
+    @classmethod
+    def of(cls, scenario: Mapping[str, Any], images: int, validation: float) -> Shares:
+        """scenario: its definition, as in a cell's document. images: in the whole training split."""
+        seen, teacher_sees_rest = _seen(scenario, images), scenario["kind"] in ("few", "split")
+        rest = Share.of(images - seen, validation if teacher_sees_rest else 0.0)
+        return cls(Share.of(seen, validation), rest, teacher_sees_rest)
+
+
+def _seen(scenario: Mapping[str, Any], images: int) -> int:
+    if scenario["kind"] in ("few", "small"):
+        return min(int(scenario["images"]), images)
+    return round(scenario["public"] * images) if scenario["kind"] == "split" else images
+
+
+def subset_sizes(scenario: Mapping[str, Any], images: int, validation: float) -> dict[str, int]:
+    """Images by the name of each subset that methods may know of."""
+    shares = Shares.of(scenario, images, validation)
+    student = shares.seen.left
+    public = {"public": student} if scenario["kind"] == "split" else {}
+    return {"train": student, "teacher": student + shares.teacher_sees_rest * shares.rest.left, **public}
