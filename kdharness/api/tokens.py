@@ -18,7 +18,8 @@ def to_maps(tokens: Tensor, spec: ModelSpec, input_shape: tuple[int, int, int]) 
     """
     prefix = spec.tokens.prefix if spec.tokens is not None else 0
     grid = _grid(tokens.shape[1] - prefix, spec, input_shape)
-    return tokens[:, prefix:].transpose(1, 2).unflatten(2, grid)
+    maps: Tensor = tokens[:, prefix:].transpose(1, 2).unflatten(2, grid)
+    return maps
 
 
 def _grid(count: int, spec: ModelSpec, input_shape: tuple[int, int, int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Methods that read modules, the stem and tokens: skipped with a reason where there are none, and in a group as alone."""
+"""Methods that read modules, the stem and tokens: skipped where there are none, and in a group as alone."""
 
 from __future__ import annotations
 
