@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from kdharness.api import StepInfo
+from kdharness.api.taps import Taps
 from kdharness.data.batches import EpochBatches, Samples
 from kdharness.device.door import open_device
 from kdharness.engine.builder import build
@@ -81,7 +82,7 @@ def overhead(member: Member, times: int) -> dict[str, float]:
     member.stepper = real
 
     def hooks() -> None:
-        with member.student._tapped(member.reads.taps):
+        with Taps(member.student.spec, member.reads.of_student, member.student.part).hooked():
             pass
 
     return {"around": around, "hooks": microseconds(hooks, times), "bare": bare}

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Phase as Phase,
         Player as Player,
         Reads as Reads,
+        Tokens as Tokens,
     )
     from kdharness.api.evaluation import (
         Evaluation as Evaluation,
@@ -90,7 +91,7 @@ if TYPE_CHECKING:
 # stand above once more, and a test compares the two.
 _HOMES = {
     "data": ("Augmentation", "DataRequest", "DatasetInfo", "DatasetMissing", "ImageDataset", "Split"),
-    "declarations": ("ModelSpec", "Phase", "Player", "Reads"),
+    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (

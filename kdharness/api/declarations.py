@@ -11,7 +11,24 @@ from kdharness.api.parameters import check_name
 if TYPE_CHECKING:
     from torch import nn
 
-Tap = Literal["stages", "pre_activations", "embedding"]
+Tap = Literal["stem", "stages", "pre_activations", "embedding", "tokens"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be kept of one network's forward pass beside its outputs.
+
+    taps: named ones.
+    modules: paths of modules whose outputs are kept.
+    """
+
+    taps: tuple[Tap, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    def __or__(self, other: Wanted) -> Wanted:
+        """What either wants."""
+        taps = dict.fromkeys((*self.taps, *other.taps))
+        return Wanted(tuple(taps), tuple(dict.fromkeys((*self.modules, *other.modules))))
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,10 @@ class Reads:
     teachers: "none"; "one": `teacher` is one Outputs; "many": a sequence of Outputs, one per teacher, each computed
         when it is first asked for. A method that reads one sees the several teachers of a pair as one ensemble: its
         logits are the logarithm of their mean probabilities, and it has no taps.
-    taps: of "stages", "pre_activations", "embedding": what Outputs of student and teachers hold beside the logits.
+    taps: of "stem", "stages", "pre_activations", "embedding", "tokens": what Outputs of student and teachers hold
+        beside the logits.
+    modules: module paths in the student, such as "layer1.0.conv1": `student.module(path)` is what it returned.
+    teacher_modules: the same in each teacher.
     indices: whether `batch.indices` is there: positions in the cell's training subset.
     views: the augmentation of each view: "recipe" is the recipe's own; "weak" and "none" are the others.
     partners: "same_class" adds `batch.partners`: for each sample another image of its class.
@@ -29,9 +49,32 @@ class Reads:
 
     teachers: Literal["none", "one", "many"] = "one"
     taps: tuple[Tap, ...] = ()
+    modules: tuple[str, ...] = ()
+    teacher_modules: tuple[str, ...] = ()
     indices: bool = False
     views: tuple[str, ...] = ("recipe",)
     partners: Literal["none", "same_class"] = "none"
+
+    @property
+    def of_student(self) -> Wanted:
+        return Wanted(self.taps, self.modules)
+
+    @property
+    def of_teachers(self) -> Wanted:
+        return Wanted(self.taps, self.teacher_modules)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How tokens [N, L, D], the outputs of a network's stages, lie in the image, row by row.
+
+    prefix: how many come first and are of no place: the class token, the distillation token.
+    grid: rows and columns of the others; "image": as many as there are, in the proportions of the images; None: they
+        have no places, and never become maps.
+    """
+
+    prefix: int = 0
+    grid: tuple[int, int] | Literal["image"] | None = "image"
 
 
 @dataclass(frozen=True)
@@ -39,12 +82,18 @@ class ModelSpec:
     """A network: its factory, and the names of its parts. Methods that need a part which is not named skip the model.
 
     name: [a-z][a-z0-9_]*.
-    factory: takes (num_classes, input_shape), the shape being (C, H, W), and returns an nn.Module.
+    factory: takes (num_classes, input_shape), the shape being (C, H, W), and `parameters` as keywords; returns an
+        nn.Module. Its forward takes images and returns the logits [N, classes], or several outputs by name: a mapping,
+        or a named tuple. They have the same names in train mode and in eval mode, but for `auxiliary`.
     summary: one line for listings.
-    stages: module paths, shallow to deep, whose outputs [N, C, H, W] are the stage features.
+    stem: module path of the layers before the first stage, whose output [N, C, H, W] is the tap "stem".
+    stages: module paths, shallow to deep, whose outputs are the stage features: maps [N, C, H, W] or tokens [N, L, D].
     pre_activations: module paths, one per stage, whose *inputs* are the features before the stage's last activation.
     norms: module paths, one per stage, of the last BatchNorm before that activation (OFD's margins).
     classifier: module path of the last linear layer; its input is the embedding [N, D].
+    tokens: how the stages' tokens lie in the image; None: the stages are maps.
+    logits: which of several outputs is the logits; it means the same in train mode and in eval mode.
+    auxiliary: names of outputs that are there in train mode alone.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -56,6 +105,10 @@ class ModelSpec:
     pre_activations: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
     classifier: str = ""
+    stem: str = ""
+    tokens: Tokens | None = None
+    logits: str = "logits"
+    auxiliary: tuple[str, ...] = ()
     paper: str = ""
     revision: int | None = None
 

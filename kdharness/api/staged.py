@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from kdharness.api.declarations import ModelSpec
+from kdharness.api.declarations import ModelSpec, Tap, Wanted
 from kdharness.api.functional import eval_mode
+from kdharness.api.tail import DeepEnd, Lead, Statistics
+from kdharness.api.taps import Taps
+from kdharness.api.tokens import outputs_by_name, to_maps
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,29 @@ class Outputs:
     """What a network gave for one batch, always float32.
 
     logits: [N, classes].
-    stages: [N, C, H, W] each, shallow to deep; AttributeError unless declared, as of the next two.
-    pre_activations: likewise.
+    named: the network's other outputs, by name; {} where it returns logits alone.
+    stem: [N, C, H, W]; AttributeError unless declared, as of all taps.
+    stages: [N, C, H, W] each, shallow to deep; of a network of tokens, their maps.
+    pre_activations: [N, C, H, W] each, before a stage's last activation.
     embedding: [N, D].
     views: Outputs of each view, the first being this one.
     model: the StagedModel itself, for methods that run parts of it again.
     """
 
-    def __init__(self, model: StagedModel, logits: Tensor, taps: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: StagedModel,
+        logits: Tensor,
+        taps: Mapping[str, Any],
+        named: Mapping[str, Tensor] | None = None,
+        modules: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.model = model
         self.logits = logits.float()
+        self.named = {name: value.float() for name, value in (named or {}).items()}
         self.views: tuple[Outputs, ...] = (self,)
         self._taps = taps
+        self._modules = modules or {}
 
     def _tap(self, name: str) -> Any:
         if name not in self._taps:
@@ -56,8 +70,13 @@ class Outputs:
         return self._taps[name]
 
     @property
+    def stem(self) -> Tensor:
+        stem: Tensor = self._tap("stem").float()
+        return stem
+
+    @property
     def stages(self) -> list[Tensor]:
-        return [t.float() for t in self._tap("stages")]
+        return [self.maps(k) for k in range(len(self._tap("stages")))]
 
     @property
     def pre_activations(self) -> list[Tensor]:
@@ -68,9 +87,27 @@ class Outputs:
         embedding: Tensor = self._tap("embedding").float()
         return embedding
 
+    def maps(self, k: int) -> Tensor:
+        """Stage number `k` as [N, C, H, W]. Of tokens [N, L, D] the prefix is left out, and C is D."""
+        stage: Tensor = self._tap("stages")[k]
+        # The model is asked of tokens alone, for tests hand in maps without a model.
+        return self.model.as_maps(stage).float() if stage.ndim == 3 else stage.float()
+
+    def tokens(self, k: int) -> Tensor:
+        """Stage number `k` of a network of tokens: [N, L, D], the prefix first."""
+        tokens: Tensor = self._tap("tokens")[k].float()
+        return tokens
+
+    def module(self, path: str) -> Tensor:
+        """What the network's module at `path` returned; of several values the first."""
+        if path not in self._modules:
+            where = "modules or teacher_modules of the method's reads = Reads(...)"
+            raise AttributeError(f"module '{path}' was not declared: add it to {where}")
+        return self._modules[path].float()
+
     def tensors(self) -> list[Tensor]:
         """Every tensor that is held, for checks that nobody changed it."""
-        held = [self.logits]
+        held = [self.logits, *self.named.values(), *self._modules.values()]
         for value in self._taps.values():
             held += [value] if isinstance(value, Tensor) else list(value)
         return held
@@ -97,7 +134,7 @@ class StagedModel(nn.Module):
         self.spec = spec
         self.input_shape = input_shape
         self.placement = Placement()
-        self._leads: dict[int, tuple[list[nn.Module], list[torch.Size]]] = {}
+        self._leads: dict[int, Lead] = {}
         for module in network.modules():
             if getattr(module, "inplace", False):
                 module.inplace = False  # type: ignore[assignment]
@@ -109,12 +146,16 @@ class StagedModel(nn.Module):
             self.to(memory_format=torch.channels_last)
         return self
 
-    def _run_network(self, images: Tensor) -> Tensor:
+    def _run_network(self, images: Tensor) -> dict[str, Tensor]:
+        """The network's outputs by name."""
         if self.placement.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self.placement.autocast(images.device.type):
-            logits: Tensor = self.network(images)
-        return logits
+            returned = self.network(images)
+        return outputs_by_name(returned, self.spec)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        return self._run_network(images)[self.spec.logits]
 
     @property
     def num_stages(self) -> int:
@@ -144,59 +185,44 @@ class StagedModel(nn.Module):
 
     def lacks(self, taps: Sequence[str]) -> str | None:
         """The first of `taps` that this model's spec does not declare."""
-        has = {
-            "stages": self.spec.stages,
-            "pre_activations": self.spec.pre_activations,
-            "embedding": self.spec.classifier,
+        spec = self.spec
+        has: dict[str, object] = {
+            "stem": spec.stem,
+            "stages": spec.stages and (spec.tokens is None or spec.tokens.grid),
+            "pre_activations": spec.pre_activations,
+            "embedding": spec.classifier,
+            "tokens": spec.stages and spec.tokens,
         }
         return next((tap for tap in taps if not has[tap]), None)
 
+    def cannot_give(self, wanted: Wanted) -> str | None:
+        """Why the network has not what is wanted of it, or None."""
+        name, lacking = self.spec.name, self.lacks(wanted.taps)
+        if lacking == "stages" and self.spec.stages:
+            return f"reads stages as maps, and the tokens of model '{name}' have no grid"
+        if lacking:
+            return f"reads {lacking}, which model '{name}' does not declare"
+        known = [path for path, _ in self.network.named_modules() if path]
+        for path in wanted.modules:
+            if path not in known:
+                close = get_close_matches(path, known, n=1, cutoff=0.0)
+                return f"reads module '{path}', which model '{name}' has not; did you mean '{close[0]}'?"
+        return None
+
+    def as_maps(self, stage: Tensor) -> Tensor:
+        """A stage's output as maps [N, C, H, W]. ValueError for tokens without a grid."""
+        return stage if self.spec.tokens is None else to_maps(stage, self.spec, self.input_shape)
+
     def forward(self, images: Tensor) -> Tensor:
-        return self._run_network(images).float()
+        return self._logits(images).float()
 
-    def run(self, images: Tensor, taps: Sequence[str] = ()) -> Outputs:
-        """One forward pass. images: [N, C, H, W]; taps: of "stages", "pre_activations", "embedding"."""
-        with self._tapped(taps) as found:
-            logits = self._run_network(images)
-        collected: dict[str, Any] = {}
-        if "stages" in taps:
-            collected["stages"] = [found["stages", path] for path in self.spec.stages]
-        if "pre_activations" in taps:
-            collected["pre_activations"] = [found["pre_activations", path] for path in self.spec.pre_activations]
-        if "embedding" in taps:
-            collected["embedding"] = found["embedding", self.spec.classifier]
-        return Outputs(self, logits, collected)
-
-    @contextmanager
-    def _tapped(self, taps: Sequence[str]) -> Iterator[dict[tuple[str, str], Tensor]]:
-        found: dict[tuple[str, str], Tensor] = {}
-
-        def keep_output(kind: str, path: str) -> Callable[..., None]:
-            def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-                found[kind, path] = output
-
-            return hook
-
-        def keep_input(kind: str, path: str) -> Callable[..., None]:
-            def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-                found[kind, path] = args[0]
-
-            return hook
-
-        handles: list[RemovableHandle] = []
-        try:
-            if "stages" in taps:
-                handles += [self.part(p).register_forward_hook(keep_output("stages", p)) for p in self.spec.stages]
-            if "pre_activations" in taps:
-                paths = self.spec.pre_activations
-                handles += [self.part(p).register_forward_pre_hook(keep_input("pre_activations", p)) for p in paths]
-            if "embedding" in taps:
-                path = self.spec.classifier
-                handles.append(self.part(path).register_forward_pre_hook(keep_input("embedding", path)))
-            yield found
-        finally:
-            for handle in handles:
-                handle.remove()
+    def run(self, images: Tensor, taps: Sequence[Tap] = (), modules: Sequence[str] = ()) -> Outputs:
+        """One forward pass. images: [N, C, H, W]; taps and modules: what to keep of it, as in Reads."""
+        tapping = Taps(self.spec, Wanted(tuple(taps), tuple(modules)), self.part)
+        with tapping.hooked() as found:
+            outputs = self._run_network(images)
+        logits = outputs.pop(self.spec.logits)
+        return Outputs(self, logits, tapping.named(found), outputs, tapping.modules(found))
 
     def sections(self) -> list[list[nn.Parameter]]:
         """The network's parameters, by the stage up to whose output a forward pass first uses them.
@@ -232,7 +258,7 @@ class StagedModel(nn.Module):
         return found
 
     def trunk(self, stage: int, images: Tensor) -> Tensor:
-        """The output [N, C, H, W] of stage number `stage`, computing nothing beyond it (an early exit's trunk)."""
+        """Stage number `stage` as maps [N, C, H, W], computing nothing beyond it (an early exit's trunk)."""
 
         def leave(module: nn.Module, args: Any, output: Tensor) -> None:
             raise _StageReached(output)
@@ -241,66 +267,31 @@ class StagedModel(nn.Module):
         try:
             self._run_network(images)
         except _StageReached as reached:
-            return reached.features.float()
+            return self.as_maps(reached.features).float()
         finally:
             handle.remove()
         raise ValueError(f"model '{self.spec.name}' does not run its stage '{self.spec.stages[stage]}'")
 
-    def head(self, features: Tensor) -> Tensor:
-        """Logits [N, classes] from the deepest stage's output [N, C, H, W]."""
-        return self.tail(self.num_stages - 1, features)
+    def head(self, features: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Logits [N, classes] from the deepest stage's output."""
+        return self.tail(self.num_stages - 1, features, statistics)
 
-    def tail(self, stage: int, features: Tensor) -> Tensor:
-        """Logits from the output `features` [N, C, H, W] of stage number `stage` (0 is the shallowest).
+    def tail(self, stage: int, features: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Logits [N, classes] from the output `features` of stage number `stage` (0 is the shallowest): maps, or tokens
+        with their prefix.
 
-        The network's own forward runs on one blank image with the stages up to `stage` replaced by what they would
-        return, so that nothing is declared twice. Buffers of layers before the stage (running statistics) are left
-        alone.
+        statistics: what normalisations behind the stage go by. None: as the network's mode says. "frozen": by their
+        running statistics. "own": by those of `features`. Neither of the two updates running statistics.
+
+        The network's own forward runs, so that nothing is declared twice. ValueError where a connection skips the
+        stage.
         """
         blank = torch.zeros((1, *self.input_shape), device=features.device, dtype=features.dtype)
-        before, shapes = self._lead(stage, blank)
-        outputs = [*(blank.new_zeros(shape) for shape in shapes[:-1]), features]
-        training = [module.training for module in before]
-        with ExitStack() as replaced:
-            for module, output in zip(self.stages[: stage + 1], outputs, strict=True):
-                replaced.enter_context(_returning(module, output))
-            try:
-                for module in before:
-                    module.training = False
-                logits = self._run_network(blank)
-            finally:
-                for module, flag in zip(before, training, strict=True):
-                    module.training = flag
-        return logits.float()
-
-    def _lead(self, stage: int, blank: Tensor) -> tuple[list[nn.Module], list[torch.Size]]:
-        """The leaf modules that run before the stage and in no stage, and the output shapes of all stages up to it.
-
-        Found by one forward pass in eval mode.
-        """
+        end = DeepEnd(self.network, self._logits, self.spec.name)
+        stages = self.stages[: stage + 1]
         if stage not in self._leads:
-            stages = self.stages[: stage + 1]
-            inside = {id(m) for s in stages for m in s.modules()}
-            order: list[nn.Module] = []
-            reached: dict[nn.Module, tuple[int, torch.Size]] = {}
-
-            def enter(module: nn.Module, args: Any) -> None:
-                if id(module) not in inside and not any(module.children()):
-                    order.append(module)
-
-            def leave(module: nn.Module, args: Any, output: Tensor) -> None:
-                reached[module] = len(order), output.shape
-
-            handles = [m.register_forward_pre_hook(enter) for m in self.network.modules()]
-            handles += [s.register_forward_hook(leave) for s in stages]
-            try:
-                with torch.no_grad(), eval_mode(self.network):
-                    self.network(blank)
-            finally:
-                for handle in handles:
-                    handle.remove()
-            self._leads[stage] = order[: reached[stages[-1]][0]], [reached[s][1] for s in stages]
-        return self._leads[stage]
+            self._leads[stage] = end.lead(stages, blank)
+        return end.logits(stages, features, self._leads[stage], blank, statistics).float()
 
 
 @contextmanager
@@ -318,17 +309,3 @@ def full_precision(module: nn.Module) -> Iterator[None]:
     finally:
         for network, placement in zip(networks, placements, strict=True):
             network.placement = placement
-
-
-@contextmanager
-def _returning(module: nn.Module, output: Tensor) -> Iterator[None]:
-    """The module with a forward that returns `output`."""
-    own = vars(module).get("forward")
-    module.forward = lambda *args, **kwargs: output
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own

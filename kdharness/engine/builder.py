@@ -40,7 +40,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     with settings_kept(), random.active():
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)
         seen = _seen(method, world, teachers)
-        method.build(_context(cell, world, data, recipe, student, seen, generators))
+        method.build(_context(cell, method, world, data, recipe, student, seen, generators))
         world.device.put(method)
         predictor = world.device.put(method.predictor(student, [t.model for t in seen]))
     state = CellState(
@@ -69,6 +69,7 @@ def _seen(method: Method, world: World, teachers: Sequence[Teacher]) -> Sequence
 
 def _context(
     cell: Cell,
+    method: Method,
     world: World,
     data: Data,
     recipe: Recipe,
@@ -93,8 +94,8 @@ def _context(
     return BuildContext(
         num_classes=data.num_classes,
         input_shape=data.input_shape,
-        student=shape_of(student),
-        teachers=tuple(shape_of(t.model) for t in teachers),
+        student=shape_of(student, method.reads.modules),
+        teachers=tuple(shape_of(t.model, method.reads.teacher_modules) for t in teachers),
         student_model=student,
         teacher_models=tuple(t.model for t in teachers),
         targets=data.targets[data.subsets[cell.document["subset"]]],

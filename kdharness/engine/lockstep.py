@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from kdharness.api.declarations import Tap
+from kdharness.api.declarations import Wanted
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
 from kdharness.data.watched import Watched
 from kdharness.device.clock import SHARED, Clock
@@ -87,12 +87,11 @@ class SharedBatch:
         self.samples = samples
         self.watched = Watched()
         self.watched.watch(samples.tensors())
-        taps: dict[int, tuple[Tap, ...]] = {}
+        wanted: dict[int, Wanted] = {}
         for member in members:
             for teacher in member.teachers:
-                have = taps.get(id(teacher), ())
-                taps[id(teacher)] = tuple(dict.fromkeys((*have, *member.reads.taps)))
-        self.teachers = TeacherBatch(samples, taps, clock, self.watched)
+                wanted[id(teacher)] = wanted.get(id(teacher), Wanted()) | member.reads.of_teachers
+        self.teachers = TeacherBatch(samples, wanted, clock, self.watched)
         self._progress: dict[float, Tensor] = {}
 
     def progress(self, share: float) -> Tensor:

@@ -56,7 +56,7 @@ class EagerStepper:
 
     def _losses(self, batch: Batch, teacher: Any) -> tuple[Outputs, dict[str, torch.Tensor]]:
         """The student's outputs with its present weights, and the terms that count."""
-        views = tuple(self.state.student.run(view, self.reads.taps) for view in batch.views)
+        views = tuple(self.state.student.run(view, self.reads.taps, self.reads.modules) for view in batch.views)
         views[0].views = views
         terms = self.state.method.losses(batch, views[0], teacher)
         return views[0], self.state.terms.checked(terms, last_phase=self.state.clock.in_last_phase)

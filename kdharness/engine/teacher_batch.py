@@ -7,7 +7,7 @@ from typing import overload
 
 import torch
 
-from kdharness.api.declarations import Tap
+from kdharness.api.declarations import Wanted
 from kdharness.api.functional import log_mean_probability
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
@@ -19,13 +19,13 @@ from kdharness.engine.teachers import AnyTeacher, Ensemble, Teacher
 class TeacherBatch:
     """The teachers' outputs, each made when it is first asked for.
 
-    taps: by the id of a teacher, the union of those that are read.
+    wanted: by the id of a teacher, the union of what is read of it.
     """
 
-    def __init__(self, samples: Samples, taps: Mapping[int, Sequence[Tap]], clock: Clock, watched: Watched) -> None:
+    def __init__(self, samples: Samples, wanted: Mapping[int, Wanted], clock: Clock, watched: Watched) -> None:
         self.watched = watched
         self.samples = samples
-        self.taps = taps
+        self.wanted = wanted
         self.clock = clock
         self._outputs: dict[int, Outputs] = {}
 
@@ -38,9 +38,9 @@ class TeacherBatch:
         return self._outputs[key]
 
     def _run(self, teacher: Teacher) -> Outputs:
-        taps = self.taps.get(id(teacher), ())
+        wanted = self.wanted.get(id(teacher), Wanted())
         with torch.no_grad():
-            views = tuple(teacher.model.run(view, taps) for view in self.samples.views)
+            views = tuple(teacher.model.run(view, wanted.taps, wanted.modules) for view in self.samples.views)
         views[0].views = views
         return views[0]
 

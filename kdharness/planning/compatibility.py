@@ -10,6 +10,7 @@ import torch
 from kdharness.api.data import DatasetInfo
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.ensemble import ensemble_of
+from kdharness.api.functional import eval_mode
 from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
@@ -54,21 +55,20 @@ def reason_to_skip(
     reads = method.reads
     if reads.teachers != "none" and not teachers:
         return "needs a teacher, and the pair has none"
-    for model in (student, *teachers):
-        lacking = model.lacks(reads.taps)
-        if lacking:
-            return f"reads {lacking}, which model '{model.spec.name}' does not declare"
+    for model, wanted in ((student, reads.of_student), *((teacher, reads.of_teachers) for teacher in teachers)):
+        if lacking := model.cannot_give(wanted):
+            return lacking
     by_name = {m.spec.name: m.spec for m in (student, *teachers, *others)}
     if reads.teachers == "one" and len(teachers) > 1:
-        if reads.taps:
-            return f"reads {reads.taps[0]} of one teacher, and an ensemble of {len(teachers)} has none"
+        if parts := (*reads.taps, *(f"module '{path}'" for path in reads.teacher_modules)):
+            return f"reads {parts[0]} of one teacher, and an ensemble of {len(teachers)} has none"
         teachers = [ensemble_of(teachers)]
     with torch.device("meta"):
         context = BuildContext(
             num_classes=blueprint.num_classes,
             input_shape=blueprint.input_shape,
-            student=shape_of(student),
-            teachers=tuple(shape_of(t) for t in teachers),
+            student=shape_of(student, reads.modules),
+            teachers=tuple(shape_of(t, reads.teacher_modules) for t in teachers),
             student_model=student,
             teacher_models=tuple(teachers),
             targets=torch.zeros(0, dtype=torch.int64),
@@ -80,6 +80,24 @@ def reason_to_skip(
             new_model=lambda name, role: trial_model(by_name[name], blueprint),
         )
         return method.skip(context)
+
+
+def unlike_outputs(model: StagedModel) -> str:
+    """What is wrong with a network that returns other outputs in train mode than in eval mode; '' for nothing."""
+    spec = model.spec
+    blank = torch.zeros((2, *model.input_shape), device=next((p.device for p in model.parameters()), None))
+    names = []
+    with torch.no_grad(), eval_mode(model):
+        for training in (False, True):
+            for module in model.network.modules():
+                # What a forward returns is decided where modules are called; those that call none stay as they are.
+                module.training = training and any(module.children())
+            names.append({spec.logits, *model.run(blank).named} - set(spec.auxiliary if training else ()))
+    if names[0] == names[1]:
+        return ""
+    eval_names, train_names = (", ".join(sorted(each)) for each in names)
+    what = f"returns other outputs in train mode ({train_names}) than in eval mode ({eval_names})"
+    return f"model '{spec.name}' {what}: its spec may name those of train mode alone as auxiliary"
 
 
 def on_meta_device(resolved: Resolved) -> Callable[[Cell, Method], str | None]:
@@ -143,7 +161,7 @@ def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
         try:
             model = trial_model(spec, blueprint, device)
             shape_of(model)
-            return model
+            return unlike_outputs(model) or model
         except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
             reason = " ".join(str(error).split())[:200]
     shape = "x".join(map(str, blueprint.input_shape))

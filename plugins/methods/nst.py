@@ -9,8 +9,8 @@ f^c: channel c of a stage's map, flattened over its H * W positions and of unit 
 have the same one.
 
 RepDistiller and mdistiller build [N, C_s, C_t, H * W] products; here each mean is taken over a matrix of inner
-products, which gives the same numbers in a fraction of the memory. As theirs: sum over all stages, larger maps
-average-pooled, lambda = 50.
+products, which gives the same numbers in a fraction of the memory. As theirs: sum over all stages, of which the stem is
+none, larger maps average-pooled, lambda = 50.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ Maximising q, a bound on the mutual information of s and t, lets the student giv
 a large sigma_c.
 
 The paper sums where RepDistiller and mdistiller average; both leave out the constant, start from sigma^2 = 5 and use
-all stages: that is followed here. mdistiller never gives alpha to its optimiser, which turns VID into a mean squared
-error; RepDistiller trains it, and so does this. The larger map is average-pooled where sizes differ. Stages of networks
-of unequal depth are matched from the deep end.
+all stages, of which the stem is none: that is followed here. mdistiller never gives alpha to its optimiser, which turns
+VID into a mean squared error; RepDistiller trains it, and so does this. The larger map is average-pooled where sizes
+differ. Stages of networks of unequal depth are matched from the deep end.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(CifarResNet, depth=depth, widths=widths),
             summary=f"CIFAR ResNet of depth {depth}, channels {', '.join(map(str, widths))}",
+            stem="relu",
             stages=("layer1", "layer2", "layer3"),
             pre_activations=tuple(f"layer{stage}.{last}.relu2" for stage in (1, 2, 3)),
             norms=tuple(f"layer{stage}.{last}.bn2" for stage in (1, 2, 3)),

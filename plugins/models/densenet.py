@@ -126,6 +126,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(DenseNet, sizes=sizes),
             summary=f"DenseNet-BC, blocks of {', '.join(map(str, sizes.layers))} layers, growth {sizes.growth}",
+            stem="conv1",
             stages=tuple(f"features.block{number}" for number in range(1, blocks + 1)),
             pre_activations=tuple(f"{end}relu" for end in ends),
             norms=tuple(f"{end}norm" for end in ends),

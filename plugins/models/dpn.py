@@ -117,6 +117,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(DPN, blocks=blocks),
             summary=f"dual path network of depth {name.removeprefix('dpn')} with the 3x3 CIFAR stem",
+            stem="relu",
             stages=("layer1", "layer2", "layer3", "layer4"),
             pre_activations=tuple(f"layer{stage}.{count - 1}.relu3" for stage, count in enumerate(blocks, start=1)),
             classifier="fc",

@@ -107,6 +107,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
         name="googlenet",
         factory=GoogLeNet,
         summary="GoogLeNet with batch normalisation and the 3x3 CIFAR stem",
+        stem="stem",
         stages=("stage1", "stage2", "stage3"),
         pre_activations=tuple(
             f"stage{number}.{len(modules) - 1}.relu" for number, modules in enumerate(STAGES, start=1)

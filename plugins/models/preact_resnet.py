@@ -65,6 +65,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(PreActResNet, blocks=blocks),
             summary=f"pre-activation ResNet of depth {name.removeprefix('preact_resnet')} with the 3x3 CIFAR stem",
+            stem="conv1",
             stages=("layer1", "layer2", "layer3", "layer4"),
             pre_activations=("layer2.0.relu1", "layer3.0.relu1", "layer4.0.relu1", "relu"),
             norms=("layer2.0.bn1", "layer3.0.bn1", "layer4.0.bn1", "bn"),

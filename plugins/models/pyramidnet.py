@@ -124,6 +124,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(PyramidNet, depth=depth, alpha=alpha, bottleneck=bottleneck),
             summary=f"pyramidal ResNet of depth {depth}, alpha {alpha}, {kind} blocks",
+            stem="bn1",
             stages=("layer1", "layer2", "layer3"),
             pre_activations=("layer2.0.conv1", "layer3.0.conv1", "relu"),
             norms=("layer2.0.bn1", "layer3.0.bn1", "bn"),

@@ -114,6 +114,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(ResNet, block=block, blocks=blocks),
             summary=f"ResNet of depth {name.removeprefix('resnet')} with four stages and the 3x3 stem of CIFAR papers",
+            stem="relu",
             stages=("layer1", "layer2", "layer3", "layer4"),
             pre_activations=tuple(f"{end}.relu{last}" for end in ends),
             norms=tuple(f"{end}.bn{last}" for end in ends),

@@ -106,6 +106,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(ResNeXt29, cardinality=cardinality, base_width=base_width),
             summary=f"ResNeXt of depth 29 for CIFAR, {cardinality} groups of {base_width} channels",
+            stem="relu",
             stages=("layer1", "layer2", "layer3"),
             pre_activations=tuple(f"layer{stage}.{BLOCKS - 1}.relu3" for stage in (1, 2, 3)),
             norms=tuple(f"layer{stage}.{BLOCKS - 1}.bn3" for stage in (1, 2, 3)),

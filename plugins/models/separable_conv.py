@@ -57,6 +57,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=f"sepconv{width}",
             factory=partial(SeparableConvNet, width=width),
             summary=f"a stem of {width} channels and two depthwise separable convolutions",
+            stem="stem",
             stages=("stage1", "stage2"),
             pre_activations=("stage1.act", "stage2.act"),
             norms=("stage1.norm", "stage2.norm"),

@@ -9,7 +9,8 @@ the channels pass by each block, then both halves are shuffled. shuffle_v2 is th
 
 Both are students of the CIFAR-100 benchmark of Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR
 2020, which is followed where it departs from the papers: the stem is a 1x1 convolution with stride 1 and no pooling, so
-that stages have maps of 1/2, 1/4, 1/8; and in V1 a ReLU follows the convolution per channel too.
+that stages have maps of 1/2, 1/4, 1/8; in V1 a ReLU follows the convolution per channel too; and all weights begin as
+torch makes them.
 
 V2's last ReLU stands here behind concatenation and shuffle. The half that passes by has been through a ReLU before, so
 it is the same network, and the stage has a pre-activation of all its channels; its last normalisation sees half of
@@ -24,8 +25,6 @@ import torch
 from torch import Tensor, nn
 
 from kdharness.api import ModelSpec, hookimpl
-
-from ._weights import initialise
 
 STEM = 24
 GROUPS = 3
@@ -137,7 +136,6 @@ class ShuffleNetV1(nn.Module):
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(V1_WIDTHS[-1], num_classes)
-        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """images [N, C, H, W] to logits [N, classes]."""
@@ -162,7 +160,6 @@ class ShuffleNetV2(nn.Module):
         self.relu = nn.ReLU()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(V2_LAST, num_classes)
-        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """images [N, C, H, W] to logits [N, classes]."""
@@ -185,20 +182,22 @@ def kdharness_models() -> Iterable[ModelSpec]:
         name="shuffle_v1",
         factory=ShuffleNetV1,
         summary="ShuffleNet with three groups, the student of CIFAR-100 distillation benchmarks",
+        stem="stem",
         stages=stages,
         pre_activations=tuple(f"{end}.relu3" for end in v1_ends),
         norms=tuple(f"{end}.bn3" for end in v1_ends),
         classifier="fc",
         paper="Zhang, Zhou, Lin, Sun, ShuffleNet: An Extremely Efficient CNN for Mobile Devices, CVPR 2018",
-        revision=1,
+        revision=2,
     )
     yield ModelSpec(
         name="shuffle_v2",
         factory=ShuffleNetV2,
         summary="ShuffleNetV2 of width 1, the student of CIFAR-100 distillation benchmarks",
+        stem="stem",
         stages=stages,
         pre_activations=tuple(f"{end}.relu3" for end in v2_ends),
         classifier="fc",
         paper="Ma, Zhang, Zheng, Sun, ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture, ECCV 2018",
-        revision=1,
+        revision=2,
     )

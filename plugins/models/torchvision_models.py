@@ -24,6 +24,7 @@ class Parts:
     """Module paths, as in ModelSpec."""
 
     classifier: str
+    stem: str = ""
     stages: tuple[str, ...] = ()
     pre_activations: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ def resnet(blocks: Sequence[int], last_norm: str) -> Parts:
     last_blocks = [f"{stage}.{count - 1}" for stage, count in zip(stages, blocks, strict=True)]
     return Parts(
         classifier="fc",
+        stem="relu",
         stages=stages,
         pre_activations=tuple(f"{block}.relu" for block in last_blocks),
         norms=tuple(f"{block}.{last_norm}" for block in last_blocks),
@@ -56,6 +58,7 @@ def regnet(blocks: Sequence[int]) -> Parts:
     ]
     return Parts(
         classifier="fc",
+        stem="stem",
         stages=tuple(f"trunk_output.block{number}" for number in numbers),
         pre_activations=tuple(f"{block}.activation" for block in last_blocks),
         norms=tuple(f"{block}.f.c.1" for block in last_blocks),
@@ -130,6 +133,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=f"torchvision_{name}",
             factory=partial(build, name=name),
             summary=f"torchvision's {name}, untrained",
+            stem=parts.stem,
             stages=parts.stages,
             pre_activations=parts.pre_activations,
             norms=parts.norms,

@@ -4,13 +4,15 @@ Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Rec
 stages of 3x3 convolutions. The CIFAR form comes from RepDistiller (Tian, Krishnan, Isola, "Contrastive Representation
 Distillation", ICLR 2020): batch normalisation after each convolution, 2x2 max-pooling after the first three stages
 only (after the fourth too for images of 64x64 and more), global average pooling and one linear layer in place of the
-three large ones, and the eight-layer vgg8. Convolutions keep their biases, as there. A stage's feature is what its last
-ReLU returns, before pooling. Images must be at least 8x8.
+three large ones, and the eight-layer vgg8. Convolutions keep their biases, as there. So are features: those of the
+first block are the stem, and the other four blocks are the stages that methods match. A feature is what a block's last
+ReLU returns, before pooling; a pre-activation is what that ReLU is given. mdistiller cuts them in the same way. Images
+must be at least 8x8.
 
 MEAL (Shen, He, Xue, AAAI 2019) trains another CIFAR form, which is common too: max-pooling after all five stages, as in
 the paper, down to one pixel of a 32x32 image. Those are the "five_pools" members. They have the same parameters, but
-their stages are the poolings, as MEAL taps them; pre-activations are what comes before the ReLU before the pooling, at
-twice the stage's height and width. Images must be at least 32x32.
+five stages and no stem: the stages are the poolings, as MEAL taps them. Pre-activations are what comes before the ReLU
+before the pooling, at twice the stage's height and width. Images must be at least 32x32.
 """
 
 from __future__ import annotations
@@ -94,16 +96,18 @@ def make_stage(in_channels: int, channels: int, convolutions: int) -> nn.Sequent
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     for name, (convolutions, five_pools) in MEMBERS.items():
-        ends = tuple(enumerate(convolutions, start=1))
+        # Block and its last convolution. The first block is a stage only where all five are pooled.
+        ends = tuple(enumerate(convolutions, start=1))[0 if five_pools else 1 :]
         pooling = "pooled after each of five stages" if five_pools else "pooled three times"
         yield ModelSpec(
             name=name,
             factory=partial(VGG, convolutions=convolutions, five_pools=five_pools),
             summary=f"VGG with batch normalisation, {sum(convolutions)} convolutions and a linear layer, {pooling}",
+            stem="" if five_pools else "stage1",
             stages=tuple(f"{'pool' if five_pools else 'stage'}{stage}" for stage, _ in ends),
             pre_activations=tuple(f"stage{stage}.act{last}" for stage, last in ends),
             norms=tuple(f"stage{stage}.norm{last}" for stage, last in ends),
             classifier="fc",
             paper="Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
-            revision=1,
+            revision=1 if five_pools else 2,
         )

@@ -105,6 +105,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             name=name,
             factory=partial(WideResNet, depth=depth, width=width),
             summary=f"wide residual network of depth {depth}, {width} times as wide as the CIFAR ResNet",
+            stem="conv1",
             stages=("layer1", "layer2", "layer3"),
             pre_activations=("layer2.0.relu1", "layer3.0.relu1", "relu"),
             norms=("layer2.0.bn1", "layer3.0.bn1", "bn"),

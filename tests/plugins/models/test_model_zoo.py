@@ -27,7 +27,7 @@ from kdharness_plugins.models import (
     vgg,
     wrn,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdharness.api import ModelSpec, StagedModel
 
@@ -70,7 +70,8 @@ class Row(NamedTuple):
 THREE, FOUR = (32, 16, 8), (32, 16, 8, 4)
 NARROW, WIDE = (16, 32, 64), (64, 128, 256)
 BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)
-VGG = (64, 128, 256, 512, 512)
+VGG = (128, 256, 512, 512)
+POOLED = (64, 128, 256, 512, 512)
 NEXT = (256, 512, 1024)
 
 NETWORKS = {
@@ -93,11 +94,11 @@ NETWORKS = {
     "wrn_16_2": Row(691_674, 703_284, "0.70", 100, (32, 64, 128), THREE),
     "wrn_40_1": Row(563_930, 569_780, "0.57", 100, NARROW, THREE),
     "wrn_40_2": Row(2_243_546, 2_255_156, "2.26", 100, (32, 64, 128), THREE),
-    "vgg8": Row(3_918_858, 3_965_028, "3.97", 100, VGG, (32, 16, 8, 4, 4)),
-    "vgg11": Row(9_231_114, 9_277_284, "9.28", 100, VGG, (32, 16, 8, 4, 4)),
-    "vgg13": Row(9_416_010, 9_462_180, "9.46", 100, VGG, (32, 16, 8, 4, 4)),
-    "vgg16": Row(14_728_266, 14_774_436, "14.77", 100, VGG, (32, 16, 8, 4, 4)),
-    "vgg19": Row(20_040_522, 20_086_692, "20.09", 100, VGG, (32, 16, 8, 4, 4)),
+    "vgg8": Row(3_918_858, 3_965_028, "3.97", 100, VGG, (16, 8, 4, 4)),
+    "vgg11": Row(9_231_114, 9_277_284, "9.28", 100, VGG, (16, 8, 4, 4)),
+    "vgg13": Row(9_416_010, 9_462_180, "9.46", 100, VGG, (16, 8, 4, 4)),
+    "vgg16": Row(14_728_266, 14_774_436, "14.77", 100, VGG, (16, 8, 4, 4)),
+    "vgg19": Row(20_040_522, 20_086_692, "20.09", 100, VGG, (16, 8, 4, 4)),
     "mobilenet_v2": Row(697_546, 812_836, "0.81", 100, (12, 16, 48, 160), (16, 8, 4, 2)),
     "shuffle_v1": Row(862_768, 949_258, "0.95", 100, (240, 480, 960), (16, 8, 4)),
     "shuffle_v2": Row(1_263_278, 1_355_528, "1.36", 100, (116, 232, 464), (16, 8, 4)),
@@ -110,8 +111,8 @@ NETWORKS = {
     "wrn_40_4": Row(8_949_210, 8_972_340, "8.9", 10, WIDE, THREE),
     "wrn_46_8": Row(41_945_050, 41_991_220, "", 0, (128, 256, 512), THREE),
     # Counts of the public code for CIFAR-10 that MEAL's comes from.
-    "vgg16_five_pools": Row(14_728_266, 14_774_436, "14.73", 10, VGG, (16, 8, 4, 2, 1)),
-    "vgg19_five_pools": Row(20_040_522, 20_086_692, "20.04", 10, VGG, (16, 8, 4, 2, 1)),
+    "vgg16_five_pools": Row(14_728_266, 14_774_436, "14.73", 10, POOLED, (16, 8, 4, 2, 1)),
+    "vgg19_five_pools": Row(20_040_522, 20_086_692, "20.04", 10, POOLED, (16, 8, 4, 2, 1)),
     "preact_resnet18": Row(11_172_170, 11_218_340, "11.17", 10, BASIC, FOUR),
     "preact_resnet34": Row(21_280_330, 21_326_500, "", 0, BASIC, FOUR),
     "dpn26": Row(11_574_842, 11_793_812, "11.6", 10, (304, 608, 1096, 2432), FOUR),
@@ -211,7 +212,21 @@ def images(name: str) -> Tensor:
 def test_the_table_has_every_network() -> None:
     assert set(NETWORKS) == set(SPECS)
     assert {family(name) for name in CHEAP} == set(FAMILIES)
-    assert all(spec.revision == 1 and spec.paper for spec in SPECS.values())
+    assert all(spec.paper for spec in SPECS.values())
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_stem_is_as_wide_as_the_first_layers(name: str) -> None:
+    """Feature 0 of RepDistiller and mdistiller: of the first layers, at the images' size but where they halve it."""
+    model = staged(name, device="meta").eval()
+    if name.endswith("five_pools"):
+        assert model.lacks(["stem"]) == "stem"
+        return
+    with torch.no_grad():
+        stem = model.run(torch.empty(2, 3, 32, 32, device="meta"), ("stem",)).stem
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    size = 16 if name == "mobilenet_v2" else 32
+    assert stem.shape == (2, first.out_channels, size, size)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -258,7 +273,7 @@ def test_stages_of_28x28(name: str) -> None:
 def test_a_vgg_pools_once_more_where_images_have_64x64() -> None:
     model = staged("vgg13", (3, 64, 64), "meta").eval()
     stages = model.run(torch.empty(2, 3, 64, 64, device="meta"), ("stages",)).stages
-    assert [stage.shape[2] for stage in stages] == [64, 32, 16, 8, 4]
+    assert [stage.shape[2] for stage in stages] == [32, 16, 8, 4]
 
 
 @pytest.mark.parametrize(

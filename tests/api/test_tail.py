@@ -1,0 +1,126 @@
+"""The deep end of a network, run again: its normalisations, and connections that skip the stage."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdharness.api import ModelSpec, StagedModel, Tokens
+
+SHAPE = (2, 4, 4)
+
+
+class Normed(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 3, 1)
+        self.norm = norm
+        self.last = nn.Conv2d(3, 5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.norm(self.first(x)))
+        return logits.flatten(1)
+
+
+def made(network: nn.Module, *stages: str, tokens: Tokens | None = None) -> StagedModel:
+    return StagedModel(network, ModelSpec("made", lambda c, s: network, stages=stages, tokens=tokens), SHAPE)
+
+
+def norms() -> list[nn.Module]:
+    return [
+        nn.BatchNorm2d(3),
+        nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
+        nn.BatchNorm2d(3, momentum=None),
+    ]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("number", range(3))
+def test_statistics_are_the_given_ones_or_the_running_ones(number: int, training: bool) -> None:
+    torch.manual_seed(0)
+    norm = norms()[number]
+    model = made(Normed(norm), "first").train()
+    model(torch.randn(6, *SHAPE))
+    model.train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    versions = [(id(value), value._version) for value in model.buffers()]
+    features = 3 * torch.randn(6, 3, 4, 4) + 1
+    over = (2, 3) if isinstance(norm, nn.InstanceNorm2d) else (0, 2, 3)
+    mean, variance = features.mean(over, keepdim=True), features.var(over, keepdim=True, unbiased=False)
+    expected = {
+        "own": (features - mean) / (variance + norm.eps).sqrt(),
+        "frozen": F.batch_norm(features, norm.running_mean, norm.running_var, eps=norm.eps),
+    }
+    for statistics, normalised in expected.items():
+        logits = model.tail(0, features, statistics)
+        torch.testing.assert_close(logits, model.network.last(normalised).flatten(1), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(model.head(features, statistics), logits, rtol=0, atol=0)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        assert [(id(value), value._version) for value in model.buffers()] == versions
+        assert norm.training == training
+        assert norm.track_running_stats
+
+
+def test_without_a_say_the_mode_decides() -> None:
+    model = made(Normed(nn.BatchNorm2d(3)), "first").train()
+    features = torch.randn(6, 3, 4, 4)
+    own = model.tail(0, features, "own")
+    assert model.network.norm.num_batches_tracked == 0
+    torch.testing.assert_close(model.tail(0, features), own, rtol=0, atol=0)
+    assert model.network.norm.num_batches_tracked == 1
+    model.eval()
+    torch.testing.assert_close(model.tail(0, features), model.tail(0, features, "frozen"), rtol=0, atol=0)
+    assert model.network.norm.num_batches_tracked == 1
+
+
+class Skipping(nn.Module):
+    """A U: the last layer sees the second stage, and what is told of the image and the first."""
+
+    def __init__(self, skips: str) -> None:
+        super().__init__()
+        self.stage1 = nn.Conv2d(2, 2, 1)
+        self.stage2 = nn.Conv2d(2, 2, 1)
+        self.skips = skips
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.stage1(x)
+        second: Tensor = self.stage2(first)
+        second = second + {"nothing": torch.zeros(()), "image": x, "stage": first}[self.skips]
+        return second.flatten(1)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("skips", ["image", "stage"])
+def test_a_connection_that_skips_a_stage_is_refused(skips: str, device: str) -> None:
+    with torch.device(device):
+        model = made(Skipping(skips), "stage1", "stage2").eval().requires_grad_(False)
+        with (
+            torch.no_grad(),
+            pytest.raises(ValueError, match="model 'made' has a connection that skips"),
+        ):
+            model.tail(1, torch.zeros(3, 2, 4, 4))
+        if skips == "stage":
+            assert model.tail(0, torch.zeros(3, 2, 4, 4)).shape == (3, 32)
+        assert made(Skipping("nothing"), "stage1", "stage2").tail(1, torch.zeros(3, 2, 4, 4)).shape == (3, 32)
+
+
+class Tokened(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(2, 3, 1)
+        self.stage = nn.Linear(3, 3)
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.stage(self.cut(x).flatten(2).transpose(1, 2)).mean(1))
+        return logits
+
+
+def test_tokens_go_in_as_tokens() -> None:
+    model = made(Tokened(), "stage", tokens=Tokens()).eval()
+    outputs = model.run(torch.randn(3, *SHAPE), ("stages", "tokens"))
+    torch.testing.assert_close(model.tail(0, outputs.tokens(0)), outputs.logits, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"gives \['N', 16, 3\], and its deep end was given \[3, 3, 4, 4\]"):
+        model.head(outputs.stages[0])
