@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Phase as Phase,
         Player as Player,
         Reads as Reads,
+        View as View,
     )
     from kdharness.api.evaluation import (
         Evaluation as Evaluation,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from kdharness.api.hooks import API_VERSION as API_VERSION, hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
+    from kdharness.api.preprocessing import Preprocessing as Preprocessing
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
     from kdharness.api.shapes import ModelShape as ModelShape
     from kdharness.api.specs import (
@@ -89,7 +91,7 @@ if TYPE_CHECKING:
 # stand above once more, and a test compares the two.
 _HOMES = {
     "data": ("Augmentation", "DataRequest", "DatasetInfo", "DatasetMissing", "ImageDataset", "Split"),
-    "declarations": ("ModelSpec", "Phase", "Player", "Reads"),
+    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (
@@ -109,6 +111,7 @@ _HOMES = {
     "hooks": ("API_VERSION", "hookimpl", "module_specs"),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "Parameter"),
+    "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
     "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),

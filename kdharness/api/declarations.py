@@ -7,11 +7,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdharness.api.parameters import check_name
+from kdharness.api.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
 
 Tap = Literal["stages", "pre_activations", "embedding"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of each image that a method reads, and who is shown it.
+
+    name: of an installed view, or "recipe": the one that the recipe names. Two of one name are drawn apart.
+    student: whether the student is run on it.
+    teacher: whether teachers are.
+    """
+
+    name: str
+    student: bool = True
+    teacher: bool = True
 
 
 @dataclass(frozen=True)
@@ -23,15 +38,27 @@ class Reads:
         logits are the logarithm of their mean probabilities, and it has no taps.
     taps: of "stages", "pre_activations", "embedding": what Outputs of student and teachers hold beside the logits.
     indices: whether `batch.indices` is there: positions in the cell's training subset.
-    views: the augmentation of each view: "recipe" is the recipe's own; "weak" and "none" are the others.
+    views: each a View, or the name of one that student and teachers see.
     partners: "same_class" adds `batch.partners`: for each sample another image of its class.
     """
 
     teachers: Literal["none", "one", "many"] = "one"
     taps: tuple[Tap, ...] = ()
     indices: bool = False
-    views: tuple[str, ...] = ("recipe",)
+    views: tuple[View | str, ...] = (View("recipe"),)
     partners: Literal["none", "same_class"] = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", self.declared_views)
+        if not any(view.student for view in self.declared_views):
+            raise ValueError("views must have one that the student sees")
+        if self.teachers != "none" and not any(view.teacher for view in self.declared_views):
+            raise ValueError(f'views must have one that teachers see, for teachers="{self.teachers}"')
+
+    @property
+    def declared_views(self) -> tuple[View, ...]:
+        """`views` without names in place of a View."""
+        return tuple(View(view) if isinstance(view, str) else view for view in self.views)
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class ModelSpec:
     pre_activations: module paths, one per stage, whose *inputs* are the features before the stage's last activation.
     norms: module paths, one per stage, of the last BatchNorm before that activation (OFD's margins).
     classifier: module path of the last linear layer; its input is the embedding [N, D].
+    preprocessing: what it does to pixels in [0, 1]; None: it normalises by the dataset's mean and std. The factory's
+        input_shape is that of what comes out of it.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -56,6 +85,7 @@ class ModelSpec:
     pre_activations: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
     classifier: str = ""
+    preprocessing: Preprocessing | None = None
     paper: str = ""
     revision: int | None = None
 

@@ -51,7 +51,7 @@ def _measured_shape(model: StagedModel) -> ModelShape:
     taps = [tap for tap, names in declared.items() if names]
     first = next(model.parameters(), torch.empty(0))
     with torch.no_grad(), eval_mode(model):
-        outputs = model.run(torch.zeros((2, *model.input_shape), device=first.device), taps)
+        outputs = model.run(torch.zeros((2, *model.image_shape), device=first.device), taps)
 
     def shapes(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(t.shape[1:]) for t in tensors)

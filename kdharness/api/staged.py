@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.functional import eval_mode
+from kdharness.api.prepared import Prepare
+from kdharness.api.preprocessing import Preprocessing, Shape
+from kdharness.api.seen_views import SeenViews
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,25 @@ class Outputs:
     stages: [N, C, H, W] each, shallow to deep; AttributeError unless declared, as of the next two.
     pre_activations: likewise.
     embedding: [N, D].
-    views: Outputs of each view, the first being this one.
+    views: Outputs of each declared view, in their order. Of one that this network is not shown: AttributeError.
     model: the StagedModel itself, for methods that run parts of it again.
     """
 
     def __init__(self, model: StagedModel, logits: Tensor, taps: dict[str, Any]) -> None:
         self.model = model
         self.logits = logits.float()
-        self.views: tuple[Outputs, ...] = (self,)
+        self._views: tuple[Callable[[], Outputs] | str | None, ...] = (None,)
         self._taps = taps
+
+    @property
+    def views(self) -> Sequence[Outputs]:
+        # Made anew each time: holding itself, it would keep a step's activations until Python looks for cycles.
+        return SeenViews((lambda: self) if entry is None else entry for entry in self._views)
+
+    def beside(self, entries: Iterable[Callable[[], Outputs] | str | None]) -> Outputs:
+        """Sets what `views` gives, and returns self. entries: as of SeenViews; None stands for these outputs."""
+        self._views = tuple(entries)
+        return self
 
     def _tap(self, name: str) -> Any:
         if name not in self._taps:
@@ -87,15 +100,27 @@ class _StageReached(Exception):
 class StagedModel(nn.Module):
     """An ordinary network with its spec: calls give Outputs; `tail` and `head` re-run its deep end.
 
-    In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage the
-    last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is float32.
+    Images are pixels [N, C, H, W] in [0, 1], as `batch.images` are; its own preprocessing makes the network's input of
+    them. In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage
+    the last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is
+    float32.
+
+    image_shape: (C, H, W) of the dataset's images. input_shape: of what the network itself is given.
     """
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: ModelSpec,
+        image_shape: Shape,
+        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - a frozen record
+    ) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
-        self.input_shape = input_shape
+        self.image_shape = image_shape
+        first = next(network.parameters(), torch.empty(0))
+        self.prepare = Prepare(preprocessing, image_shape, first.device)
         self.placement = Placement()
         self._leads: dict[int, tuple[list[nn.Module], list[torch.Size]]] = {}
         for module in network.modules():
@@ -109,12 +134,17 @@ class StagedModel(nn.Module):
             self.to(memory_format=torch.channels_last)
         return self
 
-    def _run_network(self, images: Tensor) -> Tensor:
-        if self.placement.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with self.placement.autocast(images.device.type):
-            logits: Tensor = self.network(images)
+    def _run_on(self, images: Tensor) -> Tensor:
+        return self._run_network(self.prepare(images, self.placement.channels_last))
+
+    def _run_network(self, inputs: Tensor) -> Tensor:
+        with self.placement.autocast(inputs.device.type):
+            logits: Tensor = self.network(inputs)
         return logits
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.prepare.input_shape
 
     @property
     def num_stages(self) -> int:
@@ -152,12 +182,12 @@ class StagedModel(nn.Module):
         return next((tap for tap in taps if not has[tap]), None)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._run_network(images).float()
+        return self._run_on(images).float()
 
     def run(self, images: Tensor, taps: Sequence[str] = ()) -> Outputs:
-        """One forward pass. images: [N, C, H, W]; taps: of "stages", "pre_activations", "embedding"."""
+        """One forward pass. images: [N, C, H, W] in [0, 1]; taps: of "stages", "pre_activations", "embedding"."""
         with self._tapped(taps) as found:
-            logits = self._run_network(images)
+            logits = self._run_on(images)
         collected: dict[str, Any] = {}
         if "stages" in taps:
             collected["stages"] = [found["stages", path] for path in self.spec.stages]
@@ -239,7 +269,7 @@ class StagedModel(nn.Module):
 
         handle = self.stages[stage].register_forward_hook(leave)
         try:
-            self._run_network(images)
+            self._run_on(images)
         except _StageReached as reached:
             return reached.features.float()
         finally:

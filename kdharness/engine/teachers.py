@@ -34,14 +34,15 @@ class Teacher:
         self._device = device
         self._logits: dict[str, Tensor] = {}
         self._pristine = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        # With those that no state holds, such as the constants of its preprocessing.
+        self._buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
         self._note()
 
     def logits_on(self, split: str) -> Tensor:
         """The logits [N, classes] on a split, on the CPU; computed when they are first asked for."""
         if split not in self._logits:
             images, rows, _ = self._data.split(split)
-            layout = self.model.placement.channels_last
-            self._logits[split] = predict(self.model, images, rows, self._device, layout)["logits"].cpu()
+            self._logits[split] = predict(self.model, images, rows, self._device)["logits"].cpu()
         return self._logits[split]
 
     def _note(self) -> None:
@@ -68,6 +69,8 @@ class Teacher:
     def restore(self) -> None:
         """Back to the weights it was loaded with."""
         self.model.load_state_dict(self._pristine)
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(self._buffers[name])
         self.model.eval().requires_grad_(False)
         self._note()
 
