@@ -37,11 +37,12 @@ def ablate(
     command = understand(benchmark, options)
     registry = command.registry
     factory = registry.get("method", method, "ablate").spec.factory
+    method = registry.name_of("method", method)
     beside = _beside(command)
     whole = replace(command.selection, choices=tuple(map(MethodChoice, (method, *beside))))
     resolved = resolve(ask(command.benchmark, whole), registry)
     terms = terms_that_run(resolved, method) or _found(resolved, method, command)
-    selection = replace(command.selection, choices=ablation_choices(factory, terms, beside))
+    selection = replace(command.selection, choices=ablation_choices(method, factory, terms, beside))
     ablation = replace(command, selection=selection)
     raise typer.Exit(carry_out(ablation, lambda found: show_parts(report_of(found), method, Console())))
 
@@ -56,7 +57,8 @@ def _beside(command: RunCommand) -> tuple[str, ...]:
         registry.get("method", name, where)
     for name in selection.skip:
         registry.get("method", name, "--skip")
-    return tuple(name for name in names if name not in selection.skip)
+    skipped = {registry.name_of("method", name) for name in selection.skip}
+    return tuple(name for name in (registry.name_of("method", name) for name in names) if name not in skipped)
 
 
 def _found(resolved: Resolved, method: str, command: RunCommand) -> tuple[str, ...]:

@@ -38,9 +38,9 @@ class World:
     def check_plugins(self, cell: Cell) -> None:
         """A plugin that was edited after the plan was made would train new code under the old key: CellError."""
         document = cell.document
-        parts = [("dataset", document["dataset"]), ("method", document["method"]), ("model", document["student"])]
-        others = [*document["teachers"], *document.get("networks", ())]
-        for kind, part in [*parts, *(("model", other) for other in others)]:
-            if self.registry.stamp(self.registry.get(kind, part["name"])) != part["plugin"]:
-                text = f"the plugin of {kind} '{part['name']}' changed after the plan was made; run the command again"
+        parts = [("dataset", cell.dataset, document["dataset"]), ("method", cell.method, document["method"])]
+        networks = [document["student"], *document["teachers"], *document.get("networks", ())]
+        for kind, name, part in [*parts, *(("model", network["name"], network) for network in networks)]:
+            if self.registry.stamp(self.registry.get(kind, name)) != part["plugin"]:
+                text = f"the plugin of {kind} '{name}' changed after the plan was made; run the command again"
                 raise CellError("PluginChanged", text)

@@ -24,9 +24,13 @@ def terms_that_run(resolved: Resolved, method: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(terms))
 
 
-def ablation_choices(method: type[Method], terms: Sequence[str], beside: Sequence[str]) -> tuple[MethodChoice, ...]:
-    """The whole method first, it without each of `terms`, its declared ablations, and the other methods named."""
-    name = method.name
+def ablation_choices(
+    name: str, method: type[Method], terms: Sequence[str], beside: Sequence[str]
+) -> tuple[MethodChoice, ...]:
+    """The whole method first, it without each of `terms`, its declared ablations, and the other methods named.
+
+    name: what the plan calls the method.
+    """
     dropped = [MethodChoice(name, without=(term,), part=f"{name} without {term}") for term in terms]
     declared = []
     for label, changes in method.ablations.items():

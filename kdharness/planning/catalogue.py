@@ -27,17 +27,24 @@ class Installed(Generic[S]):
 class Catalogue(Generic[S]):
     """Everything of a kind ("method", "model") by name.
 
+    aliases: every "package/name", and the name in `by_name` that it stands for.
     claimed: names that several plugins claim, so that nobody gets them, with the line that says so.
     broken: a line for each plugin that failed and may have held others.
     """
 
     kind: str
     by_name: Mapping[str, Installed[S]]
+    aliases: Mapping[str, str] = field(default_factory=dict)
     claimed: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
 
+    def name_of(self, name: str) -> str:
+        """The name in `by_name` that a name or "package/name" stands for."""
+        return self.aliases.get(name, name)
+
     def get(self, name: str) -> Installed[S]:
         """UserError when nobody provides it, or several claim it."""
+        name = self.name_of(name)
         if name in self.by_name:
             return self.by_name[name]
         if name in self.claimed:
@@ -50,7 +57,7 @@ def catalogue(kind: str, registry: Registry) -> Catalogue[Any]:
     """What the registry has of a kind."""
     by_name: dict[str, Installed[Any]] = {
         name: Installed(found.spec, found.source.distribution or found.source.file, registry.stamp(found))
-        for name, found in registry.of(kind).items()
+        for name, found in registry.known(kind).items()
     }
     claimed = {
         name: f"{kind} '{name}' is claimed twice, by {' and by '.join(map(str, sources))}"
@@ -58,4 +65,4 @@ def catalogue(kind: str, registry: Registry) -> Catalogue[Any]:
         if of_kind == kind
     }
     broken = tuple(str(failed) for failed in registry.broken if failed.hook in ("", f"kdharness_{kind}s"))
-    return Catalogue(kind, by_name, claimed, broken)
+    return Catalogue(kind, by_name, registry.aliases(kind), claimed, broken)

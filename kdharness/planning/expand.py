@@ -110,6 +110,7 @@ class _Expansion:
             found = [(r, self._source(setting, r, training)) for r in requirements]
             for name in networks:
                 self.resolved.models.get(name)
+            networks = tuple(map(self.resolved.models.name_of, networks))
         except UserError as error:
             fault = f"method '{training.method}' requires what there is not: {error}"
             if training.setup.is_commanded:  # what a user asked for, rather than what a plugin does
@@ -121,17 +122,18 @@ class _Expansion:
 
     def _source(self, setting: Setting, requirement: Requirement, training: Training) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""
-        model = requirement.model
-        is_plain = replace(requirement, same_seed=False, auxiliary=False) == Requirement(model)
+        model = self.resolved.models.name_of(requirement.model)
+        is_plain = replace(requirement, same_seed=False, auxiliary=False) == Requirement(requirement.model)
         if is_plain and model in self.resolved.files:
             file = self.resolved.files[model]
             return TeacherSource(model, sha256=file.sha256, path=file.path, auxiliary=requirement.auxiliary)
         spec = self.resolved.methods.get(requirement.method).spec
+        self.resolved.models.get(model)
         required = Training(
-            method=requirement.method,
+            method=self.resolved.methods.name_of(requirement.method),
             setup=Setup(completed(spec, requirement.parameters, f"required by '{training.method}'"), defaults(spec)),
-            student=self.resolved.models.get(model).spec.name,
-            teachers=tuple(r.model for r in requirement.teachers),
+            student=model,
+            teachers=tuple(self.resolved.models.name_of(r.model) for r in requirement.teachers),
             seed=training.seed if requirement.same_seed else self.resolved.teacher_seed,
             role=requirement.role,
             subset=requirement.subset,

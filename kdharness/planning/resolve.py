@@ -15,6 +15,7 @@ from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.datasets import KnownDataset, describe_dataset
+from kdharness.planning.qualified import settled
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
 from kdharness.planning.selection import MethodChoice
@@ -82,6 +83,7 @@ class Resolved:
 
 def resolve(asked: Asked, registry: Registry) -> Resolved:
     """UserError for names that nobody provides, wrong values, and data that is not there."""
+    asked = settled(asked, registry)
     choices, metrics = _choices(asked, registry), _metrics(asked, registry)
     clashing, unprovided = _clashing(asked, registry), _unprovided(asked, registry)
     _check_names(asked, choices, metrics, registry)
@@ -92,7 +94,11 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     chosen = resolve_choices(choices, runs_in, asked, methods)
     sides = {
         side.text: called(
-            side.text, methods.by_name[side.method].spec, asked.layers.get(side.method, NO_LAYERS)[None], side.place
+            side.text,
+            side.method,
+            methods.by_name[side.method].spec,
+            asked.layers.get(side.method, NO_LAYERS)[None],
+            side.place,
         )
         for side in asked.sides
     }
@@ -137,8 +143,8 @@ def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
         return asked.choices
     names = [n for name in asked.methods.names for n in (registry.methods if name == "all" else [name])]
     for name in asked.skip:
-        if name not in registry.methods:
-            raise UnknownName("method", name, registry.methods, "--skip")
+        if name not in registry.known("method"):
+            raise UnknownName("method", name, registry.known("method"), "--skip")
     kept = [name for name in dict.fromkeys(names) if name not in asked.skip]
     if not kept:
         raise UserError("no method is left: " + ("--skip takes them all away" if names else "--methods names none"))
@@ -185,7 +191,7 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
             continue
         where = setting(owner, next(iter(changes)))
         for kind in ("method", "dataset"):
-            if owner in registry.of(kind):
+            if owner in registry.known(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
         raise UnknownName("method, dataset or 'recipe'", owner, {*running, "recipe"}, where)
 
@@ -207,8 +213,8 @@ def _clashing(asked: Asked, registry: Registry) -> list[str]:
 def _unprovided(asked: Asked, registry: Registry) -> list[str]:
     """Lines on what the benchmark says of names that nobody provides: mistyped, or of a plugin that is not there."""
     return [
-        str(UnknownName(kind, name, registry.of(kind), asked.place))
+        str(UnknownName(kind, name, registry.known(kind), asked.place))
         for kind, names in asked.mentioned.items()
         for name in dict.fromkeys(names)
-        if name not in registry.of(kind) and (kind, name) not in registry.clashes
+        if name not in registry.known(kind) and (kind, name) not in registry.clashes
     ]

@@ -222,12 +222,15 @@ def set_up_dataset(spec: DatasetSpec, table: Mapping[str, Any], place: str, comm
     return Setup({**own, **coerced(spec, command, COMMAND)}, own)
 
 
-def called(text: str, spec: MethodSpec, base: Layer, where: str) -> str:
-    """What tables call "byot[alpha=0.0]": "byot[alpha=0]", or "byot" where the benchmark itself says so."""
+def called(text: str, name: str, spec: MethodSpec, base: Layer, where: str) -> str:
+    """What tables call "byot[alpha=0.0]": "byot[alpha=0]", or "byot" where the benchmark itself says so.
+
+    name: what the plan calls the method.
+    """
     given, without = parse_variant(text, spec, where)
     own = completed(spec, base.parameters, where)
     variant = variant_text(values_of({**own, **given}), values_of(own), without)
-    return f"{spec.name}[{variant}]" if variant else spec.name
+    return f"{name}[{variant}]" if variant else name
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

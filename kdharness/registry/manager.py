@@ -14,9 +14,10 @@ import pluggy
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
-from kdharness.errors import UnknownName, UserError, nearest
+from kdharness.errors import nearest
 from kdharness.registry import hookspecs
-from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition, same_definition
+from kdharness.registry.collection import Collection
+from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
 from kdharness.registry.source import Broken, Failure, Registered, Source, attempt
 from kdharness.registry.stamp import stamp
@@ -58,8 +59,7 @@ class Registry:
         self._infos: list[PluginInfo] = []
         self._broken: list[Broken] = []
         self._notes: list[str] = []
-        self._collected: dict[str, Mapping[str, Registered[Any]]] = {}
-        self._clashes: dict[tuple[str, str], list[Source]] = {}
+        self._collections: dict[str, Collection] = {}
         self._stamps: dict[tuple[Source, int | None], dict[str, str | int]] = {}
         self._switched_off: set[Source] = set()
         for plugin in plugins:
@@ -139,12 +139,13 @@ class Registry:
     @property
     def clashes(self) -> Mapping[tuple[str, str], list[Source]]:
         """(kind, name) of names that several plugins claim, among the kinds that were asked for; nobody gets them."""
-        return dict(self._clashes)
+        found = self._collections.items()
+        return {(kind, name): sources for kind, each in found for name, sources in each.clashes.items()}
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One line for each thing that is wrong with the plugins, as far as it is known."""
-        clashes = (_clash_line(kind, name, sources) for (kind, name), sources in self._clashes.items())
+        clashes = (each.clash_line(name) for each in self._collections.values() for name in each.clashes)
         return (*(str(b) for b in self._broken), *self._notes, *clashes)
 
     # -- records ------------------------------------------------------------------------------------------------------
@@ -171,21 +172,26 @@ class Registry:
 
     def of(self, kind: str) -> Mapping[str, Registered[Any]]:
         """Everything of a kind ("method", "model", "dataset", "metric", "executor") by name, in order of names."""
-        if kind not in self._collected:
-            self._collected[kind] = self._collect(KINDS[kind])
-        return self._collected[kind]
+        return self._collection(kind).by_name
+
+    def known(self, kind: str) -> Mapping[str, Registered[Any]]:
+        """The same, and "package/name" of each whose name several claim."""
+        return self._collection(kind).known
+
+    def aliases(self, kind: str) -> Mapping[str, str]:
+        """Every "package/name" of a kind, and the name of `known` that it stands for."""
+        return self._collection(kind).aliases
+
+    def name_of(self, kind: str, name: str) -> str:
+        """The name of `known` that a name or "package/name" stands for; itself where it stands for nothing."""
+        return self._collection(kind).name_of(name) if "/" in name else name
 
     def get(self, kind: str, name: str, where: str = "") -> Registered[Any]:
-        """The record called `name`, which came from `where`. UserError when nobody provides it or several claim it."""
-        found = self.of(kind)
-        if (kind, name) in self._clashes:
-            raise UserError(_clash_line(kind, name, self._clashes[kind, name], where))
-        if name in found:
-            return found[name]
-        claimed = [other for of_kind, other in self._clashes if of_kind == kind]
-        error = UnknownName(kind, name, [*found, *claimed], where)
-        suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
-        raise UserError(f"{error}\n{'; '.join(suspects)}") if suspects else error
+        """The record called `name`, or "package/name", which came from `where`. UserError when nobody provides it or
+        several claim it.
+        """
+        collection = self._collection(kind)
+        return collection.get(name, where, [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)])
 
     def stamp(self, registered: Registered[Any]) -> dict[str, str | int]:
         """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""
@@ -196,23 +202,21 @@ class Registry:
             self._stamps[key] = stamp(registered.source, revision)
         return dict(self._stamps[key])
 
-    def _collect(self, kind: Kind) -> dict[str, Registered[Any]]:
-        claims: dict[str, list[Registered[Any]]] = {}
+    def _collection(self, kind: str) -> Collection:
+        if kind not in self._collections:
+            self._collections[kind] = Collection.of(KINDS[kind], self._records(KINDS[kind]))
+        return self._collections[kind]
+
+    def _records(self, kind: Kind) -> list[Registered[Any]]:
+        """All that the plugins' hooks return."""
+        records: list[Registered[Any]] = []
         for implementation in self._implementations(kind.hook):
-            records: list[Registered[Any]] = []
             with quiet_stdout():
                 failure = attempt(partial(_gather, kind, implementation, records))
             if failure is not None:
                 for each in failure.each:
                     self._fail(implementation, each)
-            for record in records:
-                claimants = claims.setdefault(record.spec.name, [])
-                if not any(_same(kind, record, other) for other in claimants):
-                    claimants.append(record)
-        for name, claimants in sorted(claims.items()):
-            if len(claimants) > 1:
-                self._clashes[kind.name, name] = [c.source for c in claimants]
-        return {name: claimants[0] for name, claimants in sorted(claims.items()) if len(claimants) == 1}
+        return records
 
     def _implementations(self, hook: str) -> Iterator[_Implementation]:
         """The hook's functions, in the order in which plugins were loaded."""
@@ -271,15 +275,3 @@ def _defining_file(kind: Kind, spec: Any, implementation: _Implementation) -> st
             if isinstance(file, str):
                 return file
     return implementation.plugin.source.file
-
-
-def _same(kind: Kind, one: Registered[Any], other: Registered[Any]) -> bool:
-    """Whether a package registered one thing through two entry points."""
-    places = [(r.source.distribution, r.source.file) for r in (one, other)]
-    return places[0] == places[1] and same_definition(kind, one.spec, other.spec)
-
-
-def _clash_line(kind: str, name: str, sources: Sequence[Source], where: str = "") -> str:
-    place = f" ({where})" if where else ""
-    claimants = " and ".join(f"by {source}" for source in sources)
-    return f"{kind} '{name}'{place} is claimed twice, {claimants}; rename one, or leave out its plugin"

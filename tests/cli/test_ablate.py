@@ -179,7 +179,7 @@ def test_the_benchmark_has_a_say_in_the_terms(tmp_path: Path) -> None:
     benchmark, registry = load(str(path)), Registry.load()
     terms = terms_that_run(resolve(ask(benchmark, Selection(choices=(MethodChoice("meal"),))), registry), "meal")
     assert terms == ("similarity", "adversarial")
-    choices = ablation_choices(registry.get("method", "meal").spec.factory, terms, ())
+    choices = ablation_choices("meal", registry.get("method", "meal").spec.factory, terms, ())
     resolved = resolve(ask(benchmark, Selection(choices=choices)), registry)
     found = expand(resolved, on_meta_device(resolved))
     dropped = {(p.cell.teacher, p.cell.variant) for p in found.cells if "adversarial" in p.cell.variant}
