@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdharness.api.data import Augmentation, DataRequest, ImageDataset
+from kdharness.api.data import CONTENT, Augmentation, DataRequest, ImageDataset, content_identity
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
+from kdharness.errors import CellError
 from kdharness.planning.cell import Cell, canonical
 from kdharness.registry.manager import Registry
 
@@ -118,7 +119,19 @@ class DataStore:
             request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
             with settings_kept():
                 dataset: ImageDataset = spec.load(request)
+            _check_content(cell, dataset)
             padding = dataset.augmentation.crop_padding
             train = DeviceImages(dataset, "train", self.device, padding)
             self._loaded[key] = _Loaded(dataset, train, DeviceImages(dataset, "test", self.device))
         return self._loaded[key]
+
+
+def _check_content(cell: Cell, dataset: ImageDataset) -> None:
+    """CellError when what was decoded is not what the plan was made with. Identities of another kind tell nothing."""
+    planned = cell.document["dataset"]["identity"]
+    if not planned.startswith(CONTENT):
+        return
+    found = content_identity(dataset.splits)
+    if found != planned:
+        digests = f"what was loaded has {found[:20]}..., the plan was made with {planned[:20]}..."
+        raise CellError("DataChanged", f"dataset '{cell.dataset}' holds other pixels or labels: {digests}")
