@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         DatasetMissing as DatasetMissing,
         ImageDataset as ImageDataset,
         Split as Split,
+        content_identity as content_identity,
     )
     from kdharness.api.declarations import (
         ModelSpec as ModelSpec,
@@ -92,7 +93,15 @@ if TYPE_CHECKING:
 # Every public name, by the module of this package that holds it. Type checkers cannot read it: for them the names
 # stand above once more, and a test compares the two.
 _HOMES = {
-    "data": ("Augmentation", "DataRequest", "DatasetInfo", "DatasetMissing", "ImageDataset", "Split"),
+    "data": (
+        "Augmentation",
+        "DataRequest",
+        "DatasetInfo",
+        "DatasetMissing",
+        "ImageDataset",
+        "Split",
+        "content_identity",
+    ),
     "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdharness.api.data import DataRequest, ImageDataset
+from kdharness.api.data import CONTENT, DataRequest, ImageDataset, content_identity
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
+from kdharness.errors import CellError
 from kdharness.planning.cell import Cell, canonical
 from kdharness.registry.manager import Registry
 
@@ -119,6 +120,18 @@ class DataStore:
             request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
             with settings_kept():
                 dataset: ImageDataset = spec.load(request)
+            _check_content(cell, dataset)
             train, test = (DeviceImages(dataset, split, self.device) for split in ("train", "test"))
             self._loaded[key] = _Loaded(dataset, train, test)
         return self._loaded[key]
+
+
+def _check_content(cell: Cell, dataset: ImageDataset) -> None:
+    """CellError when what was decoded is not what the plan was made with. Identities of another kind tell nothing."""
+    planned = cell.document["dataset"]["identity"]
+    if not planned.startswith(CONTENT):
+        return
+    found = content_identity(dataset.splits)
+    if found != planned:
+        digests = f"what was loaded has {found[:20]}..., the plan was made with {planned[:20]}..."
+        raise CellError("DataChanged", f"dataset '{cell.dataset}' holds other pixels or labels: {digests}")

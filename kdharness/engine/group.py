@@ -124,9 +124,9 @@ class Group:
         path = self.world.folder.cell(cell.key).checkpoint
         self.checkpoints[cell.key] = Checkpoint(path, self.settings.checkpoint_seconds, self.world.device.kind)
         self.emit(CellStarted(self.job.number, cell.key))
-        data = self.world.data.of(cell)
-        self.beat(number)
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
+            data = self.world.data.of(cell)
+            self.beat(number)
             self.world.device.set_precision(str(cell.recipe["precision"]))  # teachers run, methods may
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)

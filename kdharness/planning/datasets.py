@@ -34,7 +34,8 @@ def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: Dat
     try:
         info = spec.describe(DataRequest(place.root, place.download, parameters))
     except (DatasetMissing, ValueError) as error:
-        raise UserError(f"dataset '{spec.name}': {error}") from None
+        told = str(error).removeprefix(f"{spec.name}: ")  # plugins say it too
+        raise UserError(f"dataset '{spec.name}': {told}") from None
     shared = {key: value for key, value in parameters.items() if key not in spec.local_parameters}
     document = {
         "name": spec.name,

@@ -6,7 +6,6 @@ this project's own: 1000 training and 797 test images, each class in proportion.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,7 +17,7 @@ TRAIN_SIZE = 1000
 CLASSES = tuple(str(digit) for digit in range(10))
 MEAN = (0.3052,)
 STD = (0.3759,)
-SHA256 = "adb9560269817c9e7504d04320049eb1517c6547454fb177237fdef7297c6e02"
+IDENTITY = "content:1b714c78d7a231ada426a20d2be8517b6d8576b438e9b46cce4b8bcb69c7b2ce"
 
 
 def training_mask(targets: NDArray[np.int64], train_size: int) -> NDArray[np.bool_]:
@@ -37,21 +36,11 @@ def training_mask(targets: NDArray[np.int64], train_size: int) -> NDArray[np.boo
     return mask
 
 
-def digest(splits: Iterable[Split]) -> str:
-    """SHA-256 of the arrays, images before targets, in little-endian order."""
-    found = hashlib.sha256()
-    for split in splits:
-        found.update(np.ascontiguousarray(split.images).tobytes())
-        found.update(split.targets.astype("<i8").tobytes())
-    return found.hexdigest()
-
-
 def describe(request: DataRequest) -> DatasetInfo:
-    return DatasetInfo(f"sha256:{SHA256}", len(CLASSES), (1, 8, 8), TRAIN_SIZE)
+    return DatasetInfo(IDENTITY, len(CLASSES), (1, 8, 8), TRAIN_SIZE)
 
 
 def load(request: DataRequest) -> ImageDataset:
-    """ValueError when the installed scikit-learn holds other images than those this benchmark was made with."""
     from sklearn.datasets import load_digits  # a second to import
 
     raw = load_digits()
@@ -60,9 +49,6 @@ def load(request: DataRequest) -> ImageDataset:
     targets = raw.target.astype(np.int64)
     train = training_mask(targets, TRAIN_SIZE)
     splits = {"train": Split(images[train], targets[train]), "test": Split(images[~train], targets[~train])}
-    found = digest(splits.values())
-    if found != SHA256:
-        raise ValueError(f"digits: scikit-learn's copy has SHA-256 {found[:12]}..., expected {SHA256[:12]}...")
     return ImageDataset(splits, CLASSES, MEAN, STD)
 
 

@@ -1,7 +1,8 @@
 """Any tree of image files, train/<class>/* and test/<class>/* (or val/<class>/*), held in memory as uint8.
 
 Images become RGB of size x size: the shorter side is resized (bilinear, antialiased), the centre is cut out. The pixels
-are kept in the user's cache folder (KDHARNESS_CACHE names another), one file per content and size.
+are kept in the user's cache folder (KDHARNESS_CACHE names another), one file per content and size, together with their
+identity: a folder whose files have the paths, sizes, times and inodes of before is not read again.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -32,16 +31,21 @@ from kdharness.api import (
     ImageDataset,
     Parameter,
     Split,
+    content_identity,
     hookimpl,
 )
 
+from ._cache import atomic, cache_folder
+
+NAME = "imagefolder"
+
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-PACK_VERSION = 1  # raised when the same files give other pixels
+PACK_VERSION = 2  # raised when the same files give other pixels
 THREADS = min(8, os.cpu_count() or 1)
 
 
-Stamp = tuple[int, int]
-"""A file's size and modification time (ns)."""
+Stamp = tuple[int, int, int]
+"""A file's size, modification time (ns) and inode."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Tree:
     files: Mapping[str, tuple[str, ...]]
     digests: Mapping[str, str]
 
-    def identity(self, size: int) -> str:
-        """Digest of names, contents and size. A test split called "val" is the same data."""
+    def key(self, size: int) -> str:
+        """Digest of names, files and size. A test split called "val" is the same data."""
         found = hashlib.sha256(f"{size}\0".encode())
         for split, paths in sorted(self.files.items()):
             for path in paths:
@@ -94,7 +98,7 @@ def image_files(root: Path, split: str) -> dict[str, dict[str, Stamp]]:
         entries = [entry for entry in os.scandir(folder) if is_image(entry)]
         if not entries:
             raise DatasetMissing(f"imagefolder: no images in {folder}")
-        stamps = {e.name: (e.stat().st_size, e.stat().st_mtime_ns) for e in entries}
+        stamps = {e.name: (e.stat().st_size, e.stat().st_mtime_ns, e.inode()) for e in entries}
         found[folder.name] = {f"{split}/{folder.name}/{name}": stamps[name] for name in sorted(stamps)}
     if not found:
         raise DatasetMissing(f"imagefolder: no class folders in {root / split}")
@@ -130,29 +134,8 @@ def scan(request: DataRequest) -> Tree:
 # -- the cache folder -------------------------------------------------------------------------------------------------
 
 
-def cache_folder() -> Path:
-    from platformdirs import user_cache_dir
-
-    folder = Path(os.environ.get("KDHARNESS_CACHE") or user_cache_dir("kdharness")) / "imagefolder"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under `path` when it is complete."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def index_path(root: Path) -> Path:
-    return cache_folder() / f"index-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
+    return cache_folder(NAME) / f"index-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
 
 
 def file_digests(root: Path, stamps: Mapping[str, Stamp]) -> dict[str, str]:
@@ -163,14 +146,14 @@ def file_digests(root: Path, stamps: Mapping[str, Stamp]) -> dict[str, str]:
     except (OSError, ValueError):
         known = {}
     entries = {path: known.get(path) for path in stamps}
-    changed = [path for path, entry in entries.items() if entry is None or tuple(entry[:2]) != stamps[path]]
+    changed = [path for path, entry in entries.items() if entry is None or tuple(entry[:3]) != stamps[path]]
     with ThreadPoolExecutor(THREADS) as pool:
         for path, digest in zip(changed, pool.map(lambda path: file_digest(root / path), changed), strict=True):
             entries[path] = [*stamps[path], digest]
     if changed or len(known) != len(entries):
         with atomic(index) as file:
             file.write(json.dumps(entries).encode())
-    return {path: str(entry[2]) for path, entry in entries.items() if entry is not None}
+    return {path: str(entry[3]) for path, entry in entries.items() if entry is not None}
 
 
 def file_digest(path: Path) -> str:
@@ -231,42 +214,61 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
     return tuple(round(m, 4) for m in means), tuple(round(v**0.5, 4) or 1.0 for v in variances)
 
 
-def packed(path: Path, make: Callable[[], dict[str, NDArray[np.uint8]]]) -> dict[str, NDArray[np.uint8]]:
-    """The arrays "train" and "test" in `path`, made and written where the file is absent or fails its own CRC."""
-    with FileLock(f"{path}.lock"):
-        try:
-            with np.load(path) as found:
-                return {name: found[name] for name in found.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            arrays = make()
-        with atomic(path) as file:
-            np.savez(file, train=arrays["train"], test=arrays["test"])
-    return arrays
+@dataclass(frozen=True)
+class Pack:
+    """The file with a tree's pixels, made where it is absent or fails its own CRC."""
+
+    tree: Tree
+    size: int
+
+    @property
+    def path(self) -> Path:
+        return cache_folder(NAME) / f"{self.tree.key(self.size)}-v{PACK_VERSION}.npz"
+
+    def identity(self) -> str:
+        """Of the pixels and labels. Reads no pixels where the file is there."""
+        return str(self._read(lambda found: found["identity"]))
+
+    def splits(self) -> dict[str, Split]:
+        images = self._read(lambda found: {split: found[split] for split in self.tree.files})
+        return {split: Split(images[split], self.tree.targets(split)) for split in self.tree.files}
+
+    def _read(self, what: Callable[[Mapping[str, NDArray[Any]]], Any]) -> Any:
+        with FileLock(f"{self.path}.lock"):
+            try:
+                with np.load(self.path) as found:
+                    return what(found)
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+                return what(self._make())
+
+    def _make(self) -> dict[str, NDArray[Any]]:
+        images = {split: decode_split(self.tree, split, self.size) for split in self.tree.files}
+        splits = {split: Split(images[split], self.tree.targets(split)) for split in images}
+        arrays: dict[str, NDArray[Any]] = {**images, "identity": np.array(content_identity(splits))}
+        with atomic(self.path) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        return arrays
 
 
 # -- the plugin -------------------------------------------------------------------------------------------------------
 
 
 def describe(request: DataRequest) -> DatasetInfo:
-    size = request.parameters["size"]
-    tree = scan(request)
-    return DatasetInfo(f"sha256:{tree.identity(size)}", len(tree.classes), (3, size, size), len(tree.files["train"]))
+    size, tree = request.parameters["size"], scan(request)
+    return DatasetInfo(Pack(tree, size).identity(), len(tree.classes), (3, size, size), len(tree.files["train"]))
 
 
 def load(request: DataRequest) -> ImageDataset:
-    size = request.parameters["size"]
-    tree = scan(request)
-    path = cache_folder() / f"{tree.identity(size)}-v{PACK_VERSION}.npz"
-    images = packed(path, lambda: {split: decode_split(tree, split, size) for split in tree.files})
-    splits = {split: Split(images[split], tree.targets(split)) for split in tree.files}
-    mean, std = channel_statistics(images["train"])
+    size, tree = request.parameters["size"], scan(request)
+    splits = Pack(tree, size).splits()
+    mean, std = channel_statistics(splits["train"].images)
     return ImageDataset(splits, tree.classes, mean, std, Augmentation(crop_padding=size // 8, flip=True))
 
 
 @hookimpl
 def kdharness_datasets() -> Iterable[DatasetSpec]:
     yield DatasetSpec(
-        name="imagefolder",
+        name=NAME,
         describe=describe,
         load=load,
         summary="a tree of image files, train/<class>/* and test/<class>/*",

@@ -3,13 +3,14 @@
 The data folder is torchvision's `root`, so that copies made by other programs are found. Identity is the published MD5
 of what is downloaded. Loading verifies: CIFAR's and SVHN's files by their own MD5; MNIST's unpacked files have none
 published, so that the archives beside them are checked where they are still there, and the number of images always.
+What was decoded when a set was first loaded is remembered in the user's cache folder, and is to be the same ever after.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,11 @@ from kdharness.api import (
     DatasetSpec,
     ImageDataset,
     Split,
+    content_identity,
     hookimpl,
 )
+
+from ._cache import atomic, cache_folder
 
 MNIST_FILES = tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 SVHN_PAPER = "Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, NIPS workshop 2011"
@@ -229,7 +233,21 @@ def check_archives(source: Source, root: Path) -> None:
             raise ValueError(f"{source.name}: {path} is corrupt (MD5 is not {md5}); delete it")
 
 
+def check_content(source: Source, root: Path, splits: Mapping[str, Split]) -> None:
+    """ValueError when the pixels and labels are not those of the first time that this user loaded the set."""
+    known = cache_folder("torchvision") / f"{source.name}-{source.md5[0][:12]}.txt"
+    found = content_identity(splits)
+    if not known.exists():
+        with atomic(known) as file:
+            file.write(found.encode())
+    elif known.read_text() != found:
+        where = root / source.folder
+        what = f"{where} holds other images than when it was first loaded"
+        raise ValueError(f"{source.name}: {what} (delete {known} if those were wrong)")
+
+
 def load(request: DataRequest, source: Source) -> ImageDataset:
+    """ValueError when the files are not the published ones."""
     if not is_present(source, request.root):
         if not request.download:
             raise missing(source, request.root)
@@ -239,7 +257,9 @@ def load(request: DataRequest, source: Source) -> ImageDataset:
     test, _ = read(source, request.root, train=False)
     if len(train.targets) != source.train_size:
         raise ValueError(f"{source.name}: {len(train.targets)} training images, expected {source.train_size}")
-    return ImageDataset({"train": train, "test": test}, classes, source.mean, source.std, source.augmentation)
+    splits = {"train": train, "test": test}
+    check_content(source, request.root, splits)
+    return ImageDataset(splits, classes, source.mean, source.std, source.augmentation)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ import pytest
 from kdharness_plugins.datasets import imagefolder
 from PIL import Image
 
-from kdharness.api import Augmentation, DataRequest, DatasetMissing
+from kdharness.api import Augmentation, DataRequest, DatasetMissing, content_identity
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_load(tree: Path) -> None:
 def test_describe(tree: Path) -> None:
     info = imagefolder.describe(request(tree.parent))
     assert (info.num_classes, info.input_shape, info.train_size) == (2, (3, 8, 8), 3)
-    assert info.identity.startswith("sha256:")
+    assert info.identity == content_identity(imagefolder.load(request(tree.parent)).splits)
 
 
 def test_spec_says_that_the_folder_is_local() -> None:
@@ -96,14 +96,24 @@ def test_identity_is_of_content_not_of_place(tree: Path, tmp_path: Path) -> None
 
 def test_unchanged_files_are_not_read_again(tree: Path, reads: list[str]) -> None:
     first = imagefolder.describe(request(tree.parent))
-    assert len(reads) == 5
+    assert len(reads) == 10, "once for their digests, once for their pixels"
     reads.clear()
     assert imagefolder.describe(request(tree.parent)) == first
     assert reads == []
     imagefolder.load(request(tree.parent))
-    reads.clear()
-    imagefolder.load(request(tree.parent))
-    assert reads == [], "the second load is served by the cache"
+    assert reads == [], "the pixels are in the cache"
+
+
+def test_a_file_that_was_exchanged_is_read_again(tree: Path) -> None:
+    """Of the same size and time, but another inode."""
+    before = imagefolder.describe(request(tree.parent)).identity
+    file, other = tree / "train" / "dog" / "1.png", tree / "other.png"
+    paint(other, (0, 0, 254))
+    status = file.stat()
+    assert other.stat().st_size == status.st_size, "choose a colour that packs as well"
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.rename(file)
+    assert imagefolder.describe(request(tree.parent)).identity != before
 
 
 def test_changed_content_changes_the_identity(tree: Path, reads: list[str]) -> None:
@@ -114,17 +124,27 @@ def test_changed_content_changes_the_identity(tree: Path, reads: list[str]) -> N
     os.utime(changed, ns=(1, 1))  # the size is the same: the time alone tells
     after = imagefolder.describe(request(tree.parent)).identity
     assert after != before
-    assert reads == ["1.png"]
+    assert reads[0] == "1.png", "of the five, one has to be looked at"
+    assert len(reads) == 1 + 5
     assert imagefolder.load(request(tree.parent)).splits["train"].images[2, :, 0, 0].tolist() == [1, 2, 3]
 
 
-def test_removed_and_renamed_files_change_the_identity(tree: Path) -> None:
-    identities = [imagefolder.describe(request(tree.parent)).identity]
+def test_what_changes_the_images_or_their_order_changes_the_identity(tree: Path) -> None:
+    whole = imagefolder.describe(request(tree.parent)).identity
     (tree / "train" / "cat" / "2.png").rename(tree / "train" / "cat" / "3.png")
-    identities.append(imagefolder.describe(request(tree.parent)).identity)
-    (tree / "train" / "cat" / "3.png").unlink()
-    identities.append(imagefolder.describe(request(tree.parent)).identity)
-    assert len(set(identities)) == 3
+    assert imagefolder.describe(request(tree.parent)).identity == whole, "the same images in the same order"
+    (tree / "train" / "cat" / "3.png").rename(tree / "train" / "cat" / "0.png")
+    reordered = imagefolder.describe(request(tree.parent)).identity
+    (tree / "train" / "cat" / "0.png").unlink()
+    assert len({whole, reordered, imagefolder.describe(request(tree.parent)).identity}) == 3
+
+
+def test_how_images_are_packed_is_not_in_the_identity(tree: Path) -> None:
+    before = imagefolder.describe(request(tree.parent)).identity
+    file = tree / "train" / "dog" / "1.png"
+    file.unlink()
+    paint(file.with_suffix(".bmp"), (0, 0, 255))
+    assert imagefolder.describe(request(tree.parent)).identity == before
 
 
 def test_shorter_side_is_resized_and_the_centre_cut(tmp_path: Path) -> None:
@@ -223,16 +243,18 @@ def test_size_must_be_positive(tree: Path) -> None:
 def test_corrupt_image_is_named(tree: Path, cache: Path, keep: int) -> None:
     broken = tree / "train" / "dog" / "1.png"
     broken.write_bytes(broken.read_bytes()[:keep])
-    imagefolder.describe(request(tree.parent))
-    with pytest.raises(ValueError, match="is not a readable image") as error:
-        imagefolder.load(request(tree.parent))
+    for call in (imagefolder.describe, imagefolder.load):
+        with pytest.raises(ValueError, match="is not a readable image") as error:
+            call(request(tree.parent))
     assert str(broken) in one_line(error)
     assert not list(cache.glob("*.npz"))
     assert not list(cache.glob("*.tmp"))
 
 
-def test_change_that_the_index_cannot_see_is_noticed(tree: Path) -> None:
+def test_change_that_the_index_cannot_see_is_noticed(tree: Path, cache: Path) -> None:
     imagefolder.describe(request(tree.parent))
+    for pack in cache.glob("*.npz"):
+        pack.unlink()
     file = tree / "train" / "dog" / "1.png"
     status = file.stat()
     content = bytearray(file.read_bytes())

@@ -18,6 +18,13 @@ from torchvision import datasets
 
 from kdharness.api import DataRequest, DatasetMissing
 
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KDHARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "torchvision"
+
+
 SOURCES = {source.name: source for source in plugin.SOURCES}
 RANDOM = np.random.default_rng(0)
 
@@ -215,6 +222,24 @@ def test_mnist_archive_with_another_checksum_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(gzip.compress(b"other"))
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz is corrupt"):
         plugin.load(DataRequest(tmp_path), small("mnist", 4))
+
+
+def test_other_images_than_the_first_time_are_refused(tmp_path: Path, cache: Path) -> None:
+    """MNIST's unpacked files have no published checksum."""
+    images = write_mnist(tmp_path / "first", "MNIST")
+    plugin.load(DataRequest(tmp_path / "first"), small("mnist", 4))
+    plugin.load(DataRequest(tmp_path / "first"), small("mnist", 4))
+    write_mnist(tmp_path / "second", "MNIST")
+    with pytest.raises(
+        ValueError, match=r"mnist: .*second.* holds other images than when it was first loaded"
+    ) as error:
+        plugin.load(DataRequest(tmp_path / "second"), small("mnist", 4))
+    assert "\n" not in str(error.value)
+    (known,) = cache.glob("*")
+    assert str(known) in str(error.value)
+    known.unlink()
+    loaded = plugin.load(DataRequest(tmp_path / "second"), small("mnist", 4))
+    assert not np.array_equal(loaded.splits["train"].images[:, 0], images)
 
 
 def test_wrong_number_of_images_is_refused(tmp_path: Path) -> None:
