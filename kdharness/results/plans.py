@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from kdharness.planning.cell import STEP
 from kdharness.planning.plan import PLAN_SCHEMA, Plan, PlannedCell
 from kdharness.results.files import dumps, write_atomic
 from kdharness.results.reading import JsonReader
@@ -45,14 +47,22 @@ class PlanFiles:
 
 
 def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
-    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address."""
+    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address.
+
+    A cell that some plan asks for by name is no step, whatever a newer plan needs it for.
+    """
     planned: dict[str, PlannedCell] = {}
     taken: set[str] = set()
     for plan in reversed(tuple(plans)):
         addresses = [entry.cell.address for entry in plan.cells]
         for entry, address in zip(plan.cells, addresses, strict=True):
-            if address not in taken:
-                planned.setdefault(entry.cell.key, entry)
+            key = entry.cell.key
+            if address in taken:
+                continue
+            if key not in planned:
+                planned[key] = entry
+            elif planned[key].cell.role == STEP:
+                planned[key] = replace(planned[key], cell=entry.cell)
         taken.update(addresses)
     return planned
 

@@ -31,7 +31,7 @@ COLUMNS = (
     "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
     "epochs", "train_seconds", "shared_seconds", "group_size", "images_per_second", "peak_memory_bytes",
     "student_parameters", "student_macs", "device", "precision", "fingerprint", "cell", "teacher_cell",
-    "teacher_digest", "kdharness_version", "torch_version", "started_at", "finished_at", "regime",
+    "teacher_digest", "source_cells", "kdharness_version", "torch_version", "started_at", "finished_at", "regime",
 )  # fmt: skip
 
 # Columns that a record's `values` may hold (all but those the cell and the status give).
