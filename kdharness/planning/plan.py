@@ -9,7 +9,7 @@ from typing import Any
 from kdharness.planning.cell import Cell
 from kdharness.protocol.claim import Claim
 
-PLAN_SCHEMA = 2
+PLAN_SCHEMA = 3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 
 class Status(StrEnum):
