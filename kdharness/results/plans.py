@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.planning.cell import STEP
-from kdharness.planning.plan import PLAN_SCHEMA, Plan, PlannedCell
+from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import dumps, write_atomic
 from kdharness.results.reading import JsonReader
 from kdharness.text import now
@@ -33,7 +33,7 @@ class PlanFiles:
     def write(self, plan: Plan) -> Path:
         """Keeps the plan and says where. The same plan made by the same command as the newest one is not kept twice."""
         paths, text = self.paths(), dumps(plan.to_json())
-        newest = self._reader.read(paths[-1], dict, PLAN_SCHEMA) if paths else None
+        newest = self._reader.read(paths[-1], dict, PLAN_SCHEMAS) if paths else None
         if newest is not None and _timeless(newest) == _timeless(json.loads(text)):
             return paths[-1]
         path = self.folder / f"{_file_time(paths)}.json"
@@ -42,7 +42,7 @@ class PlanFiles:
 
     def read(self) -> tuple[Plan, ...]:
         """Oldest first; one that cannot be read is warned of and left out."""
-        plans = (self._reader.read(path, Plan.from_json, PLAN_SCHEMA) for path in self.paths())
+        plans = (self._reader.read(path, Plan.from_json, PLAN_SCHEMAS) for path in self.paths())
         return tuple(plan for plan in plans if plan is not None)
 
 

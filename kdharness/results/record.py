@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from kdharness.planning.cell import Cell
+from kdharness.planning.former import upgraded
 
+# Raised when the form of a record's file changes; the one before is read too.
 RECORD_SCHEMA = 2
+RECORD_SCHEMAS = (1, RECORD_SCHEMA)
 
 
 class Status(StrEnum):
@@ -95,11 +98,12 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """ValueError when the data is of another schema version or lacks something."""
-        if data.get("schema") != RECORD_SCHEMA:
+        if data.get("schema") not in RECORD_SCHEMAS:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {RECORD_SCHEMA}")
         rest = {k: v for k, v in data.items() if k != "schema"}
         try:
-            rest["cell"] = Cell.from_json(rest["cell"])
+            cell = rest["cell"] if data["schema"] == RECORD_SCHEMA else upgraded(rest["cell"])
+            rest["cell"] = Cell.from_json(cell)
             rest["status"] = Status(rest["status"])
             rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
             rest["measured"] = tuple(rest.get("measured", ()))

@@ -75,7 +75,7 @@ def test_a_plan_beside_one_that_is_damaged_is_kept(tmp_path: Path) -> None:
     warnings: list[str] = []
     folder = ResultsFolder(tmp_path / "tiny", warnings.append)
     damaged = folder.plans.write(fabricate.plan([fabricate.cell()]))
-    damaged.write_text('{"schema": 2, "cells"')
+    damaged.write_text('{"schema": 3, "cells"')
     kept = folder.plans.write(fabricate.plan([fabricate.cell()]))
     assert folder.plans.paths() == [damaged, kept]
     assert len(folder.plans.read()) == 1
