@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdharness.api.requirements import Pair
 from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import MetricRow, Record, Status
@@ -88,8 +89,9 @@ def cell(dataset: str, role: str, name: str, model: str, seed: int, teachers: tu
         parameters=PARAMETERS,
         method_package="kdharness",
         method_revision="1",
-        student=model,
+        pair=Pair(tuple(source.model for source in teachers), model),
         teachers=teachers,
+        reference_teachers=teachers,
         seed=seed,
         regime="no_teacher" if name in WITHOUT_TEACHER[1:] else "",
         document=document,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,18 @@ class Pair:
 class Requirement:
     """A cell that must be done first. Its trained network becomes a teacher of the cell that requires it, or its start.
 
+    However a cell is answered, it stands in the table of the pair that was asked, and is measured against that pair's
+    teachers.
+
     model: the network that it trains.
     method: how it is trained; on labels alone by default.
-    parameters: of that method.
+    parameters: of that method, where they are not to be the benchmark's.
     teachers: the cells that it requires itself.
     subset: the training data it sees; "teacher" is what the scenario gives to teachers.
     same_seed: whether it has the seed of the cell that requires it, rather than the teachers' own.
-    role: "teacher", or "student" for a full student run of its own (an earlier generation, an assistant).
+    role: "teacher", trained by the teachers' recipe, or "student" for a student run of its own (an earlier generation,
+        an assistant). That one is a step: no table ranks it, unless it is asked for by name too.
     warm_start: its weights are what the student starts from, and it does not teach. One at most.
-    auxiliary: it helps the method, but the student is not measured against it: it is left out of the column `teacher`,
-        of `teacher_top1` and of the agreement with the teacher.
     """
 
     model: str
@@ -44,6 +46,5 @@ class Requirement:
     teachers: tuple[Requirement, ...] = ()
     subset: str = "teacher"
     same_seed: bool = False
-    role: str = "teacher"
+    role: Literal["teacher", "student"] = "teacher"
     warm_start: bool = False
-    auxiliary: bool = False

@@ -22,7 +22,7 @@ from kdharness.engine.weights import fill, load_weights
 from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.observers import Observers
-from kdharness.planning.cell import Cell
+from kdharness.planning.cell import STUDENT, TEACHER, Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.variant import made
@@ -33,7 +33,9 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     recipe = Recipe.model_validate(dict(cell.recipe))
     random = world.device.random_state(stream("method", cell.method, "default", cell.seed))
     generators: list[torch.Generator] = []
-    student = world.networks.make(cell.student, data, "student", cell.seed, recipe)
+    # A teacher's own stream: in a pair of equal models the student does not start from its teacher's weights.
+    role = TEACHER if cell.role == TEACHER else STUDENT
+    student = world.networks.make(cell.student, data, role, cell.seed, recipe)
     if cell.start is not None:
         path = world.teachers.path(cell.start)
         fill(student, load_weights(path), path)

@@ -131,7 +131,8 @@ class Group:
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)
             state = build(cell, self.world, data, teachers, self.settings.metrics)
-            member = Member(cell, number, self.world, data, teachers, state)
+            references = self.world.teachers.references(cell, data)
+            member = Member(cell, number, self.world, data, references, state)
             saved = self.checkpoints[cell.key].load()
             if saved is not None:
                 member.load_state_dict(saved)

@@ -45,7 +45,7 @@ class Member:
         number: int,
         world: World,
         data: Data,
-        teachers: Sequence[Teacher],
+        reference_teachers: Sequence[Teacher],
         state: CellState,
     ) -> None:
         self.cell = cell
@@ -60,7 +60,7 @@ class Member:
         self.observers = state.observers
         self.recipe = Recipe.model_validate(dict(cell.recipe))
         self.reads = state.method.reads
-        self.reference_teachers = [t for t, s in zip(teachers, cell.teachers, strict=True) if not s.auxiliary]
+        self.reference_teachers = reference_teachers
         declared = self.reads.declared_views
         self.views = tuple(zip(declared, view_keys(declared, self.recipe.augmentation), strict=True))
         self.stepper: Stepper = EagerStepper(state, self.reads, self.views)

@@ -122,9 +122,16 @@ class TeacherStore:
         self._ensembles: dict[tuple[int, ...], Ensemble] = {}
 
     def of(self, cell: Cell, data: Data) -> list[Teacher]:
-        """The cell's teachers in its order, each loaded and checked once."""
+        """What the cell is taught by, in its order, each loaded and checked once."""
+        return self._each(cell.teachers, cell, data)
+
+    def references(self, cell: Cell, data: Data) -> list[Teacher]:
+        """The teachers that the cell's student is measured against; those that it is taught by are the same objects."""
+        return self._each(cell.reference_teachers, cell, data)
+
+    def _each(self, sources: Sequence[TeacherSource], cell: Cell, data: Data) -> list[Teacher]:
         recipe = Recipe.model_validate(dict(cell.recipe))
-        return [self._teacher(source, data, recipe) for source in cell.teachers]
+        return [self._teacher(source, data, recipe) for source in sources]
 
     def untrained(self, cell: Cell, data: Data) -> list[Teacher]:
         """Networks of the cell's teachers as they are initialised, for trials that need no trained ones."""

@@ -53,7 +53,7 @@ class Measurement:
 
     def _applies(self, spec: MetricSpec) -> bool:
         data = self.subject.data
-        if spec.needs_teacher and not self.subject.teachers:
+        if spec.needs_teacher and not self.subject.reference_teachers:
             return False
         if spec.observe is None and any(s != "test" and s not in data.subsets for s in spec.splits):
             return False

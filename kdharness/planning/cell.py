@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from kdharness.api.events import CellInfo
+from kdharness.api.requirements import Pair
 from kdharness.planning.neutral import completed_part
 from kdharness.protocol.recipe import Recipe
 
@@ -21,8 +22,10 @@ from kdharness.protocol.recipe import Recipe
 SCHEMA = 2
 NUMERICS = 2
 
+# What a cell is in its plan. STEP: a student's training that only another cell asks for; it is never ranked.
 STUDENT = "student"
 TEACHER = "teacher"
+STEP = "step"
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -47,25 +50,23 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
 
 @dataclass(frozen=True)
 class TeacherSource:
-    """One teacher of a cell: a cell that trains it, or a file that holds it.
+    """What a network comes from: a cell that trains it, or a file that holds it.
 
     model: its model's name.
     cell: the key of the cell that trains it; "" for a file.
     sha256: of the file; "" for a cell.
     path: where the file lies, which is no part of identity.
-    auxiliary: it helps the method, and is not what the student is measured against.
     """
 
     model: str
     cell: str = ""
     sha256: str = ""
     path: str = ""
-    auxiliary: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run, fully resolved.
+    """One training run, fully resolved: what is asked (`pair`), and what answers it (`sources`, which enter the key).
 
     key: the digest of `document`.
     benchmark: the benchmark's name.
@@ -74,18 +75,21 @@ class Cell:
     dataset: the dataset's name.
     dataset_parameters: JSON-valued.
     scenario: the scenario's name.
-    role: "student" or "teacher".
+    role: "student", "teacher" or "step".
     method: the method's name.
     variant: what differs from the benchmark's own parameters, as text; "" for nothing.
     parameters: the method's, all of them, JSON-valued.
     method_package: the distribution or file that the method comes from.
     method_revision: what its plugin declares, else a version or digest.
-    student: the model that is trained.
-    teachers: in the method's order.
+    pair: the models that were asked for; its student is what is trained. It has no teachers where the method asks for
+        none.
+    teachers: what the method is taught by, in its order.
     seed: the cell's.
     regime: what the method uses beside labels and one teacher.
     document: the canonical identity.
     start: the cell whose trained weights the student begins with, if any.
+    reference_teachers: the pair's teachers, where the cells that lead to this one have them all; the student is
+        measured against them.
     """
 
     key: str
@@ -101,22 +105,28 @@ class Cell:
     parameters: Mapping[str, Any]
     method_package: str
     method_revision: str
-    student: str
+    pair: Pair
     teachers: tuple[TeacherSource, ...]
     seed: int
     regime: str
     document: Mapping[str, Any] = field(repr=False)
     start: TeacherSource | None = None
+    reference_teachers: tuple[TeacherSource, ...] = ()
+
+    @property
+    def student(self) -> str:
+        """The model that is trained."""
+        return self.pair.student
 
     @property
     def teacher(self) -> str:
-        """The teachers' names joined by '+', '' without one; auxiliary ones are left out."""
-        return "+".join(t.model for t in self.teachers if not t.auxiliary)
+        """The names of the pair's teachers joined by '+', '' without one."""
+        return "+".join(self.pair.teachers)
 
     @property
     def requires(self) -> tuple[str, ...]:
         """Keys of the cells that must be done before this one."""
-        return tuple(dict.fromkeys(source.cell for source in self.sources if source.cell))
+        return tuple(dict.fromkeys(s.cell for s in (*self.sources, *self.reference_teachers) if s.cell))
 
     @property
     def sources(self) -> tuple[TeacherSource, ...]:
@@ -145,6 +155,7 @@ class Cell:
             self.document["subset"],
             self.method,
             self.variant,
+            self.teacher,
         )
         return canonical({"a": [self.benchmark, *names, *sources, self.student, self.seed]})
 
@@ -175,11 +186,18 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """Plain data that shares its parts with the cell."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
-        start = asdict(self.start) if self.start else None
-        return {**own, "teachers": [asdict(teacher) for teacher in self.teachers], "start": start}
+        return {
+            **own,
+            "pair": asdict(self.pair),
+            "teachers": [asdict(source) for source in self.teachers],
+            "start": asdict(self.start) if self.start else None,
+            "reference_teachers": [asdict(source) for source in self.reference_teachers],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
-        teachers = tuple(TeacherSource(**t) for t in data["teachers"])
-        start = TeacherSource(**data["start"]) if data.get("start") else None
-        return cls(**{**data, "teachers": teachers, "start": start})
+        lists = ("teachers", "reference_teachers")
+        sources: dict[str, Any] = {name: tuple(TeacherSource(**s) for s in data[name]) for name in lists}
+        sources["start"] = TeacherSource(**data["start"]) if data["start"] else None
+        pair = Pair(tuple(data["pair"]["teachers"]), data["pair"]["student"])
+        return cls(**{**data, **sources, "pair": pair})

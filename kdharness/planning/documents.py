@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, digest
+from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
@@ -31,14 +31,15 @@ class Documents:
         teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = resolved.recipes.of_model(training.student, teaches=training.role != STUDENT)
+        recipe = resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
             "scenario": model_part(resolved.scenarios[setting.scenario]),
             "recipe": model_part(recipe),
-            "role": training.role,
+            # A step is a student's training: the same one has one key, whoever asks for it.
+            "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
             "method": method,
             "student": self._network(training.student),
@@ -71,16 +72,18 @@ class Documents:
         )
 
     def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
-        """How a cell departs from its benchmark."""
+        """How a cell departs from its benchmark. Only what is ranked departs by its models."""
         resolved = self.resolved
         found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
+        if training.role != STUDENT:
+            return found
         if taught:
             if setting.pair not in resolved.own_pairs:
                 found.append(f"pair={setting.pair}")
             files = sorted((model, file) for model, file in resolved.files.items() if model in setting.pair.teachers)
             found += [f"teacher {model} from file {file.sha256[:12]}" for model, file in files]
-        elif training.role == STUDENT and training.student not in {pair.student for pair in resolved.own_pairs}:
+        elif training.student not in {pair.student for pair in resolved.own_pairs}:
             found.append(f"student={training.student}")
         return found

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.errors import UserError
-from kdharness.planning.cell import Cell, TeacherSource, digest
+from kdharness.planning.asked import NO_LAYERS
+from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.documents import Documents
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import Setup, completed, defaults, made, untrainable
+from kdharness.protocol.variant import Layer, Setup, made, set_up, untrainable
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
@@ -30,13 +31,16 @@ def expand(resolved: Resolved, compatibility: Compatibility, command: Sequence[s
 
 
 class _Expansion:
-    """The cells made so far, by key, and the parts of an ablation that each is."""
+    """The cells made so far, by key; the teachers that each rests on, nearest first; the parts of an ablation that each
+    is.
+    """
 
     def __init__(self, resolved: Resolved, compatibility: Compatibility) -> None:
         self.resolved = resolved
         self.documents = Documents(resolved)
         self.compatibility = compatibility
         self.cells: dict[str, PlannedCell] = {}
+        self.rests_on: dict[str, tuple[TeacherSource, ...]] = {}
         self.parts: dict[str, list[str]] = {}
 
     def plan(self, command: tuple[str, ...], created_at: str) -> Plan:
@@ -80,13 +84,25 @@ class _Expansion:
             names.append(chosen.part)
 
     def _add(self, setting: Setting, training: Training) -> Cell:
-        """Plans a cell, after the cells that it requires, and returns it."""
+        """Plans a cell, after the cells that it requires, and returns it. What is asked for by name is no step."""
         method, fault = self._made(training)
         sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
-        cell = self._cell(setting, training, sources, method.regime if method is not None else "")
-        if cell.key not in self.cells:
+        teachers = self._teachers_of(sources)
+        cell = self._cell(setting, training, sources, teachers, method.regime if method is not None else "")
+        known = self.cells.get(cell.key)
+        if known is None:
             self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
+            self.rests_on[cell.key] = teachers
+        elif known.cell.role == STEP and cell.role == STUDENT:
+            self.cells[cell.key] = replace(known, cell=cell)
         return cell
+
+    def _teachers_of(self, sources: Sources) -> tuple[TeacherSource, ...]:
+        """The teachers that a cell rests on, through however many steps; those that it reads itself come first."""
+        each = [*sources.teachers, *([sources.start] if sources.start else [])]
+        own = [s for s in each if s.sha256 or self.cells[s.cell].cell.role == TEACHER]
+        further = [teacher for s in each if s.cell for teacher in self.rests_on[s.cell]]
+        return tuple(dict.fromkeys((*own, *further)))
 
     def _made(self, training: Training) -> tuple[Method | None, str]:
         """The method with its parameters; or None, and what it raised."""
@@ -122,24 +138,35 @@ class _Expansion:
 
     def _source(self, setting: Setting, requirement: Requirement, training: Training) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""
-        model = self.resolved.models.name_of(requirement.model)
-        is_plain = replace(requirement, same_seed=False, auxiliary=False) == Requirement(requirement.model)
+        models = self.resolved.models
+        model = models.name_of(requirement.model)
+        is_plain = replace(requirement, same_seed=False) == Requirement(requirement.model)
         if is_plain and model in self.resolved.files:
             file = self.resolved.files[model]
-            return TeacherSource(model, sha256=file.sha256, path=file.path, auxiliary=requirement.auxiliary)
-        spec = self.resolved.methods.get(requirement.method).spec
-        self.resolved.models.get(model)
+            return TeacherSource(model, sha256=file.sha256, path=file.path)
+        models.get(model)
+        pair = Pair(tuple(models.name_of(r.model) for r in requirement.teachers), model)
         required = Training(
             method=self.resolved.methods.name_of(requirement.method),
-            setup=Setup(completed(spec, requirement.parameters, f"required by '{training.method}'"), defaults(spec)),
-            student=model,
-            teachers=tuple(self.resolved.models.name_of(r.model) for r in requirement.teachers),
+            setup=self._required_setup(requirement, pair, training.method),
+            student=pair.student,
+            teachers=pair.teachers,
             seed=training.seed if requirement.same_seed else self.resolved.teacher_seed,
-            role=requirement.role,
+            role=TEACHER if requirement.role == TEACHER else STEP,
             subset=requirement.subset,
             requirements=requirement.teachers or None,
         )
-        return TeacherSource(model, cell=self._add(setting, required).key, auxiliary=requirement.auxiliary)
+        return TeacherSource(model, cell=self._add(setting, required).key)
+
+    def _required_setup(self, requirement: Requirement, pair: Pair, asker: str) -> Setup:
+        """The parameters of a required cell: the method's as the benchmark has them, and what the requirement says."""
+        spec = self.resolved.methods.get(requirement.method).spec
+        layers = self.resolved.layers.get(self.resolved.methods.name_of(requirement.method), NO_LAYERS)
+        base = layers.get(pair, layers[None])
+        choice = Layer.of(requirement.parameters, f"required by '{asker}'")
+        setup = set_up(spec, base, NO_LAYERS[None], choice)
+        assert setup is not None  # only parts of an ablation may have none
+        return setup
 
     def _reason(self, cell: Cell, method: Method | None) -> str | None:
         """Why the cell will not run: its models do not fit the data or the method, or what it requires will not run."""
@@ -153,7 +180,16 @@ class _Expansion:
 
     # -- identity -----------------------------------------------------------------------------------------------------
 
-    def _cell(self, setting: Setting, training: Training, sources: Sources, regime: str) -> Cell:
+    def _cell(
+        self,
+        setting: Setting,
+        training: Training,
+        sources: Sources,
+        teachers: tuple[TeacherSource, ...],
+        regime: str,
+    ) -> Cell:
+        """teachers: those that it rests on."""
+        pair = _pair(training, teachers)
         document = self.documents.of_cell(setting, training, sources)
         stamp = document["method"]["plugin"]
         scenario = self.resolved.scenarios[setting.scenario]
@@ -161,7 +197,7 @@ class _Expansion:
             key=digest(document),
             benchmark=self.resolved.benchmark,
             protocol=self.documents.protocol(document),
-            deviations="; ".join(self.documents.deviations(setting, training, bool(sources.teachers))),
+            deviations="; ".join(self.documents.deviations(setting, training, bool(pair.teachers))),
             dataset=setting.dataset,
             dataset_parameters=self.resolved.datasets[setting.dataset].parameters,
             scenario=setting.scenario,
@@ -171,17 +207,33 @@ class _Expansion:
             parameters=training.setup.values,
             method_package=str(stamp.get("package", self.resolved.methods.get(training.method).package)),
             method_revision=str(stamp.get("revision", stamp.get("version", stamp.get("digest", "")))),
-            student=training.student,
+            pair=pair,
             teachers=sources.teachers,
             seed=training.seed,
-            regime=_regime(regime, scenario, len(sources.teachers)),
+            regime=_regime(regime, scenario, len(pair.teachers)),
             document=document,
             start=sources.start,
+            reference_teachers=_references(pair, teachers),
         )
 
 
 def _raised(method: str, what: str, error: Exception) -> str:
     return f"method '{method}' {what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}"
+
+
+def _pair(training: Training, teachers: Sequence[TeacherSource]) -> Pair:
+    """The pair that was asked for; without teachers where the cell rests on none of them, so that it is the same for
+    every teacher.
+    """
+    known = {source.model for source in teachers}
+    return Pair(training.teachers if known.intersection(training.teachers) else (), training.student)
+
+
+def _references(pair: Pair, teachers: Sequence[TeacherSource]) -> tuple[TeacherSource, ...]:
+    """The pair's teachers among those that a cell rests on; none where one is not among them."""
+    nearest = {source.model: source for source in reversed(teachers)}
+    found = [nearest[name] for name in pair.teachers if name in nearest]
+    return tuple(found) if len(found) == len(pair.teachers) else ()
 
 
 def _regime(own: str, scenario: Scenario, teachers: int) -> str:

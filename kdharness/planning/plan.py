@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from kdharness.planning.cell import Cell
+from kdharness.planning.former import upgraded
 from kdharness.protocol.claim import Claim
 
-PLAN_SCHEMA = 2
+# Raised when the form of a plan's file changes; those before are read too.
+PLAN_SCHEMA = 3
+PLAN_SCHEMAS = (1, 2, PLAN_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,15 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """ValueError when the data is of another schema version or lacks something."""
-        if data.get("schema") != PLAN_SCHEMA:
+        if data.get("schema") not in PLAN_SCHEMAS:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {PLAN_SCHEMA}")
+        cell_of = Cell.from_json if data["schema"] == PLAN_SCHEMA else lambda cell: Cell.from_json(upgraded(cell))
         rest: dict[str, Any] = {k: v for k, v in data.items() if k != "schema"}
         try:
-            cells = tuple(PlannedCell(Cell.from_json(c["cell"]), c["skip"]) for c in rest.pop("cells"))
+            cells = tuple(PlannedCell(cell_of(c["cell"]), c["skip"]) for c in rest.pop("cells"))
             claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
-            rest["parts"] = {key: tuple(names) for key, names in rest["parts"].items()}
+            parts = rest["parts"].items()  # 0.1.0 had one name for each
+            rest["parts"] = {key: (names,) if isinstance(names, str) else tuple(names) for key, names in parts}
             names = ("references", "metrics", "warnings", "command")
             rest = {k: tuple(v) if k in names else v for k, v in rest.items()}
             return cls(cells=cells, claims=claims, **rest)

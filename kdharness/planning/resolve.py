@@ -22,7 +22,7 @@ from kdharness.planning.selection import MethodChoice
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import called, set_up_dataset, setting
+from kdharness.protocol.variant import Layer, called, set_up_dataset, setting
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
@@ -42,6 +42,7 @@ class Resolved:
     chosen: the methods that run, in order.
     recipes: of all networks.
     own_pairs: the benchmark's.
+    layers: what the benchmark says of methods, by method and pair.
     own_scenarios: the benchmark's, and those that methods bring with them.
     evaluation: when networks are measured.
     teacher_seed: of all teachers.
@@ -66,6 +67,7 @@ class Resolved:
     own_pairs: tuple[Pair, ...]
     own_scenarios: tuple[str, ...]
     evaluation: EvaluationRule = field(default_factory=EvaluationRule)
+    layers: Mapping[str, Mapping[Pair | None, Layer]] = field(default_factory=dict)
     teacher_seed: int = 0
     files: Mapping[str, TeacherFile] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         own_pairs=asked.own_pairs,
         own_scenarios=tuple(scenarios.by_name) if asked.brings_scenarios else asked.own_scenarios,
         evaluation=asked.evaluation,
+        layers=asked.layers,
         teacher_seed=asked.teacher_seed,
         files=asked.files,
         metrics=metrics,

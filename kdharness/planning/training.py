@@ -32,7 +32,7 @@ class Training:
     student: the model that is trained.
     teachers: names of the teachers' models.
     seed: of the run.
-    role: "student" or "teacher".
+    role: "student", "teacher" or "step".
     subset: the training data it sees.
     requirements: the cells that come before it; None: those that the method says.
     """

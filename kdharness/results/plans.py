@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kdharness.planning.plan import PLAN_SCHEMA, Plan, PlannedCell
+from kdharness.planning.cell import STEP
+from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import dumps, write_atomic
 from kdharness.results.reading import JsonReader
 from kdharness.text import now
@@ -31,7 +33,7 @@ class PlanFiles:
     def write(self, plan: Plan) -> Path:
         """Keeps the plan and says where. The same plan made by the same command as the newest one is not kept twice."""
         paths, text = self.paths(), dumps(plan.to_json())
-        newest = self._reader.read(paths[-1], dict, PLAN_SCHEMA) if paths else None
+        newest = self._reader.read(paths[-1], dict, PLAN_SCHEMAS) if paths else None
         if newest is not None and _timeless(newest) == _timeless(json.loads(text)):
             return paths[-1]
         path = self.folder / f"{_file_time(paths)}.json"
@@ -40,19 +42,27 @@ class PlanFiles:
 
     def read(self) -> tuple[Plan, ...]:
         """Oldest first; one that cannot be read is warned of and left out."""
-        plans = (self._reader.read(path, Plan.from_json, PLAN_SCHEMA) for path in self.paths())
+        plans = (self._reader.read(path, Plan.from_json, PLAN_SCHEMAS) for path in self.paths())
         return tuple(plan for plan in plans if plan is not None)
 
 
 def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
-    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address."""
+    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address.
+
+    A cell that some plan asks for by name is no step, whatever a newer plan needs it for.
+    """
     planned: dict[str, PlannedCell] = {}
     taken: set[str] = set()
     for plan in reversed(tuple(plans)):
         addresses = [entry.cell.address for entry in plan.cells]
         for entry, address in zip(plan.cells, addresses, strict=True):
-            if address not in taken:
-                planned.setdefault(entry.cell.key, entry)
+            key = entry.cell.key
+            if address in taken:
+                continue
+            if key not in planned:
+                planned[key] = entry
+            elif planned[key].cell.role == STEP:
+                planned[key] = replace(planned[key], cell=entry.cell)
         taken.update(addresses)
     return planned
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ Read = TypeVar("Read")
 
 
 class JsonReader:
-    """Reads JSON objects of a known schema version.
+    """Reads JSON objects of known schema versions.
 
     warn: called with one line for each file that cannot be used, once per file.
     """
@@ -24,18 +24,18 @@ class JsonReader:
         self._warn = warn
         self._warned: set[str] = set()
 
-    def read(self, path: Path, parse: Callable[[Mapping[str, Any]], Read], schema: int) -> Read | None:
+    def read(self, path: Path, parse: Callable[[Mapping[str, Any]], Read], schemas: Collection[int]) -> Read | None:
         """What `parse` makes of the object; None when there is no file, or none that can be read (a warning).
 
-        UserError for another schema version.
+        UserError for another schema version than these.
         """
         try:
             data = json.loads(path.read_bytes())
             if not isinstance(data, dict):
                 raise ValueError("not an object")
             found = data.get("schema")
-            if isinstance(found, int) and found != schema:
-                raise UserError(f"{path} has schema version {found}, this release of kdharness reads {schema}")
+            if isinstance(found, int) and found not in schemas:
+                raise UserError(f"{path} has schema version {found}, this release of kdharness reads {max(schemas)}")
             return parse(data)
         except FileNotFoundError:
             return None

@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from kdharness.planning.cell import Cell
+from kdharness.planning.former import upgraded
 
-RECORD_SCHEMA = 1
+# Raised when the form of a record's file changes; the one before is read too.
+RECORD_SCHEMA = 2
+RECORD_SCHEMAS = (1, RECORD_SCHEMA)
 
 
 class Status(StrEnum):
@@ -31,7 +34,7 @@ COLUMNS = (
     "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
     "epochs", "train_seconds", "shared_seconds", "group_size", "images_per_second", "peak_memory_bytes",
     "student_parameters", "student_macs", "device", "precision", "fingerprint", "cell", "teacher_cell",
-    "teacher_digest", "kdharness_version", "torch_version", "started_at", "finished_at", "regime",
+    "teacher_digest", "source_cells", "kdharness_version", "torch_version", "started_at", "finished_at", "regime",
 )  # fmt: skip
 
 # Columns that a record's `values` may hold (all but those the cell and the status give).
@@ -95,11 +98,12 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """ValueError when the data is of another schema version or lacks something."""
-        if data.get("schema") != RECORD_SCHEMA:
+        if data.get("schema") not in RECORD_SCHEMAS:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {RECORD_SCHEMA}")
         rest = {k: v for k, v in data.items() if k != "schema"}
         try:
-            rest["cell"] = Cell.from_json(rest["cell"])
+            cell = rest["cell"] if data["schema"] == RECORD_SCHEMA else upgraded(rest["cell"])
+            rest["cell"] = Cell.from_json(cell)
             rest["status"] = Status(rest["status"])
             rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
             rest["measured"] = tuple(rest.get("measured", ()))

@@ -56,15 +56,16 @@ def _cell_row(cell: Cell) -> Row:
         "student": cell.student,
         "seed": cell.seed,
         "cell": cell.key,
-        "teacher_cell": "+".join(source.cell for source in cell.teachers if source.cell),
+        "teacher_cell": "+".join(source.cell for source in cell.reference_teachers if source.cell),
         "teacher_digest": _file_digest(cell),
+        "source_cells": "+".join(dict.fromkeys(source.cell for source in cell.sources if source.cell)),
         "regime": cell.regime,
     }
 
 
 def _file_digest(cell: Cell) -> str:
     """Digests of teachers from files, which are known from the start. A trained teacher's is known with its weights."""
-    return "+".join(source.sha256[:16] for source in cell.teachers if source.sha256)
+    return "+".join(source.sha256[:16] for source in cell.reference_teachers if source.sha256)
 
 
 def _values(record: Record) -> Row:
@@ -75,11 +76,12 @@ def _obstacle(cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[s
     """Why a cell cannot run: what became of a cell that it requires; '' when nothing stands in its way."""
     for source in cell.sources:
         record, entry = records.get(source.cell), planned.get(source.cell)
+        what = f"{entry.cell.role if entry is not None else 'cell'} {source.model}"
         if record is not None and record.status in (Status.FAILED, Status.OOM, Status.TIMEOUT):
-            return _joined(f"teacher {source.model} {record.status.value}", record.error_message)
+            return _joined(f"{what} {record.status.value}", record.error_message)
         if record is None and entry is not None:
             if entry.skip:
-                return f"teacher {source.model} skipped: {entry.skip}"
+                return f"{what} skipped: {entry.skip}"
             if reason := _obstacle(entry.cell, planned, records):
                 return reason
     return ""

@@ -18,7 +18,7 @@ from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import PlanFiles
 from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.reading import JsonReader, collector_paused
-from kdharness.results.record import RECORD_SCHEMA, Record
+from kdharness.results.record import RECORD_SCHEMAS, Record
 
 
 def to_stderr(message: str) -> None:
@@ -78,7 +78,7 @@ class ResultsFolder:
         UserError for another schema version.
         """
         path = self.cell(key).record
-        record = self._reader.read(path, Record.from_json, RECORD_SCHEMA)
+        record = self._reader.read(path, Record.from_json, RECORD_SCHEMAS)
         if record is not None and record.cell.key != key:
             self._reader.warn(f"{path} holds the record of cell {record.cell.key}; it counts as absent")
             return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from kdharness.planning.cell import STEP, TEACHER
 from kdharness.stats.settings import as_dicts, competitor_of, pair_of
 
 # What failed first, then what is not done.
@@ -47,8 +50,16 @@ def _place(status: str) -> int:
 def _listed(group: pd.DataFrame, several: bool) -> tuple[tuple[str, int], ...]:
     counts: dict[str, int] = {}
     for row in as_dicts(group[["role", "method", "variant", "teacher", "student"]]):
-        teacher = row["role"] == "teacher"
-        name = f"teacher {row['student']}" if teacher else competitor_of(row)
-        name = f"{name} {pair_of(row)}" if several and not teacher else name
+        name = _name(row, several)
         counts[name] = counts.get(name, 0) + 1
     return tuple(counts.items())
+
+
+def _name(row: Mapping[str, Any], several: bool) -> str:
+    """What a list calls a cell: 'kd', 'teacher conv32', 'step kd conv32:conv24'. several: whether pairs are named."""
+    if row["role"] == TEACHER:
+        return f"teacher {row['student']}"
+    name = competitor_of(row)
+    if row["role"] == STEP:
+        return f"step {name} {pair_of(row)}"
+    return f"{name} {pair_of(row)}" if several else name

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from kdharness.planning.cell import STUDENT
+
 # teacher_source: '' for teachers that the plan trains, a file's digest otherwise: another teacher of the same name.
 SETTING = ("benchmark", "protocol", "dataset", "scenario", "teacher", "teacher_source", "student")
 COMPETITOR = ("method", "variant")
@@ -47,7 +49,7 @@ def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
     Rows without a teacher were run once per student; they stand in the setting of every pair with that student.
     """
-    rows = frame[frame["role"] == "student"].copy()
+    rows = frame[frame["role"] == STUDENT].copy()
     rows["teacher_source"] = rows["teacher_digest"].where((rows["teacher"] != "") & (rows["teacher_cell"] == ""), "")
     single, left_out = _one_per_seed(rows)
     return _in_every_pair(single), left_out
@@ -61,7 +63,7 @@ def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:
     paired = frame[own & (frame["teacher"] != "")]
     known = pd.MultiIndex.from_frame(paired[[*BLOCK, "student"]].drop_duplicates())
     here = pd.MultiIndex.from_frame(frame[[*BLOCK, "student"]]).isin(known)
-    return frame[own | (here & (frame["role"] == "student") & (frame["teacher"] == ""))]
+    return frame[own | (here & (frame["role"] == STUDENT) & (frame["teacher"] == ""))]
 
 
 def _one_per_seed(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -105,15 +105,15 @@ def _distinct(values: pd.Series[str]) -> str:
 def _teacher_accuracy(board: pd.DataFrame, frame: pd.DataFrame) -> list[float]:
     """Per row the mean accuracy of the setting's teachers: as its students saw them, else as they were trained."""
     ok = frame[frame["status"] == "ok"]
-    taught = comparable(ok)[0]
-    seen = taught.groupby(list(SETTING))["teacher_top1"].mean().to_dict()
-    trained = ok[ok["role"] == "teacher"].groupby(["protocol", "dataset", "student"])["top1"].mean().to_dict()
+    taught = comparable(frame)[0]
+    seen = taught[taught["status"] == "ok"].groupby(list(SETTING))["teacher_top1"].mean().to_dict()
+    trained = taught["teacher_cell"].map(ok.drop_duplicates("cell").set_index("cell")["top1"])
+    once = taught.assign(_trained=trained).drop_duplicates([*SETTING, "teacher_cell"])
+    own = once.groupby(list(SETTING))["_trained"].mean().to_dict()
     found = []
     for names in board[list(SETTING)].itertuples(index=False, name=None):
-        setting = dict(zip(SETTING, names, strict=True))
         accuracy = seen.get(names, math.nan)
-        own = trained.get((setting["protocol"], setting["dataset"], setting["teacher"]), math.nan)
-        found.append(own if math.isnan(accuracy) and not setting["teacher_source"] else accuracy)
+        found.append(own.get(names, math.nan) if math.isnan(accuracy) else accuracy)
     return found
 
 

@@ -151,7 +151,7 @@ class Rona(Method[Sequence[Outputs]]):
     # -- planning and building ----------------------------------------------------------------------------------------
 
     def requires(self, pair: Pair) -> Sequence[Requirement]:
-        public = [Requirement(model=name, subset="public", auxiliary=True) for name in pair.teachers]
+        public = [Requirement(model=name, subset="public") for name in pair.teachers]
         return [*super().requires(pair), *public]
 
     def skip(self, context: BuildContext) -> str | None:

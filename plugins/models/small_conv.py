@@ -50,7 +50,7 @@ class SmallConv(nn.Module):
 
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
-    for width in (4, 8, 16, 32, 64):
+    for width in (4, 8, 16, 24, 32, 64):
         yield ModelSpec(
             name=f"conv{width}",
             factory=partial(SmallConv, width=width),

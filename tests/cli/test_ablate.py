@@ -114,7 +114,10 @@ def test_dropping_the_only_term_is_skipped_with_a_reason(tmp_path: Path, capsys:
     assert set(frame[frame["variant"] == "without=ce"]["status"]) == {"skipped"}
 
 
-def test_terms_that_are_not_declared_are_found(tmp_path: Path, quiet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terms_that_are_not_declared_are_found(
+    tmp_path: Path, quiet: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")  # narrower, and names may fold
     assert ablate(tmp_path, "quiet", "--plugin", str(quiet), "--methods", "vanilla") == 0
     assert ran(tmp_path) == {"vanilla", "quiet", "quiet[without=ce]", "quiet[without=far]"}
     assert "quiet without far" in capsys.readouterr().out

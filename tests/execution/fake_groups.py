@@ -21,6 +21,7 @@ from kdharness.api.executors import (
     Job,
     WorkerSettings,
 )
+from kdharness.api.requirements import Pair
 from kdharness.errors import DeviceLost
 from kdharness.execution import worker
 from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
@@ -68,7 +69,7 @@ def make_cell(method: str = "kd", seed: int = 0, teachers: tuple[Cell, ...] = ()
         parameters={},
         method_package="kdharness",
         method_revision="1",
-        student=student,
+        pair=Pair(tuple(t.student for t in teachers), student),
         teachers=tuple(TeacherSource(t.student, t.key) for t in teachers),
         seed=seed,
         regime="",

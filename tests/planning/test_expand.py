@@ -67,7 +67,7 @@ class Chain(Alone):
         return [
             Requirement("middle", method="taught", parameters={"heat": "8"}, teachers=(teacher,), same_seed=True),
             Requirement(pair.student, method="alone", role="student", subset="train", same_seed=True, warm_start=True),
-            Requirement("critic", method="alone", auxiliary=True),
+            Requirement("critic", method="alone"),
         ]
 
     def networks(self, pair: Pair) -> Sequence[str]:
@@ -231,9 +231,9 @@ def test_a_chain_of_requirements() -> None:
     assert labels(plan) == [
         "teacher alone big shapes seed 7",
         "teacher taught[heat=8] big:middle shapes seed 5",
-        "alone small shapes seed 5",
+        "step alone small shapes seed 5",
         "teacher alone critic shapes seed 7",
-        "chain middle:small shapes seed 5",
+        "chain big:small shapes seed 5",
     ]
     teacher, assistant, start, critic, cell = (p.cell for p in plan.cells)
     assert assistant.requires == (teacher.key,)
@@ -241,10 +241,12 @@ def test_a_chain_of_requirements() -> None:
     assert start.document["subset"] == "train"
     assert cell.teachers == (
         TeacherSource("middle", cell=assistant.key),
-        TeacherSource("critic", cell=critic.key, auxiliary=True),
+        TeacherSource("critic", cell=critic.key),
     )
     assert cell.start == TeacherSource("small", cell=start.key)
-    assert cell.requires == (assistant.key, critic.key, start.key)
+    assert cell.requires == (assistant.key, critic.key, start.key, teacher.key)
+    assert cell.pair == PAIR
+    assert cell.reference_teachers == (TeacherSource("big", cell=teacher.key),)
     assert cell.document["start"] == start.key
     assert cell.networks == ("critic",)
     assert cell.regime == "long"

@@ -15,12 +15,14 @@ PAIR = "conv16:conv8"
 MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.
 EPOCHS = {"rona": 6}
+# What a benchmark names for a pair.
+NAMED = {"takd": {"assistant": "conv4"}}
 
 
 def builtin_cases() -> list[MethodCase]:
     methods = {name: found.spec for name, found in Registry.load().methods.items()}
     variants = tomllib.loads(GOLDEN.read_text(encoding="utf-8"))["variants"]
-    asked = [(name, {}) for name in methods]
+    asked = [(name, NAMED.get(name, {})) for name in methods]
     for variant in variants:
         without = {"without": variant["without"]} if "without" in variant else {}
         asked.append((variant["method"], {**variant.get("parameters", {}), **without}))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdharness.api.requirements import Pair
 from kdharness.planning.cell import STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import MetricRow, Record, Status
@@ -33,16 +34,16 @@ def cell(
 ) -> Cell:
     """A consistent cell; `changes` are fields of Cell. Methods of WITHOUT_TEACHER have none whatever is asked."""
     sources: tuple[TeacherSource, ...] = ()
+    shared = {k: v for k, v in changes.items() if k not in ("regime", "parameters", "method_revision", "teachers")}
     if isinstance(teacher, TeacherSource):
         sources = (teacher,)
     elif teacher and method not in WITHOUT_TEACHER:
-        shared = {k: v for k, v in changes.items() if k not in ("regime", "parameters", "method_revision")}
         sources = tuple(TeacherSource(name, teacher_cell(name, **shared).key) for name in teacher.split("+"))
     fields: dict[str, Any] = {
         "benchmark": "tiny", "protocol": "p1", "deviations": "", "dataset": "digits", "dataset_parameters": {},
         "scenario": "clean", "role": role, "method": method, "variant": variant, "parameters": {"weight": 0.5},
-        "method_package": "kdharness", "method_revision": "1", "student": student, "teachers": sources, "seed": seed,
-        "regime": "", **changes,
+        "method_package": "kdharness", "method_revision": "1", "pair": Pair(tuple(s.model for s in sources), student),
+        "teachers": sources, "reference_teachers": sources, "seed": seed, "regime": "", **changes,
     }  # fmt: skip
     identity = {k: str(v) for k, v in fields.items()}
     document = {"identity": identity, "recipe": {"epochs": 2}, "subset": "train"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -74,8 +75,28 @@ def test_a_plan_beside_one_that_is_damaged_is_kept(tmp_path: Path) -> None:
     warnings: list[str] = []
     folder = ResultsFolder(tmp_path / "tiny", warnings.append)
     damaged = folder.plans.write(fabricate.plan([fabricate.cell()]))
-    damaged.write_text('{"schema": 2, "cells"')
+    damaged.write_text('{"schema": 3, "cells"')
     kept = folder.plans.write(fabricate.plan([fabricate.cell()]))
     assert folder.plans.paths() == [damaged, kept]
     assert len(folder.plans.read()) == 1
     assert len(warnings) == 1
+
+
+def test_what_some_plan_asks_for_is_no_step(tmp_path: Path) -> None:
+    """First needed and later asked for, or the other way round: one cell, one row, a student."""
+    step = fabricate.cell("kd", role="step")
+    asked = replace(step, role="student")
+    for name, order in (("first_needed", (step, asked)), ("first_asked", (asked, step))):
+        folder = ResultsFolder(tmp_path / name)
+        for cell in order:
+            folder.plans.write(fabricate.plan([cell]))
+        folder.write_record(fabricate.record(order[0]))
+        (row,) = folder.load().rows
+        assert (row["role"], row["status"]) == ("student", "ok")
+
+
+def test_what_is_needed_alone_stays_a_step(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "tiny")
+    folder.plans.write(fabricate.plan([fabricate.cell("kd", role="step")]))
+    (row,) = folder.load().rows
+    assert row["role"] == "step"

@@ -17,20 +17,20 @@ def test_a_damaged_file_is_said_once(tmp_path: Path, content: bytes) -> None:
     reader = JsonReader(warnings.append)
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    assert [reader.read(path, dict, 1) for _ in range(2)] == [None, None]
+    assert [reader.read(path, dict, (1,)) for _ in range(2)] == [None, None]
     assert len(warnings) == 1
     assert str(path) in warnings[0]
 
 
 def test_no_file_is_no_warning(tmp_path: Path) -> None:
-    assert JsonReader(pytest.fail).read(tmp_path / "a.json", dict, 1) is None
+    assert JsonReader(pytest.fail).read(tmp_path / "a.json", dict, (1,)) is None
 
 
 def test_another_schema_is_a_user_error(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"schema": 3}')
     with pytest.raises(UserError, match=r"a\.json has schema version 3, this release of kdharness reads 1"):
-        JsonReader(pytest.fail).read(path, dict, 1)
+        JsonReader(pytest.fail).read(path, dict, (1,))
 
 
 def test_the_collector_goes_on_after_a_pause_and_after_an_error() -> None:

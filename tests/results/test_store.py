@@ -70,14 +70,14 @@ def test_a_leftover_temporary_file_is_ignored(tmp_path: Path) -> None:
     written = fabricate.record(fabricate.cell())
     folder.write_record(written)
     folder.plans.write(fabricate.plan([written.cell]))
-    (folder.cell(written.cell.key).folder / ".record.json.1.abc.tmp").write_text('{"schema": 1, "cell"')
+    (folder.cell(written.cell.key).folder / ".record.json.1.abc.tmp").write_text('{"schema": 2, "cell"')
     (folder.plans.folder / ".20250101.json.1.abc.tmp").write_text("{")
     assert list(folder.records()) == [written.cell.key]
     assert len(folder.plans.read()) == 1
     assert warnings == []
 
 
-@pytest.mark.parametrize("text", ["", '{"schema": 1, "cell": {"ke', "[]", '{"schema": 1}', '{"schema": 1, "cell": 3}'])
+@pytest.mark.parametrize("text", ["", '{"schema": 2, "cell": {"ke', "[]", '{"schema": 2}', '{"schema": 2, "cell": 3}'])
 def test_an_unreadable_record_counts_as_absent_with_one_warning(tmp_path: Path, text: str) -> None:
     folder, warnings = folder_at(tmp_path)
     written = fabricate.record(fabricate.cell())
@@ -110,7 +110,7 @@ def test_a_record_of_another_schema_names_file_and_versions(tmp_path: Path) -> N
         folder.records()
     assert str(path) in str(error.value)
     assert "version 7" in str(error.value)
-    assert "reads 1" in str(error.value)
+    assert "reads 2" in str(error.value)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])

@@ -225,6 +225,7 @@ Formula = Callable[[Any, Net, Net], float]
 # Method: the parameters, the name of the term, the formula, the teachers that it is tried with.
 CASES: dict[str, tuple[str, Mapping[str, Any], str, Formula, tuple[str, ...]]] = {
     "kd": ("kd", {"weight": 0.7, "temperature": 2.5}, "kd", kd, ("same_sizes",)),
+    "takd": ("takd", {"weight": 0.7, "temperature": 2.5, "assistant": "a"}, "kd", kd, ("same_sizes",)),
     "dkd": (
         "dkd",
         {"alpha": 1.5, "beta": 2.5, "temperature": 3.0, "warmup_epochs": 10},
@@ -276,5 +277,5 @@ def test_plain_training_is_cross_entropy() -> None:
 
 def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     """Those that run networks or train others have test modules of their own; a new method needs a formula here."""
-    elsewhere = {"byot", "dml", "meal", "meal_v2", "rona"}
+    elsewhere = {"ban", "byot", "dml", "meal", "meal_v2", "rona"}
     assert {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere == set(SPECS)

@@ -25,6 +25,8 @@ MEAL: dict[str, Any] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "vanilla": {},
     "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
+    "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "assistant": ""},
+    "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "generations": 2},
     "dkd": {"ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
     "dist": {"ce_weight": 1, "beta": 2, "gamma": 2, "temperature": 4},
     "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2},
@@ -60,7 +62,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 # Method: what it may see of the teachers, and of the networks' insides.
 READS: dict[str, Reads] = {
     **dict.fromkeys(("vanilla", "dml"), Reads(teachers="none")),
-    **dict.fromkeys(("kd", "dkd", "dist", "lskd"), Reads()),
+    **dict.fromkeys(("kd", "takd", "ban", "dkd", "dist", "lskd"), Reads()),
     **dict.fromkeys(("fitnet", "at", "sp", "nst", "vid"), Reads(taps=("stages",))),
     **dict.fromkeys(("pkt", "rkd", "cc"), Reads(taps=("embedding",))),
     "byot": Reads(teachers="none", taps=("stages", "embedding")),
@@ -91,6 +93,8 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "rona": {"hint": "distill", "distill": "distill", "self": "task"},
         "fitnet": {"ce": "task", "hint": "distill"},
         "vanilla": {"ce": "task"},
+        "takd": {"ce": "task", "kd": "distill"},
+        "ban": {"ce": "task", "kd": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 

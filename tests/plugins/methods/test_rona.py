@@ -542,8 +542,8 @@ def test_parameters_are_listed_by_their_plain_types(registry: Registry) -> None:
 
 def test_needs_a_public_twin_of_one_teacher() -> None:
     sensitive, public = Rona().requires(Pair(("wide",), "thin"))
-    assert (sensitive.model, sensitive.subset, sensitive.auxiliary) == ("wide", "teacher", False)
-    assert (public.model, public.subset, public.auxiliary) == ("wide", "public", True)
+    assert (sensitive.model, sensitive.subset) == ("wide", "teacher")
+    assert (public.model, public.subset) == ("wide", "public")
     assert (Rona.needs_scenario, Rona.regime) == ("split80", "private_data")
     two = context()
     object.__setattr__(two, "teachers", two.teachers * 2)
