@@ -15,7 +15,7 @@ A method plugin in full::
 
         def losses(self, batch, student, teacher):
             return {
-                "ce": F.cross_entropy(student.logits, batch.targets),
+                "ce": batch.task_loss(student.logits),
                 "l2": self.weight * F.mse_loss(student.logits, teacher.logits),
             }
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Split as Split,
     )
     from kdharness.api.declarations import (
+        MixedLabels as MixedLabels,
         ModelSpec as ModelSpec,
         Phase as Phase,
         Player as Player,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         run_frozen as run_frozen,
     )
     from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
+    from kdharness.api.labels import Mixing as Mixing, TaskLoss as TaskLoss
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
 # stand above once more, and a test compares the two.
 _HOMES = {
     "data": ("Augmentation", "DataRequest", "DatasetInfo", "DatasetMissing", "ImageDataset", "Split"),
-    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens"),
+    "declarations": ("MixedLabels", "ModelSpec", "Phase", "Player", "Reads", "Tokens"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (
@@ -109,6 +111,7 @@ _HOMES = {
     ),
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
     "hooks": ("hookimpl", "module_specs"),
+    "labels": ("Mixing", "TaskLoss"),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "Parameter"),
     "requirements": ("Pair", "Requirement"),

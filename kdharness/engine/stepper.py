@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from kdharness.api.declarations import Reads
+from kdharness.api.labels import TaskLoss
 from kdharness.api.staged import Outputs
 from kdharness.api.step import Batch, Step, StepInfo
 from kdharness.data.batches import Samples
@@ -40,6 +41,7 @@ class EagerStepper:
 
     def _batch(self, samples: Samples, info: StepInfo) -> Batch:
         """What the method declared of the samples."""
+        recipe = self.state.players.phase_recipe
         return Batch(
             images=samples.views[0],
             targets=samples.targets,
@@ -47,6 +49,7 @@ class EagerStepper:
             views=samples.views,
             indices=samples.indices if self.reads.indices else None,
             partners=samples.partners if self.reads.partners == "same_class" else None,
+            criterion=TaskLoss(recipe.loss, recipe.label_smoothing),
         )
 
     def _teacher(self, teachers: TeacherOutputs) -> Any:

@@ -34,6 +34,7 @@ class Alone:
     name = "alone"
     regime = ""
     reads = "nothing"
+    mixed_labels = "mix"
     terms: Mapping[str, str] = {"ce": "task"}
 
     def __init__(self, **parameters: Any) -> None:
