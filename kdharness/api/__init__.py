@@ -15,7 +15,7 @@ A method plugin in full::
 
         def losses(self, batch, student, teacher):
             return {
-                "ce": F.cross_entropy(student.logits, batch.targets),
+                "ce": batch.task_loss(student.logits),
                 "l2": self.weight * F.mse_loss(student.logits, teacher.logits),
             }
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         content_identity as content_identity,
     )
     from kdharness.api.declarations import (
+        MixedLabels as MixedLabels,
         ModelSpec as ModelSpec,
         Phase as Phase,
         Player as Player,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
         run_frozen as run_frozen,
     )
     from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
+    from kdharness.api.labels import Mixing as Mixing, TaskLoss as TaskLoss
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
     from kdharness.api.preprocessing import Preprocessing as Preprocessing
@@ -102,7 +104,7 @@ _HOMES = {
         "Split",
         "content_identity",
     ),
-    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens", "View"),
+    "declarations": ("MixedLabels", "ModelSpec", "Phase", "Player", "Reads", "Tokens", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (
@@ -120,6 +122,7 @@ _HOMES = {
     ),
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
     "hooks": ("hookimpl", "module_specs"),
+    "labels": ("Mixing", "TaskLoss"),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "Parameter"),
     "preprocessing": ("Preprocessing",),

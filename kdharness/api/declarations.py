@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Tap = Literal["stem", "stages", "pre_activations", "embedding", "tokens"]
+# What becomes of a method where images are mixed; see `Method.mixed_labels`.
+MixedLabels = Literal["mix", "larger", "refuse"]
 
 
 @dataclass(frozen=True)

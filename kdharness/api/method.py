@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
-from kdharness.api.declarations import Phase, Reads
+from kdharness.api.declarations import MixedLabels, Phase, Reads
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.shapes import ModelShape
 from kdharness.api.staged import Outputs, StagedModel
@@ -121,6 +121,9 @@ class Method(nn.Module, Generic[TeacherT]):
         reads: what `losses` reads.
         terms: each loss term's tag, "task", "distill" or "player"; ablations drop terms by these names.
         private_teacher: True for a method that changes its teacher; it then gets a copy of its own.
+        mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
+            alone. "larger": its own terms read `batch.targets`, the label with the larger share. "refuse": it is not
+            defined for them, and is skipped.
     """
 
     name: ClassVar[str]
@@ -147,6 +150,10 @@ class Method(nn.Module, Generic[TeacherT]):
     @property
     def private_teacher(self) -> bool:
         return False
+
+    @property
+    def mixed_labels(self) -> MixedLabels:
+        return "refuse"
 
     # -- planning -----------------------------------------------------------------------------------------------------
 

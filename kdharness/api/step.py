@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from kdharness.api.labels import CROSS_ENTROPY, Mixing, TaskLoss
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class Batch:
     """One batch of training data, shared by all cells of a group: never change it in place.
 
     images: float [N, C, H, W], pixels in [0, 1]: the first view that the student sees.
-    targets: int64 [N].
+    targets: int64 [N]; of a mixed image the label with the larger share.
     step: where training stands.
     views: all views, in the order declared, whoever sees them.
     indices: int64 [N], positions in the cell's training subset; None unless declared.
     partners: [N, C, H, W], images of the same classes, in the view of `images`; None unless declared.
+    soft_targets: float [N, classes], each label with its share; None unless the images are mixed.
+    mixing: how the images are mixed; None where they are not.
+    criterion: the recipe's loss on labels, which `task_loss` applies.
     """
 
     images: Tensor
@@ -44,6 +50,16 @@ class Batch:
     views: tuple[Tensor, ...]
     indices: Tensor | None = None
     partners: Tensor | None = None
+    soft_targets: Tensor | None = None
+    mixing: Mixing | None = None
+    criterion: TaskLoss = CROSS_ENTROPY
+
+    def task_loss(self, logits: Tensor, reduction: Literal["mean", "none"] = "mean") -> Tensor:
+        """The recipe's loss of logits [N, classes] on this batch's labels, mixed or not, with its label smoothing.
+
+        A scalar; with reduction "none" one loss per sample [N].
+        """
+        return self.criterion(logits, self.targets, self.soft_targets, reduction)
 
 
 class Step:

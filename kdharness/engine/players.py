@@ -21,7 +21,8 @@ class Players:
 
     parameters, optimizers: by player's name, the latter of players that have parameters;
     resting: modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
-    changes (running statistics too).
+    changes (running statistics too);
+    phase_recipe: the recipe with what the phase replaces.
     """
 
     def __init__(self, student: StagedModel, method: Method, recipe: Recipe, fused: bool = False) -> None:
@@ -32,6 +33,7 @@ class Players:
         self.parameters: dict[str, list[nn.Parameter]] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.resting: list[nn.Module] = []
+        self.phase_recipe = recipe
         self._lasting: dict[str, Optimizer] = {}
         self._recipes: dict[str, Recipe] = {}
         self._trainable = {id(p) for p in self.all_parameters() if p.requires_grad}
@@ -43,8 +45,8 @@ class Players:
 
     def enter(self, phase: Phase) -> None:
         """Makes the phase's optimisers, and freezes what it does not train."""
-        base = self.recipe.replaced(phase.recipe)
-        self._recipes = {p.name: base.replaced(p.optimizer) for p in phase.players}
+        self.phase_recipe = self.recipe.replaced(phase.recipe)
+        self._recipes = {p.name: self.phase_recipe.replaced(p.optimizer) for p in phase.players}
         self.parameters = {p.name: self._parameters_of(p, phase) for p in phase.players}
         trained = {id(p) for parameters in self.parameters.values() for p in parameters}
         for parameter in self.all_parameters():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from kdharness.api.declarations import Reads, View
+from kdharness.api.labels import TaskLoss
 from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.api.step import Batch, Step, StepInfo
@@ -48,6 +49,7 @@ class EagerStepper:
     def _batch(self, samples: Samples, info: StepInfo) -> Batch:
         """What the method declared of the samples."""
         first = next(key for view, key in self.views if view.student)
+        recipe = self.state.players.phase_recipe
         return Batch(
             images=samples.view(first),
             targets=samples.targets,
@@ -55,6 +57,7 @@ class EagerStepper:
             views=tuple(samples.view(key) for _, key in self.views),
             indices=samples.indices if self.reads.indices else None,
             partners=samples.partners(first) if self.reads.partners == "same_class" else None,
+            criterion=TaskLoss(recipe.loss, recipe.label_smoothing),
         )
 
     def _teacher(self, teachers: TeacherOutputs) -> Any:

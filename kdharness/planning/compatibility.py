@@ -17,7 +17,9 @@ from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.planning.catalogue import Catalogue
 from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.mixed_labels import reason_to_refuse
 from kdharness.planning.resolve import Resolved
+from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.subset_sizes import subset_sizes
 
 
@@ -120,6 +122,9 @@ class _MetaDevice:
 
     def reason(self, cell: Cell, method: Method) -> str | None:
         """Why the cell cannot be trained, or None."""
+        refusal = reason_to_refuse(method, Recipe.model_validate(dict(cell.recipe)))
+        if refusal is not None:
+            return refusal
         info = self.infos[cell.dataset]
         models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
         blueprint = _blueprint(cell, info)

@@ -108,7 +108,8 @@ class _Expansion:
         """The method with its parameters; or None, and what it raised."""
         try:
             method = made(self.resolved.methods.get(training.method).spec, training.setup.values)
-            _ = [set(method.terms), method.regime, method.reads]  # which may be properties, and raise
+            # These may be properties, and raise.
+            _ = [set(method.terms), method.regime, method.reads, method.mixed_labels]
             return method, ""
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it must not stop the others' plan
             return None, _raised(training.method, "cannot be made", error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from kdharness.api.parameters import Neutral
 
 
 class Recipe(BaseModel):
@@ -24,6 +26,12 @@ class Recipe(BaseModel):
     precision: "bf16" is autocast for the networks, with losses in float32; "tf32" is float32 whose products are rounded
         to TF32, where the device has it.
     channels_last: the memory layout of images and convolutions.
+    mixup: alpha of mixup's Beta distribution (Zhang et al., ICLR 2018); 0: off.
+    cutmix: the same of cutmix (Yun et al., ICCV 2019). Where both are on, each mixes half of the batches.
+    mixing_probability: the share of batches that are mixed.
+    mixing_off_epoch: from this epoch on (from 0, of the whole training) no batch is mixed.
+    label_smoothing: epsilon; labels y become (1 - epsilon) y + epsilon / classes.
+    loss: on labels: "ce" is cross-entropy, "bce" the mean of binary cross-entropies over classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,6 +50,17 @@ class Recipe(BaseModel):
     augmentation: Literal["standard", "none"] = "standard"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
+    mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    mixing_probability: Annotated[float, Field(ge=0, le=1), Neutral(1.0)] = 1.0
+    mixing_off_epoch: Annotated[Annotated[int, Field(ge=0)] | None, Neutral(None)] = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    loss: Annotated[Literal["ce", "bce"], Neutral("ce")] = "ce"
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed in some epoch."""
+        return bool((self.mixup or self.cutmix) and self.mixing_probability) and self.mixing_off_epoch != 0
 
     def replaced(self, changes: Mapping[str, Any]) -> Self:
         """This recipe with some fields replaced, validated again."""

@@ -45,6 +45,7 @@ class AT(Method):
     paper = "Zagoruyko, Komodakis, Paying More Attention to Attention, ICLR 2017"
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "at": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 1000.0
     power: int = 2
@@ -52,7 +53,7 @@ class AT(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         students, teachers = zip(*matched_stages(student.stages, teacher.stages), strict=True)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "at": self.weight * at_loss(students, teachers, self.power),
         }
 

@@ -137,6 +137,7 @@ class BYOT(Method[None]):
     )
     reads = Reads(teachers="none", taps=("stages", "embedding"))
     terms = {"ce": "task", "exit_ce": "task", "exit_kd": "distill", "hint": "distill"}
+    mixed_labels = "mix"
     regime = "no_teacher"
     ablations = {
         "deep_supervision": {"alpha": 0.0, "hint_weight": 0.0},
@@ -195,7 +196,7 @@ class BYOT(Method[None]):
         exits = cast("Iterable[Exit]", self.exits)
         features = [exit_.features(stage) for exit_, stage in zip(exits, student.stages[:-1], strict=True)]
         logits = [exit_.fc(feature) for exit_, feature in zip(exits, features, strict=True)]
-        ce = [F.cross_entropy(z, batch.targets) for z in logits]
+        ce = [batch.task_loss(z) for z in logits]
         kd = [softened_kl(z, deepest, chosen.temperature, chosen.t_squared) for z in logits]
         hints = [
             hint_distance(adapter(feature), target, chosen.hint_reduction)
@@ -203,7 +204,7 @@ class BYOT(Method[None]):
         ]
         deepest_weight = 1.0 if chosen.deepest_ce == "1" else 1 - chosen.alpha
         return {
-            "ce": deepest_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": deepest_weight * batch.task_loss(student.logits),
             "exit_ce": (1 - chosen.alpha) * torch.stack(ce).sum(),
             "exit_kd": chosen.alpha * torch.stack(kd).sum(),
             "hint": chosen.hint_weight * (torch.stack(hints).sum() if hints else student.logits.new_zeros(())),

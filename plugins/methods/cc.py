@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, hookimpl
@@ -35,6 +34,7 @@ class CC(Method):
     paper = "Peng, Jin, Liu, Li, Wu, Liu, Zhou, Zhang, Correlation Congruence for Knowledge Distillation, ICCV 2019"
     reads = Reads(taps=("embedding",))
     terms = {"ce": "task", "cc": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 0.02
     dimension: int = 128
@@ -46,7 +46,7 @@ class CC(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         cc = cc_loss(self.embed_student(student.embedding), self.embed_teacher(teacher.embedding))
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "cc": self.weight * cc,
         }
 

@@ -43,6 +43,7 @@ class DIST(Method):
     name = "dist"
     paper = "Huang, You, Wang, Qian, Xu, Knowledge Distillation from A Stronger Teacher, NeurIPS 2022"
     terms = {"ce": "task", "dist": "distill"}
+    mixed_labels = "mix"
     ablations = {"inter_only": {"gamma": 0.0}, "intra_only": {"beta": 0.0}}
     ce_weight: float = 1.0
     beta: float = 2.0
@@ -51,7 +52,7 @@ class DIST(Method):
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "dist": dist_loss(student.logits, teacher.logits, self.beta, self.gamma, self.temperature),
         }
 

@@ -9,7 +9,8 @@ classes; plain KD is TCKD + (1 - p_t^T) NCKD and so silences NCKD where the teac
 summed over classes, averaged over the batch.
 
 The authors' code (mdistiller) removes class t by subtracting 1000 from its logit; here it is left out of the sums, in
-log space, which gives the same numbers and no log(0) for a sure student. It lets the weight rise from 0 to 1 over the
+log space, which gives the same numbers and no log(0) for a sure student. One class is decoupled from the others: of a
+mixed image, that with the larger share. The code lets the weight rise from 0 to 1 over the
 first 20 of 240 epochs in steps of one epoch, the first at 1/20; here the rise is continuous and starts at 0. It tunes
 beta per pair (2, 6 or 8); here 8.
 """
@@ -52,6 +53,7 @@ class DKD(Method):
     name = "dkd"
     paper = "Zhao, Cui, Song, Qiu, Liang, Decoupled Knowledge Distillation, CVPR 2022"
     terms = {"ce": "task", "dkd": "distill"}
+    mixed_labels = "larger"
     ablations = {"target_only": {"beta": 0.0}, "others_only": {"alpha": 0.0}, "no_warmup": {"warmup_epochs": 0}}
     ce_weight: float = 1.0
     alpha: float = 1.0
@@ -62,7 +64,7 @@ class DKD(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         dkd = dkd_loss(student.logits, teacher.logits, batch.targets, self.alpha, self.beta, self.temperature)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "dkd": self.warmup(batch.step) * dkd,
         }
 

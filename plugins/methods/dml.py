@@ -65,6 +65,7 @@ class DML(Method[None]):
     paper = "Zhang, Xiang, Hospedales, Lu, Deep Mutual Learning, CVPR 2018"
     reads = Reads(teachers="none")
     terms = {"ce": "task", "kl": "distill", "peer_ce": "player", "peer_kl": "player"}
+    mixed_labels = "mix"
     regime = "no_teacher"
     ablations = {"two_peers": {"peers": 2}, "two_peers_mean": {"peers": 2, "of_mean": True}}
     peers: Annotated[int, Field(ge=1)] = 1
@@ -89,7 +90,7 @@ class DML(Method[None]):
 
     def losses(self, batch: Batch, student: Outputs, teacher: None) -> dict[str, Tensor]:
         logits = [student.logits, *(peer.run(batch.images).logits.float() for peer in self._peers())]
-        ce = [F.cross_entropy(z, batch.targets) for z in logits]
+        ce = [batch.task_loss(z) for z in logits]
         kl = [
             self.weight * mutual_loss(z, [*logits[:k], *logits[k + 1 :]], self.temperature, self.of_mean)
             for k, z in enumerate(logits)

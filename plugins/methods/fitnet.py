@@ -43,6 +43,7 @@ class FitNet(Method):
     paper = "Romero, Ballas, Kahou, Chassang, Gatta, Bengio, FitNets: Hints for Thin Deep Nets, ICLR 2015"
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "hint": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 100.0
     hint_stage: int = 1
@@ -61,7 +62,7 @@ class FitNet(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         guided, hint = pool_to_smaller(self.regressor(student.stages[self.hint_stage]), teacher.stages[self.hint_stage])
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "hint": self.weight * F.mse_loss(guided, hint),
         }
 

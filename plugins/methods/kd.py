@@ -33,13 +33,14 @@ class KD(Method):
     name = "kd"
     paper = "Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, NIPS Deep Learning Workshop 2014"
     terms = {"ce": "task", "kd": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 0.1
     weight: float = 0.9
     temperature: float = 4.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "kd": self.weight * kd_loss(student.logits, teacher.logits, self.temperature),
         }
 

@@ -41,6 +41,7 @@ class LSKD(Method):
     name = "lskd"
     paper = "Sun, Ren, Li, Wang, Cao, Logit Standardization in Knowledge Distillation, CVPR 2024"
     terms = {"ce": "task", "lskd": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 0.1
     weight: float = 9.0
     temperature: float = 2.0
@@ -48,7 +49,7 @@ class LSKD(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         lskd = lskd_loss(student.logits, teacher.logits, self.temperature)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "lskd": self.weight * self.temperature**2 * lskd,
         }
 

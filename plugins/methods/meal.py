@@ -92,6 +92,7 @@ class MEAL(Method[Sequence[Outputs]]):
 
     name = "meal"
     paper = "Shen, He, Xue, MEAL: Multi-Model Ensemble via Adversarial Learning, AAAI 2019"
+    mixed_labels = "mix"
     ablations = {
         "logits_only": {"intermediate": False},
         "alternate": {"adv_mode": "alternate"},
@@ -207,7 +208,7 @@ class MEAL(Method[Sequence[Outputs]]):
         if self.adv_mode != "none":
             found["adversarial"] = self._play()
         if self.hard_label_weight:
-            found["ce"] = self.hard_label_weight * F.cross_entropy(student.logits, batch.targets)
+            found["ce"] = self.hard_label_weight * batch.task_loss(student.logits)
         return found
 
     def _vectors(self, outputs: Outputs) -> list[Tensor]:

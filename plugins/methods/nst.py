@@ -48,13 +48,14 @@ class NST(Method):
     paper = "Huang, Wang, Like What You Like: Knowledge Distill via Neuron Selectivity Transfer, arXiv 1707.01219, 2017"
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "nst": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 50.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         students, teachers = zip(*matched_stages(student.stages, teacher.stages), strict=True)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "nst": self.weight * nst_loss(students, teachers),
         }
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -43,12 +42,13 @@ class PKT(Method):
     paper = "Passalis, Tefas, Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018"
     reads = Reads(taps=("embedding",))
     terms = {"ce": "task", "pkt": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 30000.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "pkt": self.weight * pkt_loss(student.embedding, teacher.embedding),
         }
 

@@ -61,6 +61,7 @@ class RKD(Method):
     paper = "Park, Kim, Lu, Cho, Relational Knowledge Distillation, CVPR 2019"
     reads = Reads(taps=("embedding",))
     terms = {"ce": "task", "rkd": "distill"}
+    mixed_labels = "mix"
     ablations = {"distance_only": {"angle_weight": 0.0}, "angle_only": {"distance_weight": 0.0}}
     ce_weight: float = 1.0
     weight: float = 1.0
@@ -70,7 +71,7 @@ class RKD(Method):
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         rkd = rkd_loss(student.embedding, teacher.embedding, self.distance_weight, self.angle_weight)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "rkd": self.weight * rkd,
         }
 

@@ -27,6 +27,9 @@ a hint map or of a vector of probabilities with output, and that of one sample's
 is in the published budgets is not known: epsilon is stated as if each sample, each batch or each epoch were one release
 of the stated noise; the mechanism's own is per sample with output, per batch with gradient.
 
+Images are not mixed: the teacher is asked about the sample that was selected, and each release is counted as one
+sample's.
+
 loss_scalar is the default, since the published description and script are nothing else: `rona` is then the method as it
 was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script; rounds 5
 and 4, hint epochs 40 and 50. The README is followed. The script selects by margin; the paper's own rule is k-center,
@@ -116,6 +119,7 @@ class Rona(Method[Sequence[Outputs]]):
     reads = Reads(teachers="many", taps=("stages",))
     terms = {"hint": "distill", "distill": "distill", "self": "task"}
     regime = "private_data"
+    mixed_labels = "refuse"
     needs_scenario = "split80"
     ablations = {
         "no_bound": {"mechanism": "none"},
@@ -223,7 +227,7 @@ class Rona(Method[Sequence[Outputs]]):
         phase = batch.step.phase
         self.pending: Queries | None = None
         if phase not in PRIVATE_PHASES:
-            return {"self": F.cross_entropy(student.logits, batch.targets)}
+            return {"self": batch.task_loss(student.logits)}
         said = self.said(phase, student, teacher[SENSITIVE])
         bounded = self.bound == "adaptive" and self.mechanism != "none"
         public = self.said(phase, student, teacher[PUBLIC]) if bounded else None

@@ -40,12 +40,13 @@ class SP(Method):
     paper = "Tung, Mori, Similarity-Preserving Knowledge Distillation, ICCV 2019"
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "sp": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 3000.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "sp": self.weight * sp_loss(student.stages[-1:], teacher.stages[-1:]),
         }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl
@@ -21,9 +20,10 @@ class Vanilla(Method[None]):
     name = "vanilla"
     reads = Reads(teachers="none")
     terms = {"ce": "task"}
+    mixed_labels = "mix"
 
     def losses(self, batch: Batch, student: Outputs, teacher: None) -> dict[str, Tensor]:
-        return {"ce": F.cross_entropy(student.logits, batch.targets)}
+        return {"ce": batch.task_loss(student.logits)}
 
 
 @hookimpl

@@ -57,6 +57,7 @@ class VID(Method):
     paper = "Ahn, Hu, Damianou, Lawrence, Dai, Variational Information Distillation for Knowledge Transfer, CVPR 2019"
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "vid": "distill"}
+    mixed_labels = "mix"
     ce_weight: float = 1.0
     weight: float = 1.0
     initial_variance: float = 5.0
@@ -75,7 +76,7 @@ class VID(Method):
             source, target = pool_to_smaller(*pair)
             vid = vid + vid_loss(regressor(source), log_scale, target, self.eps)
         return {
-            "ce": self.ce_weight * F.cross_entropy(student.logits, batch.targets),
+            "ce": self.ce_weight * batch.task_loss(student.logits),
             "vid": self.weight * vid,
         }
 

@@ -254,6 +254,8 @@ def test_the_defaults_of_a_recipe() -> None:
         "epochs": 7, "batch_size": 64, "optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": False,
         "weight_decay": 5e-4, "schedule": "multistep", "milestones": (0.625, 0.75, 0.875), "gamma": 0.1,
         "warmup_epochs": 0.0, "augmentation": "standard", "precision": "fp32", "channels_last": False,
+        "mixup": 0.0, "cutmix": 0.0, "mixing_probability": 1.0, "mixing_off_epoch": None,
+        "label_smoothing": 0.0, "loss": "ce",
     }  # fmt: skip
 
 
@@ -262,7 +264,9 @@ def test_the_defaults_of_a_recipe() -> None:
     [
         {"epochs": 0}, {"batch_size": 1}, {"lr": 0}, {"momentum": -0.1}, {"momentum": 1}, {"weight_decay": -1},
         {"gamma": 0}, {"warmup_epochs": -1}, {"optimizer": "lbfgs"}, {"schedule": "step"}, {"precision": "fp16"},
-        {"augmentation": "strong"}, {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},
+        {"augmentation": "strong"}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
+        {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
+        {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},
     ],
     ids=str,
 )  # fmt: skip

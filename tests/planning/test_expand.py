@@ -20,6 +20,7 @@ from kdharness.planning.cell import Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.datasets import KnownDataset
 from kdharness.planning.expand import expand
+from kdharness.planning.neutral import model_part
 from kdharness.planning.plan import Plan
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.resolve import Resolved
@@ -34,6 +35,7 @@ class Alone:
     name = "alone"
     regime = ""
     reads = "nothing"
+    mixed_labels = "mix"
     terms: Mapping[str, str] = {"ce": "task"}
 
     def __init__(self, **parameters: Any) -> None:
@@ -288,7 +290,7 @@ def test_the_whole_document_and_its_key() -> None:
         "numerics": 2,
         "dataset": {"name": "shapes", "identity": "0123"},
         "scenario": {"kind": "clean"},
-        "recipe": Recipe(epochs=2).model_dump(mode="json"),
+        "recipe": model_part(Recipe(epochs=2)),
         "role": "student",
         "subset": "train",
         "method": {"name": "taught", "parameters": {"heat": 4.0}, "without": ["ce"], "plugin": STAMP},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kdharness.api import Method, Reads
+from kdharness.api import Batch, Method, Reads, StepInfo
 from kdharness.registry import hookspecs
 from kdharness.registry.manager import HOOKS, Registry
 
@@ -76,10 +76,9 @@ def test_the_tutorial_s_method_trains(tmp_path):
         def __init__(self, **values):
             vars(self).update(values)
 
-    logits = torch.tensor([[1.0, 0.0]], requires_grad=True)
-    losses = method.losses(
-        Given(targets=torch.tensor([0])), Given(logits=logits), Given(logits=torch.tensor([[5.0, 4.0]]))
-    )
+    logits, images = torch.tensor([[1.0, 0.0]], requires_grad=True), torch.zeros(1, 3, 4, 4)
+    batch = Batch(images, torch.tensor([0]), StepInfo("train", 0, 1, torch.tensor(0.5)), views=(images,))
+    losses = method.losses(batch, Given(logits=logits), Given(logits=torch.tensor([[5.0, 4.0]])))
     assert set(losses) == set(method.terms)
     assert losses["distance"].item() == 0.0  # the same logits but for a constant
     sum(losses.values()).backward()
