@@ -1,0 +1,43 @@
+"""The pure losses of the built-in methods, to build on: tensors in, a scalar out, no state and no random numbers.
+
+Each is documented where its method is, with its paper. LOSSES_VERSION is raised when one of them gives other numbers or
+takes other arguments, and stands for all of them.
+"""
+
+from __future__ import annotations
+
+from .methods.at import at_loss
+from .methods.byot import hint_distance, softened_kl
+from .methods.cc import cc_loss
+from .methods.dist import dist_loss
+from .methods.dkd import dkd_loss
+from .methods.dml import mutual_loss
+from .methods.kd import kd_loss
+from .methods.lskd import lskd_loss
+from .methods.meal import soft_cross_entropy
+from .methods.nst import nst_loss
+from .methods.pkt import pkt_loss
+from .methods.rkd import rkd_loss
+from .methods.sp import sp_loss
+from .methods.vid import vid_loss
+
+LOSSES_VERSION = 1
+
+__all__ = [
+    "LOSSES_VERSION",
+    "at_loss",
+    "cc_loss",
+    "dist_loss",
+    "dkd_loss",
+    "hint_distance",
+    "kd_loss",
+    "lskd_loss",
+    "mutual_loss",
+    "nst_loss",
+    "pkt_loss",
+    "rkd_loss",
+    "soft_cross_entropy",
+    "softened_kl",
+    "sp_loss",
+    "vid_loss",
+]

@@ -1,0 +1,147 @@
+"""The losses that others build on: pure functions whose arguments and numbers stand under one version."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kdharness_plugins.methods
+import pytest
+import torch
+from kdharness_plugins import losses
+from torch import Tensor
+
+README = Path(__file__).parents[2] / "plugins" / "README.md"
+NAMES = [name for name in losses.__all__ if name != "LOSSES_VERSION"]
+
+# A change in this table raises LOSSES_VERSION, as it does in losses.py. Numbers are of the inputs below.
+VERSION = 1
+PINNED: dict[str, tuple[str, float]] = {
+    "at_loss": ("student_features, teacher_features, p=2", 0.00861202680655032),
+    "cc_loss": ("student_embedding, teacher_embedding", 11.273165707632629),
+    "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
+    "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
+    "hint_distance": ("features, target, reduction", 20.909246742561756),
+    "kd_loss": ("student_logits, teacher_logits, temperature", 1.653908270001352),
+    "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
+    "mutual_loss": ("logits, others, temperature=1.0, of_mean=False", 1.2534806108478074),
+    "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
+    "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
+    "rkd_loss": ("student_embedding, teacher_embedding, distance_weight, angle_weight", 12.100862578126454),
+    "soft_cross_entropy": ("student, teacher", 2.34017826899288),
+    "softened_kl": ("logits, target_logits, temperature, t_squared", 1.653908270001352),
+    "sp_loss": ("student_features, teacher_features", 0.32118550570745646),
+    "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
+}
+
+
+def numbers(*shape: int, step: float) -> Tensor:
+    """The same on every machine: a random generator's depend on the device and may on the release."""
+    count = torch.Size(shape).numel()
+    return (torch.arange(count, dtype=torch.float64) * step).sin().reshape(shape) * 2
+
+
+def inputs() -> dict[str, Any]:
+    """By argument; what has a default is left to it."""
+    student, teacher = numbers(6, 5, step=0.7), numbers(6, 5, step=1.1)
+    maps = [numbers(6, 3, 4, 4, step=0.3)], [numbers(6, 7, 2, 2, step=0.9)]
+    of = dict.fromkeys(("student_logits", "student_embedding", "student", "logits", "features"), student)
+    of |= dict.fromkeys(("teacher_logits", "teacher_embedding", "teacher", "target_logits", "target"), teacher)
+    return {
+        **of,
+        "student_features": maps[0],
+        "teacher_features": maps[1],
+        "others": [teacher, teacher.flip(0)],
+        "targets": torch.tensor([0, 1, 2, 3, 4, 0]),
+        "student_mean": numbers(6, 4, 3, 3, step=0.4),
+        "teacher_feature": numbers(6, 4, 3, 3, step=0.8),
+        "student_log_scale": numbers(4, step=0.6),
+        "beta": 2.0,
+        "gamma": 0.5,
+        "alpha": 1.5,
+        "temperature": 3.0,
+        "distance_weight": 25.0,
+        "angle_weight": 50.0,
+        "reduction": "batch_mean",
+        "t_squared": True,
+    }
+
+
+def arguments_of(name: str) -> dict[str, Any]:
+    given = inputs()
+    taken = inspect.signature(getattr(losses, name)).parameters
+    return {key: given[key] for key, argument in taken.items() if argument.default is inspect.Parameter.empty}
+
+
+def tensors_in(arguments: dict[str, Any]) -> list[Tensor]:
+    values = (value if isinstance(value, list) else [value] for value in arguments.values())
+    return [part for value in values for part in value if isinstance(part, Tensor)]
+
+
+def test_the_table_is_of_this_version() -> None:
+    assert losses.LOSSES_VERSION == VERSION
+    assert sorted(PINNED) == NAMES == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_and_numbers_are_those_of_the_version(name: str) -> None:
+    signature = inspect.signature(getattr(losses, name))
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    pinned, value = PINNED[name]
+    assert str(inspect.Signature(bare)) == f"({pinned})"
+    assert float(getattr(losses, name)(**arguments_of(name))) == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_pure_function(name: str) -> None:
+    loss: Callable[..., Tensor] = getattr(losses, name)
+    arguments, before = arguments_of(name), tensors_in(arguments_of(name))
+    state = torch.get_rng_state()
+    first = loss(**arguments)
+    assert first.shape == ()
+    torch.manual_seed(7)
+    assert torch.equal(loss(**arguments), first)
+    assert all(torch.equal(now, then) for now, then in zip(tensors_in(arguments), before, strict=True))
+    assert loss.__closure__ is None
+    torch.set_rng_state(state)
+    loss(**arguments)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_can_be_learned_from_at_any_precision(name: str) -> None:
+    arguments = arguments_of(name)
+    learned = tensors_in({key: arguments[key] for key in list(arguments)[:1]})
+    for tensor in learned:
+        tensor.requires_grad_()
+    getattr(losses, name)(**arguments).backward()
+    assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in learned)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_docstring_gives_shapes(name: str) -> None:
+    assert "[N, " in (getattr(losses, name).__doc__ or "")
+
+
+def test_every_loss_of_a_method_is_there() -> None:
+    """What is called a loss in a method's file; files with a leading _ are nobody's method."""
+    found = set()
+    for module in pkgutil.iter_modules(kdharness_plugins.methods.__path__):
+        if not module.name.startswith("_"):
+            loaded = importlib.import_module(f"{kdharness_plugins.methods.__name__}.{module.name}")
+            own = (f for n, f in vars(loaded).items() if n.endswith("_loss") and not n.startswith("_"))
+            found |= {f.__name__ for f in own if inspect.isfunction(f) and f.__module__ == loaded.__name__}
+    assert found <= set(NAMES)
+
+
+def test_authors_are_told_of_each() -> None:
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("## Losses to build on") :]
+    section = section[: section.index("\n## ")]
+    for name, (arguments, _) in PINNED.items():
+        bare = ", ".join(part.split("=")[0] for part in arguments.split(", "))
+        assert f"| `{name}({bare})` |" in section
