@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from kdharness.api.parameters import check_name
+from kdharness.api.parameters import Parameter, check_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,6 +95,7 @@ class ModelSpec:
     tokens: how the stages' tokens lie in the image; None: the stages are maps.
     logits: which of several outputs is the logits; it means the same in train mode and in eval mode.
     auxiliary: names of outputs that are there in train mode alone.
+    parameters: typed, with their defaults; a benchmark sets them beside fields of the recipe, which go first.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -109,11 +111,19 @@ class ModelSpec:
     tokens: Tokens | None = None
     logits: str = "logits"
     auxiliary: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     paper: str = ""
     revision: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "model")
+
+    def configured(self, given: Mapping[str, Any]) -> ModelSpec:
+        """The spec whose factory has all parameters: those given, JSON-valued, and the defaults of the others."""
+        if not self.parameters:
+            return self
+        values = {p.name: p.coerce(given.get(p.name, p.default)) for p in self.parameters}
+        return replace(self, factory=partial(self.factory, **values))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     recipe = Recipe.model_validate(dict(cell.recipe))
     random = world.device.random_state(stream("method", cell.method, "default", cell.seed))
     generators: list[torch.Generator] = []
-    student = world.networks.make(cell.student, data, "student", cell.seed, recipe)
+    student = world.networks.make(cell.network(cell.student), data, "student", cell.seed, recipe)
     if cell.start is not None:
         path = world.teachers.path(cell.start)
         fill(student, load_weights(path), path)
@@ -89,7 +89,7 @@ def _context(
         if name not in known:
             what = f"it makes a network of '{name}', which its networks() does not name"
             raise CellError("MethodError", f"{what} (known: {', '.join(dict.fromkeys(known))})")
-        return world.networks.make(name, data, role, cell.seed, recipe)
+        return world.networks.make(cell.network(name), data, role, cell.seed, recipe)
 
     return BuildContext(
         num_classes=data.num_classes,

@@ -128,6 +128,11 @@ class Cell:
         """Models of the further networks that the method makes."""
         return tuple(network["name"] for network in self.document.get("networks", ()))
 
+    def network(self, model: str) -> Mapping[str, Any]:
+        """What the document says of a model that the cell has networks of."""
+        parts = (self.document["student"], *self.document["teachers"], *self.document.get("networks", ()))
+        return next(part for part in parts if part["name"] == model)
+
     @property
     def recipe(self) -> Mapping[str, Any]:
         """All fields, those too that the document leaves out."""

@@ -50,15 +50,18 @@ class Documents:
         }
 
     def _network(self, name: str) -> dict[str, Any]:
-        return {"name": name, "plugin": dict(self.resolved.models.get(name).stamp)}
+        stamp = dict(self.resolved.models.get(name).stamp)
+        return {"name": name, "plugin": stamp, **self.resolved.networks.document(name)}
 
     def protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""
         recipes = self.resolved.recipes
         shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
+        networks = {"networks": dict(documents)} if (documents := self.resolved.networks.documents) else {}
         return digest(
             {
                 **shared,
+                **networks,
                 "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
@@ -70,7 +73,8 @@ class Documents:
     def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
         """How a cell departs from its benchmark."""
         resolved = self.resolved
-        found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
+        everywhere = (*resolved.recipes.deviations, *resolved.networks.deviations)
+        found = [*everywhere, *resolved.datasets[setting.dataset].deviations]
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
         if taught:
