@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from kdharness.api.parameters import check_name
+from kdharness.api.parameters import Parameter, check_name
 from kdharness.api.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class ModelSpec:
     auxiliary: names of outputs that are there in train mode alone.
     preprocessing: what it does to pixels in [0, 1]; None: it normalises by the dataset's mean and std. The factory's
         input_shape is that of what comes out of it.
+    parameters: typed, with their defaults; a benchmark sets them beside fields of the recipe, which go first.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -141,11 +143,19 @@ class ModelSpec:
     logits: str = "logits"
     auxiliary: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    parameters: tuple[Parameter, ...] = ()
     paper: str = ""
     revision: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "model")
+
+    def configured(self, given: Mapping[str, Any]) -> ModelSpec:
+        """The spec whose factory has all parameters: those given, JSON-valued, and the defaults of the others."""
+        if not self.parameters:
+            return self
+        values = {p.name: p.coerce(given.get(p.name, p.default)) for p in self.parameters}
+        return replace(self, factory=partial(self.factory, **values))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ _BENCHMARK_KEYS = ("datasets", "pairs", "scenarios", "seeds", "references")
 _METHOD_ATTRIBUTES = ("terms", "regime", "needs_scenario", "ablations", "private_teacher")
 _SPEC_FIELDS = (
     "paper",
+    "stem",
     "stages",
     "pre_activations",
     "norms",

@@ -20,6 +20,7 @@ from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.planning import make_plan
+from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load
@@ -212,6 +213,9 @@ def _warn_of_plugins_and_plan(request: RunRequest) -> None:
 def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     cell = planned.cell
     method = f"{cell.method}\\[{cell.variant}]" if cell.variant else cell.method
-    pair = f"{cell.teacher}:{cell.student}" if cell.teacher else cell.student
+    student = network_text(cell.network(cell.student))
+    known = {source.model: network_text(source.network) for source in (*cell.teachers, *cell.reference_teachers)}
+    names = "+".join(known.get(model, model) for model in cell.pair.teachers)
+    pair = f"{names}:{student}" if names else student
     action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
     return cell.role, method, pair, f"{cell.dataset} {cell.scenario}", action

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from kdharness.api.declarations import ModelSpec
+from collections.abc import Mapping
+from typing import Any
+
 from kdharness.api.staged import Placement, StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
+from kdharness.planning.networks import configured
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
 from kdharness.registry.manager import Registry
@@ -19,16 +22,18 @@ class NetworkFactory:
         self.registry = registry
         self.device = device
 
-    def make(self, name: str, data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
+    def make(self, network: Mapping[str, Any], data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
         """A network in the recipe's precision and layout, which prepares the dataset's pixels itself.
 
-        Its initial weights are drawn from the stream of (model, role, seed), whatever method asks for it.
+        network: what the cell's document says of it. Its initial weights are drawn from the stream of (model, role,
+        seed), whatever method asks for it.
         """
-        spec: ModelSpec = self.registry.get("model", name).spec
+        name = network["name"]
+        spec = configured(self.registry.get("model", name).spec, network)
         preprocessing = spec.preprocessing or data.preprocessing
         # Methods ask for networks while their own generators are in place, which must go on as if they had not.
         own = self.device.random_state(stream("initialisation", name, role, seed))
         with default_generators_kept(self.device.default_generators()), own.active():
-            network = spec.factory(data.num_classes, preprocessing.input_shape(data.input_shape))
+            made = spec.factory(data.num_classes, preprocessing.input_shape(data.input_shape))
         placement = Placement(recipe.precision, recipe.channels_last)
-        return self.device.put(StagedModel(network, spec, data.input_shape, preprocessing)).place(placement)
+        return self.device.put(StagedModel(made, spec, data.input_shape, preprocessing)).place(placement)

@@ -17,7 +17,7 @@ from kdharness.errors import UserError
 from kdharness.measure.evaluate import top1
 from kdharness.measure.predict import predict
 from kdharness.measure.stored import as_stored
-from kdharness.planning.cell import Cell, TeacherSource
+from kdharness.planning.cell import Cell, TeacherSource, canonical
 from kdharness.protocol.recipe import Recipe
 from kdharness.results.store import ResultsFolder
 
@@ -118,7 +118,7 @@ class TeacherStore:
         self.folder = folder
         self.device = device
         self.floor = floor
-        self._teachers: dict[tuple[str, str, str, str, bool], Teacher] = {}
+        self._teachers: dict[tuple[str, str, str, str, str, bool], Teacher] = {}
         self._ensembles: dict[tuple[int, ...], Ensemble] = {}
 
     def of(self, cell: Cell, data: Data) -> list[Teacher]:
@@ -136,7 +136,7 @@ class TeacherStore:
     def untrained(self, cell: Cell, data: Data) -> list[Teacher]:
         """Networks of the cell's teachers as they are initialised, for trials that need no trained ones."""
         recipe = Recipe.model_validate(dict(cell.recipe))
-        networks = [self.networks.make(source.model, data, "teacher", 0, recipe) for source in cell.teachers]
+        networks = [self.networks.make(source.network, data, "teacher", 0, recipe) for source in cell.teachers]
         return [Teacher(network, "", data, self.device) for network in networks]
 
     def path(self, source: TeacherSource) -> Path:
@@ -154,13 +154,13 @@ class TeacherStore:
         path = self.path(source)
         digest = sha256_of(path) if path.exists() else ""
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
-        key = (str(path), digest, data.key, recipe.precision, recipe.channels_last)
+        key = (str(path), digest, canonical(source.network), data.key, recipe.precision, recipe.channels_last)
         if key not in self._teachers:
             if source.sha256 and digest != source.sha256:
                 raise UserError(
                     f"teacher file {path} is not the one that was planned with: its sha256 is {digest or 'unknown'}"
                 )
-            model = self.networks.make(source.model, data, "teacher", 0, recipe)
+            model = self.networks.make(source.network, data, "teacher", 0, recipe)
             fill(model, load_weights(path), path)
             teacher = Teacher(model, digest, data, self.device)
             if source.sha256:

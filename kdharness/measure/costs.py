@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdharness.api.functional import eval_mode
@@ -43,9 +46,21 @@ def count_parameters_used(module: nn.Module, input_shape: Shape, device: torch.d
 def count_macs(module: nn.Module, input_shape: Shape, device: torch.device) -> int:
     """Multiply-accumulates of convolutions and matrix products in one forward pass of one image, in eval mode."""
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), eval_mode(module), counter:
+    with torch.no_grad(), eval_mode(module), _plain_attention(), counter:
         module(_blank(input_shape, device))
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention by matrix products: of several fused operations for it the counter knows nothing."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def latency_seconds(module: nn.Module, input_shape: Shape, device: Device, repeats: int = 20) -> float:

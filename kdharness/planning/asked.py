@@ -10,6 +10,7 @@ from typing import Any
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
+from kdharness.planning.networks import network_part, with_settings
 from kdharness.planning.recipes import Recipes, resolve_recipes
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
@@ -81,6 +82,8 @@ class Asked:
     settings: of --set, but for the recipe.
     layers: what the benchmark says of methods, by method and pair.
     tables: what it says of datasets.
+    models: what it says of models beside their recipes.
+    model_names: the models that --set may speak of.
     data: where the data is.
     files: teachers' weights, by model name.
     metrics: those named; "all" stands for all that are installed.
@@ -114,6 +117,8 @@ class Asked:
     settings: Settings
     layers: Mapping[str, Mapping[Pair | None, Layer]]
     tables: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
+    model_names: tuple[str, ...]
     data: DataPlace
     files: Mapping[str, TeacherFile]
     metrics: tuple[str, ...]
@@ -134,6 +139,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
     of_recipe = settings.pop("recipe", {})
     place = benchmark.place
     pairs = benchmark.pairs if selection.pairs is None else _given_pairs(selection.pairs)
+    model_names = tuple({*benchmark.models, *(name for pair in pairs for name in (*pair.teachers, pair.student))})
     claims = tuple((f"{place}, claim {number}", claim) for number, claim in enumerate(benchmark.claims, 1))
     return Asked(
         benchmark=benchmark.name,
@@ -157,6 +163,8 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         settings=settings,
         layers=benchmark.layers,
         tables=benchmark.dataset,
+        models={name: network_part(table) for name, table in benchmark.models.items()},
+        model_names=model_names,
         data=DataPlace(selection.data_root, selection.download),
         files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
         metrics=benchmark.metrics,
@@ -170,7 +178,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         },
         summary=benchmark.summary,
         note=benchmark.note,
-        recipes=resolve_recipes(benchmark, of_recipe, selection.epochs),
+        recipes=with_settings(resolve_recipes(benchmark, of_recipe, selection.epochs), settings, model_names),
     )
 
 

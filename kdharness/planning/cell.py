@@ -56,12 +56,14 @@ class TeacherSource:
     cell: the key of the cell that trains it; "" for a file.
     sha256: of the file; "" for a cell.
     path: where the file lies, which is no part of identity.
+    network: all of the model that decides what its networks are; it stands in the documents of cells.
     """
 
     model: str
     cell: str = ""
     sha256: str = ""
     path: str = ""
+    network: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ class Cell:
     def networks(self) -> tuple[str, ...]:
         """Models of the further networks that the method makes."""
         return tuple(network["name"] for network in self.document.get("networks", ()))
+
+    def network(self, model: str) -> Mapping[str, Any]:
+        """What the document says of a model that the cell has networks of."""
+        parts = (self.document["student"], *self.document["teachers"], *self.document.get("networks", ()))
+        return next(part for part in parts if part["name"] == model)
 
     @property
     def recipe(self) -> Mapping[str, Any]:

@@ -15,9 +15,9 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
-from kdharness.planning.catalogue import Catalogue
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.mixed_labels import reason_to_refuse
+from kdharness.planning.networks import configured
 from kdharness.planning.resolve import Resolved
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.subset_sizes import subset_sizes
@@ -108,14 +108,18 @@ def unlike_outputs(model: StagedModel) -> str:
 def on_meta_device(resolved: Resolved) -> Callable[[Cell, Method], str | None]:
     """The question whether a cell's method can serve its models, answered by their networks."""
     infos = {name: dataset.info for name, dataset in resolved.datasets.items()}
-    return _MetaDevice(resolved.models, infos).reason
+
+    def spec_of(name: str) -> ModelSpec:
+        return configured(resolved.models.get(name).spec, resolved.networks.document(name))
+
+    return _MetaDevice(spec_of, infos).reason
 
 
 class _MetaDevice:
     """Answers are remembered: seeds and many methods share them."""
 
-    def __init__(self, models: Catalogue[ModelSpec], infos: Mapping[str, DatasetInfo]) -> None:
-        self.models = models
+    def __init__(self, spec_of: Callable[[str], ModelSpec], infos: Mapping[str, DatasetInfo]) -> None:
+        self.spec_of = spec_of
         self.infos = infos
         self._reasons: dict[str, str | None] = {}
         self._networks: dict[str, StagedModel | str] = {}
@@ -151,7 +155,7 @@ class _MetaDevice:
         """The network on the meta device, or why it cannot be made for this data."""
         key = f"{name} {blueprint.num_classes} {blueprint.input_shape}"
         if key not in self._networks:
-            self._networks[key] = _built(self.models.get(name).spec, blueprint)
+            self._networks[key] = _built(self.spec_of(name), blueprint)
         return self._networks[key]
 
 

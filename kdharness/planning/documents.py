@@ -28,9 +28,9 @@ class Documents:
             "without": list(training.setup.without),
             "plugin": dict(installed.stamp),
         }
-        teachers = [{**self._network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
+        teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
-        networks = {"networks": [self._network(name) for name in sources.networks]} if sources.networks else {}
+        networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
         recipe = resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
         return {
             "schema": SCHEMA,
@@ -42,7 +42,7 @@ class Documents:
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
             "method": method,
-            "student": self._network(training.student),
+            "student": self.network(training.student),
             "teachers": teachers,
             **start,
             **networks,
@@ -50,19 +50,27 @@ class Documents:
             "seed": training.seed,
         }
 
-    def _network(self, name: str) -> dict[str, Any]:
+    def network(self, name: str) -> dict[str, Any]:
+        """All of a model that decides what its networks are."""
         installed = self.resolved.models.get(name)
         own = installed.spec.preprocessing
         preprocessing = {"preprocessing": asdict(own)} if own is not None else {}
-        return {"name": name, "plugin": dict(installed.stamp), **preprocessing}
+        return {
+            "name": name,
+            "plugin": dict(installed.stamp),
+            **self.resolved.networks.document(name),
+            **preprocessing,
+        }
 
     def protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""
         recipes = self.resolved.recipes
         shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
+        networks = {"networks": dict(documents)} if (documents := self.resolved.networks.documents) else {}
         return digest(
             {
                 **shared,
+                **networks,
                 "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
@@ -74,7 +82,8 @@ class Documents:
     def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
         """How a cell departs from its benchmark. Only what is ranked departs by its models."""
         resolved = self.resolved
-        found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
+        everywhere = (*resolved.recipes.deviations, *resolved.networks.deviations)
+        found = [*everywhere, *resolved.datasets[setting.dataset].deviations]
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
         if training.role != STUDENT:

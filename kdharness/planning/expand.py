@@ -144,7 +144,7 @@ class _Expansion:
         is_plain = replace(requirement, same_seed=False) == Requirement(requirement.model)
         if is_plain and model in self.resolved.files:
             file = self.resolved.files[model]
-            return TeacherSource(model, sha256=file.sha256, path=file.path)
+            return TeacherSource(model, sha256=file.sha256, path=file.path, network=self.documents.network(model))
         models.get(model)
         pair = Pair(tuple(models.name_of(r.model) for r in requirement.teachers), model)
         required = Training(
@@ -157,7 +157,7 @@ class _Expansion:
             subset=requirement.subset,
             requirements=requirement.teachers or None,
         )
-        return TeacherSource(model, cell=self._add(setting, required).key)
+        return TeacherSource(model, cell=self._add(setting, required).key, network=self.documents.network(model))
 
     def _required_setup(self, requirement: Requirement, pair: Pair, asker: str) -> Setup:
         """The parameters of a required cell: the method's as the benchmark has them, and what the requirement says."""

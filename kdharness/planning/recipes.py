@@ -48,7 +48,8 @@ def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: in
     changed = {key for key in given if getattr(base, key) != getattr(benchmark.recipe, key)}
     # A changed field holds for teachers and for all models: it would not be what was asked for otherwise.
     teacher = {k: v for k, v in benchmark.teacher.items() if k not in given}
-    models = {m: {k: v for k, v in table.items() if k not in given} for m, table in benchmark.models.items()}
+    tables = {m: {k: v for k, v in t.items() if k in Recipe.model_fields} for m, t in benchmark.models.items()}
+    models = {m: {k: v for k, v in table.items() if k not in given} for m, table in tables.items()}
     overridden = {k for k in given if k in benchmark.teacher or any(k in t for t in benchmark.models.values())}
     deviations = (f"recipe.{key}={_text(getattr(base, key))}" for key in sorted(changed | overridden))
     return Recipes(base, teacher, models, tuple(deviations))

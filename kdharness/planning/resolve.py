@@ -15,6 +15,7 @@ from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.datasets import KnownDataset, describe_dataset
+from kdharness.planning.networks import Networks, resolve_networks
 from kdharness.planning.qualified import settled
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
@@ -41,6 +42,7 @@ class Resolved:
     seeds: those that run.
     chosen: the methods that run, in order.
     recipes: of all networks.
+    networks: what is said of models beside that.
     own_pairs: the benchmark's.
     layers: what the benchmark says of methods, by method and pair.
     own_scenarios: the benchmark's, and those that methods bring with them.
@@ -68,6 +70,7 @@ class Resolved:
     own_scenarios: tuple[str, ...]
     evaluation: EvaluationRule = field(default_factory=EvaluationRule)
     layers: Mapping[str, Mapping[Pair | None, Layer]] = field(default_factory=dict)
+    networks: Networks = field(default_factory=Networks)
     teacher_seed: int = 0
     files: Mapping[str, TeacherFile] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
@@ -90,6 +93,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     clashing, unprovided = _clashing(asked, registry), _unprovided(asked, registry)
     _check_names(asked, choices, metrics, registry)
     methods, datasets = catalogue("method", registry), catalogue("dataset", registry).by_name
+    models = catalogue("model", registry)
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
     runs_in = scenarios_of_methods(choices, scenarios, asked)
@@ -112,7 +116,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     return Resolved(
         benchmark=asked.benchmark,
         methods=methods,
-        models=catalogue("model", registry),
+        models=models,
         datasets={
             name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
             for name, setup in setups.items()
@@ -122,6 +126,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         seeds=asked.seeds,
         chosen=chosen,
         recipes=asked.recipes,
+        networks=resolve_networks(asked.models, asked.place, asked.settings, asked.model_names, models),
         own_pairs=asked.own_pairs,
         own_scenarios=tuple(scenarios.by_name) if asked.brings_scenarios else asked.own_scenarios,
         evaluation=asked.evaluation,
@@ -188,15 +193,15 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
     """UserError for a name that nobody provides, and for a setting of what does not run."""
     for kind, name, place in _named(asked, metrics):
         registry.get(kind, name, place)
-    running = {*(choice.name for choice in choices), *asked.datasets.names}
+    running = {*(choice.name for choice in choices), *asked.datasets.names, *asked.model_names}
     for owner, changes in asked.settings.items():
         if owner in running:
             continue
         where = setting(owner, next(iter(changes)))
-        for kind in ("method", "dataset"):
+        for kind in ("method", "dataset", "model"):
             if owner in registry.known(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
-        raise UnknownName("method, dataset or 'recipe'", owner, {*running, "recipe"}, where)
+        raise UnknownName("method, dataset, model or 'recipe'", owner, {*running, "recipe"}, where)
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Benchmark(_Table):
     metrics: names of those to compute, or "all".
     recipe: how networks are trained.
     teacher: recipe fields that differ for teachers.
-    models: by model name, recipe fields that differ for that network.
+    models: by model name, recipe fields that differ for that network, and its parameters.
     methods: by method name, parameters that differ from its defaults; a table "pairs" in it holds those of pairs.
     dataset: by dataset name, its parameters.
     scenario: definitions by name.
@@ -138,8 +138,10 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
             raise UserError(f"{source}: '{axis}' is empty, so there is nothing to run")
     _check_pair_tables(benchmark, source)
     for table, changes in [("teacher", benchmark.teacher), *((f"models.{k}", v) for k, v in benchmark.models.items())]:
+        # Beside recipe fields a model's table has parameters, which only those know who know what is installed.
+        fields = changes if table == "teacher" else {k: v for k, v in changes.items() if k in Recipe.model_fields}
         try:
-            benchmark.recipe.replaced(changes)
+            benchmark.recipe.replaced(fields)
         except ValidationError as error:
             raise UserError(explain(error, Recipe, source, (table,))) from None
     return benchmark

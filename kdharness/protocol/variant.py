@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdharness.api.declarations import ModelSpec
 from kdharness.api.specs import DatasetSpec, MethodSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
+
+# What has typed parameters, and what messages call it.
+Parametrised = MethodSpec | DatasetSpec | ModelSpec
+KINDS: dict[type[Parametrised], str] = {MethodSpec: "method", DatasetSpec: "dataset", ModelSpec: "model"}
 
 # Places that a value may come from, beside "benchmark 'digits'" and the like.
 DEFAULT = "default"
@@ -57,14 +62,14 @@ class Value:
     place: str
 
 
-def defaults(spec: MethodSpec | DatasetSpec) -> dict[str, Value]:
-    """All parameters of a method or dataset, by name."""
+def defaults(spec: Parametrised) -> dict[str, Value]:
+    """All parameters with their defaults, by name."""
     return {p.name: Value(p.canonical(p.default), DEFAULT) for p in spec.parameters}
 
 
-def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+def coerced(spec: Parametrised, given: Mapping[str, Any], place: str) -> dict[str, Value]:
     """What a place gives, each value as its parameter's type. UserError for unknown names and wrong types."""
-    owner = f"{'method' if isinstance(spec, MethodSpec) else 'dataset'} '{spec.name}'"
+    owner = f"{KINDS[type(spec)]} '{spec.name}'"
     by_name = {p.name: p for p in spec.parameters}
     found = {}
     for key, value in given.items():
@@ -78,7 +83,7 @@ def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str
     return found
 
 
-def completed(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+def completed(spec: Parametrised, given: Mapping[str, Any], place: str) -> dict[str, Value]:
     """All parameters: what a place gives, and the defaults of the others."""
     return {**defaults(spec), **coerced(spec, given, place)}
 

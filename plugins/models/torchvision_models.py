@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdharness.api import ModelSpec, hookimpl
+from kdharness.api import ModelSpec, Tokens, hookimpl
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Parts:
     stages: tuple[str, ...] = ()
     pre_activations: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
+    tokens: Tokens | None = None
 
 
 def resnet(blocks: Sequence[int], last_norm: str) -> Parts:
@@ -90,8 +91,12 @@ PARTS: dict[str, Parts] = {
     "densenet121": features("classifier", "denseblock1", "denseblock2", "denseblock3", "denseblock4"),
     "convnext_tiny": features("classifier.2", 1, 3, 5, 7),
     "shufflenet_v2_x1_0": Parts("fc", stages=("stage2", "stage3", "conv5")),
-    # Tokens are no maps [N, C, H, W].
-    "vit_b_16": Parts("heads.head"),
+    "vit_b_16": Parts(
+        "heads.head",
+        stem="conv_proj",
+        stages=tuple(f"encoder.layers.encoder_layer_{number}" for number in (2, 5, 8, 11)),
+        tokens=Tokens(prefix=1),
+    ),
 }
 
 
@@ -138,5 +143,6 @@ def kdharness_models() -> Iterable[ModelSpec]:
             pre_activations=parts.pre_activations,
             norms=parts.norms,
             classifier=parts.classifier,
+            tokens=parts.tokens,
             revision=1,
         )

@@ -49,7 +49,8 @@ def test_every_listing_fits_80_columns_and_shows_each_name(capsys, monkeypatch, 
 def test_a_method_row_says_what_it_needs(capsys):
     (row,) = [row for row in rows(capsys, "methods") if row["name"] == "kd"]
     assert "Hinton" in row["paper"]
-    assert row["reads"] == {"teachers": "one", "taps": [], "indices": False, "views": ["recipe"], "partners": "none"}
+    beside = {"indices": False, "views": ["recipe"], "partners": "none"}
+    assert row["reads"] == {"teachers": "one", "taps": [], "modules": [], "teacher_modules": [], **beside}
     assert {"name": "temperature", "type": "float", "default": 4.0} in row["parameters"]
     assert set(row["terms"].values()) <= {"task", "distill", "player"}
     assert row["regime"] == ""

@@ -29,7 +29,6 @@ epochs = 2
         (VALID + "learning_rate = 3", "unknown key 'recipe.learning_rate'"),
         (VALID + "epoch = 3", "unknown key 'recipe.epoch'; did you mean 'epochs'?"),
         (VALID + "[teacher]\nepoch = 3", "unknown key 'teacher.epoch'; did you mean 'epochs'?"),
-        (VALID + "[models.conv4]\nepoch = 3", "unknown key 'models.conv4.epoch'; did you mean 'epochs'?"),
         (VALID + "[evaluation]\nevry = 3", "unknown key 'evaluation.evry'; did you mean 'every'?"),
         (
             VALID + '[scenario.mine]\nkind = "noise"\nratoi = 0.3',

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from builtin_cases import builtin_cases
 
-from kdharness.testing import parametrize_with_checks
+from kdharness.registry.manager import Registry
+from kdharness.testing import MethodCase, parametrize_with_checks
 
 EXPECTED_FAILURES = {
     "rona[mechanism=gradient]": {
@@ -16,6 +17,16 @@ EXPECTED_FAILURES = {
 }
 
 
+# Methods of every kind of tap, on networks of tokens.
+TOKENS = "deit_micro_p2:vit_micro_p2"
+WITH_TOKENS = ("kd", "at", "fitnet", "rkd", "byot")
+
+
 @parametrize_with_checks(builtin_cases(), EXPECTED_FAILURES)
 def test_built_in_methods(check: Callable[[], None]) -> None:
+    check()
+
+
+@parametrize_with_checks([MethodCase(Registry.load().get("method", name).spec, {}, TOKENS) for name in WITH_TOKENS])
+def test_methods_on_tokens(check: Callable[[], None]) -> None:
     check()

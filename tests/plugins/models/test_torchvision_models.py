@@ -27,7 +27,8 @@ def test_declared_parts_exist(name: str) -> None:
     assert outputs.logits.shape == (2, 7)
     assert model.classifier.in_features == outputs.embedding.shape[1]
     sizes = [stage.shape[-1] for stage in outputs.stages]
-    assert sizes == sorted(set(sizes), reverse=True), "stages are shallow to deep, one per resolution"
+    one_per_resolution = sorted(set(sizes), reverse=True)
+    assert sizes == (4 * one_per_resolution if SPECS[name].tokens else one_per_resolution), "stages are shallow to deep"
     assert all(stage.ndim == 4 for stage in outputs.stages)
     if SPECS[name].pre_activations:
         assert [p.shape for p in outputs.pre_activations] == [s.shape for s in outputs.stages]
@@ -40,7 +41,7 @@ def test_declared_parts_exist(name: str) -> None:
         ("torchvision_resnet18", [(64, 16), (128, 8), (256, 4), (512, 2)]),
         ("torchvision_mobilenet_v2", [(24, 16), (32, 8), (96, 4), (1280, 2)]),
         ("torchvision_vgg11_bn", [(64, 64), (128, 32), (256, 16), (512, 8), (512, 4)]),
-        ("torchvision_vit_b_16", []),
+        ("torchvision_vit_b_16", [(768, 4)] * 4),
     ],
 )
 def test_stage_shapes(name: str, expected: list[tuple[int, int]]) -> None:
