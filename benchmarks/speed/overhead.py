@@ -20,6 +20,7 @@ import torch
 from kdharness.api import StepInfo
 from kdharness.api.taps import Taps
 from kdharness.data.batches import EpochBatches, Samples
+from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep, SharedBatch
@@ -67,18 +68,16 @@ def member_of(pair: str, method: str, folder: Path) -> Member:
 
 def overhead(member: Member, times: int) -> dict[str, float]:
     """Microseconds per step: around it, of its hooks, and of a bare one."""
-    request, data = member.request(), member.data
-    batches = EpochBatches(request, data.train, data.subsets[request.subset], data.targets)
-    lockstep = Lockstep(member.device, _raise, lambda number: None)
-    shared = SharedBatch(batches.samples(0), [member], lockstep.clock)
-    for teacher in member.teachers:
-        shared.teachers.outputs(teacher)
+    batches = EpochBatches(member.request(), member.data, BUILT_IN, member.device)
+    lockstep = Lockstep(member.device, BUILT_IN, _raise, lambda number: None)
+    shared = SharedBatch(batches.samples(0, lockstep.clock), [member])
+    outputs = TeacherOutputs(member.teachers, shared.teachers, member.views)
+    _ = [outputs[number] for number in range(len(outputs))]
     real = member.stepper
     info = StepInfo("train", 0, 1, torch.zeros(()))
-    outputs = TeacherOutputs(member.teachers, shared.teachers)
     bare = microseconds(lambda: real.step(shared.samples, outputs, info), max(3, times // 100))
     member.stepper = NoStep(member)
-    around = microseconds(lambda: (shared.watched.changed, lockstep._step(member, shared, batches, 1)), times)
+    around = microseconds(lambda: (shared.samples.watched.changed, lockstep._step(member, shared, batches, 1)), times)
     member.stepper = real
 
     def hooks() -> None:

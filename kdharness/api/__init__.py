@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Player as Player,
         Reads as Reads,
         Tokens as Tokens,
+        View as View,
     )
     from kdharness.api.evaluation import (
         Evaluation as Evaluation,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
+    from kdharness.api.preprocessing import Preprocessing as Preprocessing
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
     from kdharness.api.shapes import ModelShape as ModelShape
     from kdharness.api.specs import (
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
 # stand above once more, and a test compares the two.
 _HOMES = {
     "data": ("Augmentation", "DataRequest", "DatasetInfo", "DatasetMissing", "ImageDataset", "Split"),
-    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens"),
+    "declarations": ("ModelSpec", "Phase", "Player", "Reads", "Tokens", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (
@@ -111,6 +113,7 @@ _HOMES = {
     "hooks": ("hookimpl", "module_specs"),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "Parameter"),
+    "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
     "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdharness.api.parameters import check_name
+from kdharness.api.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +33,20 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class View:
+    """One view of each image that a method reads, and who is shown it.
+
+    name: of an installed view, or "recipe": the one that the recipe names. Two of one name are drawn apart.
+    student: whether the student is run on it.
+    teacher: whether teachers are.
+    """
+
+    name: str
+    student: bool = True
+    teacher: bool = True
+
+
+@dataclass(frozen=True)
 class Reads:
     """What a method's `losses` reads. What is not declared is not computed.
 
@@ -43,7 +58,7 @@ class Reads:
     modules: module paths in the student, such as "layer1.0.conv1": `student.module(path)` is what it returned.
     teacher_modules: the same in each teacher.
     indices: whether `batch.indices` is there: positions in the cell's training subset.
-    views: the augmentation of each view: "recipe" is the recipe's own; "weak" and "none" are the others.
+    views: each a View, or the name of one that student and teachers see.
     partners: "same_class" adds `batch.partners`: for each sample another image of its class.
     """
 
@@ -52,8 +67,20 @@ class Reads:
     modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
     indices: bool = False
-    views: tuple[str, ...] = ("recipe",)
+    views: tuple[View | str, ...] = (View("recipe"),)
     partners: Literal["none", "same_class"] = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", self.declared_views)
+        if not any(view.student for view in self.declared_views):
+            raise ValueError("views must have one that the student sees")
+        if self.teachers != "none" and not any(view.teacher for view in self.declared_views):
+            raise ValueError(f'views must have one that teachers see, for teachers="{self.teachers}"')
+
+    @property
+    def declared_views(self) -> tuple[View, ...]:
+        """`views` without names in place of a View."""
+        return tuple(View(view) if isinstance(view, str) else view for view in self.views)
 
     @property
     def of_student(self) -> Wanted:
@@ -94,6 +121,8 @@ class ModelSpec:
     tokens: how the stages' tokens lie in the image; None: the stages are maps.
     logits: which of several outputs is the logits; it means the same in train mode and in eval mode.
     auxiliary: names of outputs that are there in train mode alone.
+    preprocessing: what it does to pixels in [0, 1]; None: it normalises by the dataset's mean and std. The factory's
+        input_shape is that of what comes out of it.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -109,6 +138,7 @@ class ModelSpec:
     tokens: Tokens | None = None
     logits: str = "logits"
     auxiliary: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
     paper: str = ""
     revision: int | None = None
 

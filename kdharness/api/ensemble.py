@@ -26,4 +26,4 @@ def ensemble_of(models: Sequence[StagedModel]) -> StagedModel:
     """The networks as one that holds them, without stages, pre-activations or an embedding."""
     network = MeanProbability(models)
     spec = ModelSpec("ensemble", lambda num_classes, input_shape: network)
-    return StagedModel(network, spec, models[0].input_shape)
+    return StagedModel(network, spec, models[0].image_shape)

@@ -58,7 +58,8 @@ class Inspection:
     deployables: of a predictor with several outputs, by name, the network that gives that output alone; else empty.
     main: the name of the main output.
     predict: with a split's name, every output on it by the predictor's name, with the present weights.
-    batches: with a split's name, its images [n, C, H, W] and targets int64 [n] on the device, batch by batch.
+    batches: with a split's name, its images [n, C, H, W], pixels in [0, 1], and targets int64 [n] on the device,
+        batch by batch.
     precision: the cell's own, as a context for forward passes that `predict` does not make.
     """
 

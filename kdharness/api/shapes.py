@@ -59,7 +59,7 @@ def _measured_shape(model: StagedModel, modules: Sequence[str]) -> ModelShape:
     taps = [tap for tap in TAPS if model.lacks([tap]) is None]
     first = next(model.parameters(), torch.empty(0))
     with torch.no_grad(), eval_mode(model):
-        outputs = model.run(torch.zeros((2, *model.input_shape), device=first.device), taps, modules)
+        outputs = model.run(torch.zeros((2, *model.image_shape), device=first.device), taps, modules)
 
     def shapes(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(t.shape[1:]) for t in tensors)

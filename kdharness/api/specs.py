@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from kdharness.api.parameters import Parameter, check_name, class_parameters
 
 if TYPE_CHECKING:
-    from kdharness.api.data import DataRequest, DatasetInfo, ImageDataset
+    import torch
+    from torch import Tensor
+
+    from kdharness.api.data import Augmentation, DataRequest, DatasetInfo, ImageDataset
     from kdharness.api.evaluation import Evaluation, Inspection, Observer
     from kdharness.api.executors import Executor, WorkerSettings
     from kdharness.api.method import Method
@@ -73,6 +76,44 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name, "dataset")
+
+
+@dataclass(frozen=True)
+class ViewInfo:
+    """What `apply` of a view is told beside images and draws.
+
+    augmentation: the dataset's standard one.
+    size: (height, width) of the images that it is to give.
+    """
+
+    augmentation: Augmentation
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """A view: a random picture of each image of a batch.
+
+    name: [a-z][a-z0-9_]*.
+    draws: called with a number of samples n and a generator, which is on the CPU; gives all that is random as CPU
+        tensors by name, [n, ...] each, independent of the images and of their size: in [0, 1), or small integers.
+    apply: called with images, uint8 [n, C, H, W], their draws, on the images' device, and a ViewInfo; gives uint8
+        [n, C, height, width] and draws nothing. It may change the images in place, and not the draws.
+    summary: one line for listings.
+    paper: authors, title, venue, year.
+    revision: raised by hand when its pictures change; None: the package's version stands for it.
+    """
+
+    name: str
+    draws: Callable[[int, torch.Generator], Mapping[str, Tensor]]
+    apply: Callable[[Tensor, Mapping[str, Tensor], ViewInfo], Tensor]
+    summary: str = ""
+    paper: str = ""
+    revision: int | None = None
+
+    def __post_init__(self) -> None:
+        if check_name(self.name, "view") == "recipe":
+            raise ValueError("no view can be called 'recipe': it stands for the one that the recipe names")
 
 
 @dataclass(frozen=True)

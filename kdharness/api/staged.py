@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from kdharness.api.declarations import ModelSpec, Tap, Wanted
 from kdharness.api.functional import eval_mode
+from kdharness.api.prepared import Prepare
+from kdharness.api.preprocessing import Preprocessing, Shape
+from kdharness.api.seen_views import SeenViews
 from kdharness.api.tail import DeepEnd, Lead, Statistics
 from kdharness.api.taps import Taps
 from kdharness.api.tokens import outputs_by_name, to_maps
@@ -45,7 +48,7 @@ class Outputs:
     stages: [N, C, H, W] each, shallow to deep; of a network of tokens, their maps.
     pre_activations: [N, C, H, W] each, before a stage's last activation.
     embedding: [N, D].
-    views: Outputs of each view, the first being this one.
+    views: Outputs of each declared view, in their order. Of one that this network is not shown: AttributeError.
     model: the StagedModel itself, for methods that run parts of it again.
     """
 
@@ -60,9 +63,19 @@ class Outputs:
         self.model = model
         self.logits = logits.float()
         self.named = {name: value.float() for name, value in (named or {}).items()}
-        self.views: tuple[Outputs, ...] = (self,)
+        self._views: tuple[Callable[[], Outputs] | str | None, ...] = (None,)
         self._taps = taps
         self._modules = modules or {}
+
+    @property
+    def views(self) -> Sequence[Outputs]:
+        # Made anew each time: holding itself, it would keep a step's activations until Python looks for cycles.
+        return SeenViews((lambda: self) if entry is None else entry for entry in self._views)
+
+    def beside(self, entries: Iterable[Callable[[], Outputs] | str | None]) -> Outputs:
+        """Sets what `views` gives, and returns self. entries: as of SeenViews; None stands for these outputs."""
+        self._views = tuple(entries)
+        return self
 
     def _tap(self, name: str) -> Any:
         if name not in self._taps:
@@ -124,15 +137,27 @@ class _StageReached(Exception):
 class StagedModel(nn.Module):
     """An ordinary network with its spec: calls give Outputs; `tail` and `head` re-run its deep end.
 
-    In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage the
-    last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is float32.
+    Images are pixels [N, C, H, W] in [0, 1], as `batch.images` are; its own preprocessing makes the network's input of
+    them. In-place activations are switched off, so that a tapped tensor keeps its value. Of repeated calls of a stage
+    the last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is
+    float32.
+
+    image_shape: (C, H, W) of the dataset's images. input_shape: of what the network itself is given.
     """
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: ModelSpec,
+        image_shape: Shape,
+        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - a frozen record
+    ) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
-        self.input_shape = input_shape
+        self.image_shape = image_shape
+        first = next(network.parameters(), torch.empty(0))
+        self.prepare = Prepare(preprocessing, image_shape, first.device)
         self.placement = Placement()
         self._leads: dict[int, Lead] = {}
         for module in network.modules():
@@ -146,16 +171,21 @@ class StagedModel(nn.Module):
             self.to(memory_format=torch.channels_last)
         return self
 
-    def _run_network(self, images: Tensor) -> dict[str, Tensor]:
+    def _run_on(self, images: Tensor) -> dict[str, Tensor]:
+        return self._run_network(self.prepare(images, self.placement.channels_last))
+
+    def _run_network(self, inputs: Tensor) -> dict[str, Tensor]:
         """The network's outputs by name."""
-        if self.placement.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with self.placement.autocast(images.device.type):
-            returned = self.network(images)
+        with self.placement.autocast(inputs.device.type):
+            returned = self.network(inputs)
         return outputs_by_name(returned, self.spec)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        return self._run_network(images)[self.spec.logits]
+    def _logits(self, inputs: Tensor) -> Tensor:
+        return self._run_network(inputs)[self.spec.logits]
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.prepare.input_shape
 
     @property
     def num_stages(self) -> int:
@@ -214,13 +244,13 @@ class StagedModel(nn.Module):
         return stage if self.spec.tokens is None else to_maps(stage, self.spec, self.input_shape)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._logits(images).float()
+        return self._run_on(images)[self.spec.logits].float()
 
     def run(self, images: Tensor, taps: Sequence[Tap] = (), modules: Sequence[str] = ()) -> Outputs:
-        """One forward pass. images: [N, C, H, W]; taps and modules: what to keep of it, as in Reads."""
+        """One forward pass. images: [N, C, H, W] in [0, 1]; taps and modules: what to keep of it, as in Reads."""
         tapping = Taps(self.spec, Wanted(tuple(taps), tuple(modules)), self.part)
         with tapping.hooked() as found:
-            outputs = self._run_network(images)
+            outputs = self._run_on(images)
         logits = outputs.pop(self.spec.logits)
         return Outputs(self, logits, tapping.named(found), outputs, tapping.modules(found))
 
@@ -265,7 +295,7 @@ class StagedModel(nn.Module):
 
         handle = self.stages[stage].register_forward_hook(leave)
         try:
-            self._run_network(images)
+            self._run_on(images)
         except _StageReached as reached:
             return self.as_maps(reached.features).float()
         finally:

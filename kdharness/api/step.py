@@ -30,12 +30,12 @@ class StepInfo:
 class Batch:
     """One batch of training data, shared by all cells of a group: never change it in place.
 
-    images: float [N, C, H, W], the first view.
+    images: float [N, C, H, W], pixels in [0, 1]: the first view that the student sees.
     targets: int64 [N].
     step: where training stands.
-    views: all views, in the order declared.
+    views: all views, in the order declared, whoever sees them.
     indices: int64 [N], positions in the cell's training subset; None unless declared.
-    partners: [N, C, H, W], images of the same classes; None unless declared.
+    partners: [N, C, H, W], images of the same classes, in the view of `images`; None unless declared.
     """
 
     images: Tensor

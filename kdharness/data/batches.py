@@ -2,118 +2,136 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from kdharness.api.data import Augmentation
-from kdharness.data.images import DeviceImages, Draws
+from kdharness.api.specs import ViewInfo, ViewSpec
+from kdharness.data.images import as_pixels
+from kdharness.data.prepare import Data
+from kdharness.data.views import EpochView, ViewKey
+from kdharness.data.watched import Watched
+from kdharness.device.clock import SHARED, Clock
+from kdharness.device.device import Device
 from kdharness.errors import CellError
 from kdharness.protocol.seeds import stream
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What a cell asks for in one epoch. Equal requests are served together.
+    """What a cell asks for in one epoch. Equal requests are served together, whatever else the cells read.
 
     data: the key of dataset and scenario.
     seed: the cell's.
-    channels_last: the memory layout of the images.
-    precision: the recipe's, which the device is set to.
     subset: the name of the subset.
     batch_size: the last batch may be smaller.
-    views: the augmentation of each.
-    partners: whether another image of each sample's class is wanted.
     epoch: counted over the cell's whole training.
     selection: positions in the subset, or () for all of it.
     """
 
     data: str
     seed: int
-    channels_last: bool
-    precision: str
     subset: str
     batch_size: int
-    views: tuple[Augmentation, ...]
-    partners: bool
     epoch: int
     selection: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
 class Samples:
-    """One batch, before any cell sees it.
+    """One batch, before any cell sees it. Its images are made when they are first read, once for all cells.
 
-    views: [n, C, H, W] each.
     targets: int64 [n].
     indices: int64 [n], positions in the subset.
-    partners: [n, C, H, W], images of the same classes; None unless asked for.
+    make: gives the pixels of a view, or of the partners in this view.
+    watched: all that was handed out, which nobody may change in place.
     """
 
-    views: tuple[Tensor, ...]
-    targets: Tensor
-    indices: Tensor
-    partners: Tensor | None
+    def __init__(self, targets: Tensor, indices: Tensor, make: Callable[[ViewKey, bool], Tensor], clock: Clock) -> None:
+        self.targets = targets
+        self.indices = indices
+        self.clock = clock
+        self.watched = Watched()
+        self.watched.watch([targets, indices])
+        self._make = make
+        self._made: dict[tuple[ViewKey, bool], Tensor] = {}
 
-    def tensors(self) -> list[Tensor]:
-        return [*self.views, self.targets, self.indices, *([] if self.partners is None else [self.partners])]
+    def view(self, key: ViewKey) -> Tensor:
+        """float32 [n, C, H, W] in [0, 1]."""
+        return self._pixels(key, partners=False)
+
+    def partners(self, key: ViewKey) -> Tensor:
+        """The same of another image of each sample's class, under the draws of the sample."""
+        return self._pixels(key, partners=True)
+
+    def _pixels(self, key: ViewKey, partners: bool) -> Tensor:
+        if (key, partners) not in self._made:
+            with self.clock.charge(SHARED):
+                made = self._made[key, partners] = self._make(key, partners)
+            self.watched.watch([made])
+        return self._made[key, partners]
 
 
 class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
-    images: the train split.
-    subset: int64 [n], positions in it.
-    targets: int64 [N], labels of the split as training sees them.
+    views: all that are installed, by name.
     """
 
-    def __init__(self, request: BatchRequest, images: DeviceImages, subset: Tensor, targets: Tensor) -> None:
-        device = images.images.device
+    def __init__(self, request: BatchRequest, data: Data, views: Mapping[str, ViewSpec], device: Device) -> None:
         self.request = request
-        self.images = images
-        self.subset = subset
-        self.targets = targets
-        axes = (request.subset, request.batch_size, request.seed, request.epoch)
+        self.images = data.train.images
+        self.subset = data.subsets[request.subset]
+        self.targets = data.targets
+        self.device = device
+        self._specs = views
+        self._info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
+        self._axes = (request.subset, request.batch_size, request.seed, request.epoch)
         positions = (
-            torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(subset))
+            torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
         )
-        order = torch.randperm(len(positions), generator=torch.Generator().manual_seed(stream("batches", *axes)))
-        self.order = positions[order].to(device)
-        n = len(self.order)
-        self.draws = [
-            Draws.make(view, n, stream("views", number, view.crop_padding, int(view.flip), *axes), device)
-            for number, view in enumerate(request.views)
-        ]
-        self.partners = self._partners(stream("partners", *axes)) if request.partners else None
-        self.bounds = batch_bounds(n, request.batch_size)
+        order = torch.randperm(len(positions), generator=self._generator("batches"))
+        self.order = positions[order].to(self.images.device)
+        self.bounds = batch_bounds(len(order), request.batch_size)
+        self._views: dict[ViewKey, EpochView] = {}
 
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def _partners(self, seed: int) -> Tensor:
+    def samples(self, number: int, clock: Clock) -> Samples:
+        """Batch `number` of the epoch. clock: charged with the making of its images."""
+        start, end = self.bounds[number]
+        # A copy: a slice would hand out the order itself, of which a damaged batch is made again.
+        positions = self.order[start:end].clone()
+
+        def make(key: ViewKey, partners: bool) -> Tensor:
+            rows = self.subset[(self._partners if partners else self.order)[start:end]]
+            return as_pixels(self._view(key).images(self.images[rows], start, end))
+
+        return Samples(self.targets[self.subset[positions]], positions, make, clock)
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(stream(name, *self._axes))
+
+    def _view(self, key: ViewKey) -> EpochView:
+        if key not in self._views:
+            seed = stream("views", key.name, key.occurrence, *self._axes)
+            self._views[key] = EpochView(self._specs[key.name], self._info, len(self.order), seed, self.device)
+        return self._views[key]
+
+    @cached_property
+    def _partners(self) -> Tensor:
         """For each sample, the position of another one of its class; its own where it is alone in its class."""
         labels = self.targets[self.subset][self.order].cpu()
-        generator = torch.Generator().manual_seed(seed)
+        generator = self._generator("partners")
         chosen = torch.empty(len(labels), dtype=torch.int64)
         for label in labels.unique():
             members = (labels == label).nonzero().flatten()
             shuffled = members[torch.randperm(len(members), generator=generator)]
             chosen[shuffled] = shuffled.roll(1)
         return self.order[chosen.to(self.order.device)]
-
-    def samples(self, number: int) -> Samples:
-        """Batch `number` of the epoch."""
-        start, end = self.bounds[number]
-        positions = self.order[start:end]
-        rows = self.subset[positions]
-        layout = self.request.channels_last
-        views = tuple(self.images.view(rows, draws.rows(start, end), layout) for draws in self.draws)
-        partners = None
-        if self.partners is not None:
-            other = self.subset[self.partners[start:end]]
-            partners = self.images.view(other, self.draws[0].rows(start, end), layout)
-        return Samples(views, self.targets[rows], positions, partners)
 
 
 def checked_selection(chosen: Tensor | None, n: int) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdharness.api.data import Augmentation, DataRequest, ImageDataset
+from kdharness.api.data import DataRequest, ImageDataset
+from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
@@ -61,10 +62,10 @@ class Data:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
-    def augmentation(self, view: str, recipe: str) -> Augmentation:
-        """The crop and flip of one declared view. recipe: the recipe's own augmentation."""
-        kind = {"recipe": recipe, "weak": "standard", "none": "none"}[view]
-        return self.dataset.augmentation if kind == "standard" else Augmentation()
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What networks do that have no preprocessing of their own."""
+        return Preprocessing(self.dataset.mean, self.dataset.std)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,6 @@ class DataStore:
             request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
             with settings_kept():
                 dataset: ImageDataset = spec.load(request)
-            padding = dataset.augmentation.crop_padding
-            train = DeviceImages(dataset, "train", self.device, padding)
-            self._loaded[key] = _Loaded(dataset, train, DeviceImages(dataset, "test", self.device))
+            train, test = (DeviceImages(dataset, split, self.device) for split in ("train", "test"))
+            self._loaded[key] = _Loaded(dataset, train, test)
         return self._loaded[key]

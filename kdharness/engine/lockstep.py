@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from kdharness.api.declarations import Wanted
+from kdharness.api.specs import ViewSpec
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
-from kdharness.data.watched import Watched
-from kdharness.device.clock import SHARED, Clock
+from kdharness.device.clock import SHARED
 from kdharness.device.device import Device
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherBatch
@@ -20,23 +20,27 @@ from kdharness.errors import CellError
 class Lockstep:
     """Runs epochs for the members of a group.
 
+    views: all that are installed, by name.
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
 
     def __init__(
-        self, device: Device, fail: Callable[[Member, Exception], None], beat: Callable[[int | None], None]
+        self,
+        device: Device,
+        views: Mapping[str, ViewSpec],
+        fail: Callable[[Member, Exception], None],
+        beat: Callable[[int | None], None],
     ) -> None:
         self.device = device
+        self.views = views
         self.clock = device.clock()
         self.fail = fail
         self.beat = beat
 
     def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
         """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
-        self.device.set_precision(request.precision)
         with self.clock.charge(SHARED):
-            data = members[0].data
-            batches = EpochBatches(request, data.train, data.subsets[request.subset], data.targets)
+            batches = EpochBatches(request, members[0].data, self.views, self.device)
         alive = list(members)
         for number in range(len(batches)):
             if not alive:
@@ -46,14 +50,14 @@ class Lockstep:
                 self.beat(member.number)
                 if not self._step(member, shared, batches, number):
                     alive.remove(member)
-                if shared.watched.changed:
+                if shared.samples.watched.changed:
                     shared = self._prepare(batches, number, alive)
         self._account(members)
         return alive
 
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
         with self.clock.charge(SHARED):
-            return SharedBatch(batches.samples(number), members, self.clock)
+            return SharedBatch(batches.samples(number, self.clock), members)
 
     def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
@@ -83,22 +87,20 @@ class Lockstep:
 class SharedBatch:
     """One batch and what the teachers make of it, watched for changes."""
 
-    def __init__(self, samples: Samples, members: Sequence[Member], clock: Clock) -> None:
+    def __init__(self, samples: Samples, members: Sequence[Member]) -> None:
         self.samples = samples
-        self.watched = Watched()
-        self.watched.watch(samples.tensors())
         wanted: dict[int, Wanted] = {}
         for member in members:
             for teacher in member.teachers:
                 wanted[id(teacher)] = wanted.get(id(teacher), Wanted()) | member.reads.of_teachers
-        self.teachers = TeacherBatch(samples, wanted, clock, self.watched)
+        self.teachers = TeacherBatch(samples, wanted)
         self._progress: dict[float, Tensor] = {}
 
     def progress(self, share: float) -> Tensor:
         """The share as a 0-d tensor, filled on the device: a copy from the host would wait for it."""
         if share not in self._progress:
             self._progress[share] = torch.full((), share, device=self.samples.targets.device)
-            self.watched.watch([self._progress[share]])
+            self.samples.watched.watch([self._progress[share]])
         return self._progress[share]
 
     def damage(self, member: Member, thorough: bool) -> str:
@@ -107,7 +109,9 @@ class SharedBatch:
         thorough: whether also to look for tensors that were exchanged, which takes time.
         """
         found = (
-            "it changed a shared tensor in place (the batch, or a teacher's outputs)" if self.watched.changed else ""
+            "it changed a shared tensor in place (the batch, or a teacher's outputs)"
+            if self.samples.watched.changed
+            else ""
         )
         if not member.method.private_teacher:
             for teacher in member.teachers:

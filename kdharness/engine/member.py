@@ -15,6 +15,7 @@ from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import HIDDEN_SUBSETS
+from kdharness.data.views import view_keys
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock
@@ -33,7 +34,8 @@ from kdharness.results.history import HistoryRow
 class Member:
     """A cell that trains. Its group calls `request`, `step` for each batch and `end_epoch`, until it has finished.
 
-    number: its place in the job. state: all that is built of it. teachers: as the method reads them;
+    number: its place in the job. state: all that is built of it. views: as its method declares them, and what a pass
+    calls them. teachers: as the method reads them;
     reference_teachers: those that the student is measured against. test_logits: of the last evaluation, by predictor.
     """
 
@@ -59,7 +61,9 @@ class Member:
         self.recipe = Recipe.model_validate(dict(cell.recipe))
         self.reads = state.method.reads
         self.reference_teachers = [t for t, s in zip(teachers, cell.teachers, strict=True) if not s.auxiliary]
-        self.stepper: Stepper = EagerStepper(state, self.reads)
+        declared = self.reads.declared_views
+        self.views = tuple(zip(declared, view_keys(declared, self.recipe.augmentation), strict=True))
+        self.stepper: Stepper = EagerStepper(state, self.reads, self.views)
         self.test_logits: dict[str, Tensor] = {}
         self._measurements: Mapping[str, float] | None = None
 
@@ -135,12 +139,8 @@ class Member:
         return BatchRequest(
             data=self.data.key,
             seed=self.cell.seed,
-            channels_last=self.recipe.channels_last,
-            precision=self.recipe.precision,
             subset=self.subset,
             batch_size=self.clock.phase.batch_size or self.recipe.batch_size,
-            views=tuple(self.data.augmentation(view, self.recipe.augmentation) for view in self.reads.views),
-            partners=self.reads.partners == "same_class",
             epoch=self.clock.epoch,
             selection=checked_selection(chosen, len(context.targets)),
         )
@@ -178,20 +178,29 @@ class Member:
 
     def _predict(self, model: nn.Module, rows: Tensor, positions: Tensor | None = None) -> Tensor:
         chosen = rows if positions is None else rows[positions.to(rows.device)]
-        return predict(model, self.data.train, chosen, self.device, self.recipe.channels_last)["logits"]
+        return predict(model, self.data.train, chosen, self.device)["logits"]
 
     def step(self, samples: Samples, teachers: TeacherBatch, progress: Tensor, measure: bool) -> None:
         """One batch. measure: whether its memory is measured, which takes time."""
         info = StepInfo(self.clock.phase.name, self.clock.epoch_in_phase, self.clock.phase_epochs, progress)
-        outputs = TeacherOutputs(self.teachers, teachers)
+        outputs = TeacherOutputs(self.teachers, teachers, self.views)
         with self.isolated():
             if measure:
+                self._read_batch(samples)
                 with self.device.memory_meter() as meter:
                     self.stepper.step(samples, outputs, info)
                 self.effort.memory_bytes = meter.peak + self.state.standing_bytes()
             else:
                 self.stepper.step(samples, outputs, info)
         self.effort.images_seen += len(samples.targets)
+
+    def _read_batch(self, samples: Samples) -> None:
+        """Has the batch made, which a group shares, and prepared for the student: its memory is not the step's."""
+        seen = [key for view, key in self.views if view.student]
+        for key in seen:
+            self.student.prepare(samples.view(key), self.student.placement.channels_last)
+        if self.reads.partners == "same_class":
+            samples.partners(seen[0])
 
     def end_epoch(self) -> Mapping[str, float]:
         """Hooks, curves, and the check that every loss was finite.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdharness.data.batches import EpochBatches
+from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
@@ -41,10 +42,9 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
 
 def _step(member: Member) -> Sequence[str]:
     """The terms of the phase that the member is in, which one step ends."""
-    request, data = member.request(), member.data
-    samples = EpochBatches(request, data.train, data.subsets[request.subset], data.targets).samples(0)
-    shared = SharedBatch(samples, [member], member.device.clock())
-    member.step(samples, shared.teachers, shared.progress(0.0), measure=False)
+    batches = EpochBatches(member.request(), member.data, BUILT_IN, member.device)
+    shared = SharedBatch(batches.samples(0, member.device.clock()), [member])
+    member.step(shared.samples, shared.teachers, shared.progress(0.0), measure=False)
     values = member.end_epoch()
     curves = member.method.curves()
     return [name for name in values if name not in curves]

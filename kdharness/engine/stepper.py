@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-from kdharness.api.declarations import Reads
+from kdharness.api.declarations import Reads, View
+from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.api.step import Batch, Step, StepInfo
 from kdharness.data.batches import Samples
+from kdharness.data.views import ViewKey
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.teacher_batch import TeacherOutputs
 
@@ -24,10 +27,14 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EagerStepper:
-    """Runs the method's Python anew for every batch."""
+    """Runs the method's Python anew for every batch.
+
+    views: as the method declares them, and what the pass calls them.
+    """
 
     state: CellState
     reads: Reads
+    views: Sequence[tuple[View, ViewKey]]
 
     def step(self, samples: Samples, teachers: TeacherOutputs, info: StepInfo) -> None:
         batch = self._batch(samples, info)
@@ -40,13 +47,14 @@ class EagerStepper:
 
     def _batch(self, samples: Samples, info: StepInfo) -> Batch:
         """What the method declared of the samples."""
+        first = next(key for view, key in self.views if view.student)
         return Batch(
-            images=samples.views[0],
+            images=samples.view(first),
             targets=samples.targets,
             step=info,
-            views=samples.views,
+            views=tuple(samples.view(key) for _, key in self.views),
             indices=samples.indices if self.reads.indices else None,
-            partners=samples.partners if self.reads.partners == "same_class" else None,
+            partners=samples.partners(first) if self.reads.partners == "same_class" else None,
         )
 
     def _teacher(self, teachers: TeacherOutputs) -> Any:
@@ -56,10 +64,21 @@ class EagerStepper:
 
     def _losses(self, batch: Batch, teacher: Any) -> tuple[Outputs, dict[str, torch.Tensor]]:
         """The student's outputs with its present weights, and the terms that count."""
-        views = tuple(self.state.student.run(view, self.reads.taps, self.reads.modules) for view in batch.views)
-        views[0].views = views
-        terms = self.state.method.losses(batch, views[0], teacher)
-        return views[0], self.state.terms.checked(terms, last_phase=self.state.clock.in_last_phase)
+        student = self._student(batch)
+        terms = self.state.method.losses(batch, student, teacher)
+        return student, self.state.terms.checked(terms, last_phase=self.state.clock.in_last_phase)
+
+    def _student(self, batch: Batch) -> Outputs:
+        """Of the first view that it is shown; of the others as its `views`."""
+        made = [
+            self.state.student.run(images, self.reads.taps, self.reads.modules) if view.student else None
+            for (view, _), images in zip(self.views, batch.views, strict=True)
+        ]
+        first = next(outputs for outputs in made if outputs is not None)
+        return first.beside(
+            None if outputs is first else not_shown(number, view.name, "student") if outputs is None else _just(outputs)
+            for number, ((view, _), outputs) in enumerate(zip(self.views, made, strict=True))
+        )
 
     def _step(self, losses: dict[str, torch.Tensor], batch: Batch, teacher: Any) -> Step:
         declared = self.state.method.terms
@@ -71,3 +90,7 @@ class EagerStepper:
             recompute=lambda: self._losses(batch, teacher)[1],
             info=batch.step,
         )
+
+
+def _just(outputs: Outputs) -> Callable[[], Outputs]:
+    return lambda: outputs

@@ -1,18 +1,21 @@
-"""What teachers make of one batch: each runs once for all cells that read it."""
+"""What teachers make of one batch: each runs once on each view for all cells that read it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import overload
 
 import torch
 
-from kdharness.api.declarations import Wanted
+from kdharness.api.declarations import View, Wanted
 from kdharness.api.functional import log_mean_probability
+from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
-from kdharness.data.watched import Watched
-from kdharness.device.clock import SHARED, Clock
+from kdharness.data.views import ViewKey
+from kdharness.device.clock import SHARED
 from kdharness.engine.teachers import AnyTeacher, Ensemble, Teacher
 
 
@@ -22,42 +25,43 @@ class TeacherBatch:
     wanted: by the id of a teacher, the union of what is read of it.
     """
 
-    def __init__(self, samples: Samples, wanted: Mapping[int, Wanted], clock: Clock, watched: Watched) -> None:
-        self.watched = watched
+    def __init__(self, samples: Samples, wanted: Mapping[int, Wanted]) -> None:
         self.samples = samples
         self.wanted = wanted
-        self.clock = clock
-        self._outputs: dict[int, Outputs] = {}
+        self._outputs: dict[tuple[int, ViewKey], Outputs] = {}
 
-    def outputs(self, teacher: AnyTeacher) -> Outputs:
-        key = id(teacher)
+    def outputs(self, teacher: AnyTeacher, view: ViewKey) -> Outputs:
+        """Of one view alone."""
+        key = id(teacher), view
         if key not in self._outputs:
-            with self.clock.charge(SHARED):
-                self._outputs[key] = self._mean(teacher) if isinstance(teacher, Ensemble) else self._run(teacher)
-            self.watched.watch([t for view in self._outputs[key].views for t in view.tensors()])
+            with self.samples.clock.charge(SHARED):
+                made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view)
+            self._outputs[key] = made
+            self.samples.watched.watch(made.tensors())
         return self._outputs[key]
 
-    def _run(self, teacher: Teacher) -> Outputs:
+    def _run(self, teacher: Teacher, view: ViewKey) -> Outputs:
         wanted = self.wanted.get(id(teacher), Wanted())
         with torch.no_grad():
-            views = tuple(teacher.model.run(view, wanted.taps, wanted.modules) for view in self.samples.views)
-        views[0].views = views
-        return views[0]
+            return teacher.model.run(self.samples.view(view), wanted.taps, wanted.modules)
 
-    def _mean(self, ensemble: Ensemble) -> Outputs:
-        members = [self.outputs(m).views for m in ensemble.members]
-        mean = [log_mean_probability([o.logits for o in outputs]) for outputs in zip(*members, strict=True)]
-        views = tuple(Outputs(ensemble.model, logits, {}) for logits in mean)
-        views[0].views = views
-        return views[0]
+    def _mean(self, ensemble: Ensemble, view: ViewKey) -> Outputs:
+        logits = [self.outputs(member, view).logits for member in ensemble.members]
+        return Outputs(ensemble.model, log_mean_probability(logits), {})
 
 
 class TeacherOutputs(Sequence[Outputs]):
-    """One cell's teachers for one batch, in the cell's order."""
+    """One cell's teachers for one batch, in the cell's order: each as it is on the first view that it is shown.
 
-    def __init__(self, teachers: Sequence[AnyTeacher], batch: TeacherBatch) -> None:
+    views: as the cell's method declares them, and what the pass calls them.
+    """
+
+    def __init__(
+        self, teachers: Sequence[AnyTeacher], batch: TeacherBatch, views: Sequence[tuple[View, ViewKey]]
+    ) -> None:
         self._teachers = teachers
         self._batch = batch
+        self._views = views
 
     def __len__(self) -> int:
         return len(self._teachers)
@@ -68,5 +72,19 @@ class TeacherOutputs(Sequence[Outputs]):
     def __getitem__(self, number: slice) -> Sequence[Outputs]: ...
     def __getitem__(self, number: int | slice) -> Outputs | Sequence[Outputs]:
         if isinstance(number, slice):
-            return [self._batch.outputs(t) for t in self._teachers[number]]
-        return self._batch.outputs(self._teachers[number])
+            return [self._of(teacher) for teacher in self._teachers[number]]
+        return self._of(self._teachers[number])
+
+    def _of(self, teacher: AnyTeacher) -> Outputs:
+        """The outputs as this cell may read them. They hold the tensors that cells share."""
+        first = next(number for number, (view, _) in enumerate(self._views) if view.teacher)
+        own = copy.copy(self._batch.outputs(teacher, self._views[first][1]))
+        return own.beside(
+            None if number == first else self._entry(teacher, number, view, key)
+            for number, (view, key) in enumerate(self._views)
+        )
+
+    def _entry(self, teacher: AnyTeacher, number: int, view: View, key: ViewKey) -> Callable[[], Outputs] | str:
+        if not view.teacher:
+            return not_shown(number, view.name, "teacher")
+        return partial(self._batch.outputs, teacher, key)

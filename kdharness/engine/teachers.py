@@ -35,14 +35,15 @@ class Teacher:
         self._device = device
         self._logits: dict[str, Tensor] = {}
         self._pristine = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        # With those that no state holds, such as the constants of its preprocessing.
+        self._buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
         self._note()
 
     def logits_on(self, split: str) -> Tensor:
         """The logits [N, classes] on a split, as stored, on the CPU; computed when they are first asked for."""
         if split not in self._logits:
             images, rows, _ = self._data.split(split)
-            layout = self.model.placement.channels_last
-            logits = predict(self.model, images, rows, self._device, layout)["logits"]
+            logits = predict(self.model, images, rows, self._device)["logits"]
             self._logits[split] = as_stored(logits.cpu())
         return self._logits[split]
 
@@ -70,6 +71,8 @@ class Teacher:
     def restore(self) -> None:
         """Back to the weights it was loaded with."""
         self.model.load_state_dict(self._pristine)
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(self._buffers[name])
         self.model.eval().requires_grad_(False)
         self._note()
 

@@ -94,7 +94,7 @@ class CostCache:
         self._costs: dict[tuple[object, ...], NetworkCosts] = {}
 
     def of(self, model: StagedModel) -> NetworkCosts:
-        key = (model.spec.name, model.input_shape, model.placement, count_parameters(model))
+        key = (model.spec.name, model.image_shape, model.input_shape, model.placement, count_parameters(model))
         if key not in self._costs:
-            self._costs[key] = NetworkCosts.of(model, model.input_shape, self.device)
+            self._costs[key] = NetworkCosts.of(model, model.image_shape, self.device)
         return self._costs[key]

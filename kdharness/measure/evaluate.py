@@ -45,16 +45,14 @@ def predict_together(
     with ExitStack() as modes:
         predictors = [modes.enter_context(eval_modes(subject)) for subject in subjects]
         for part in parts(rows, images, subjects[0].device):
-            prepared: dict[bool, Tensor] = {}
+            pixels: Tensor | None = None
             for k, subject in enumerate(subjects):
                 if k in failures:
                     continue
-                layout = subject.recipe.channels_last
                 with _noted(subject, k, failures):
-                    if layout not in prepared:
-                        prepared[layout] = images.view(part, None, layout)
+                    pixels = images.pixels(part) if pixels is None else pixels
                     with subject.isolated():
-                        chunks[k].append(forward(predictors[k], prepared[layout]))
+                        chunks[k].append(forward(predictors[k], pixels))
     found: dict[int, dict[str, Tensor]] = {}
     for k, subject in enumerate(subjects):
         if k not in failures:

@@ -132,14 +132,13 @@ class Measurement:
 
     def _predict(self, split: str) -> dict[str, Predictions]:
         images, rows, _ = self.subject.data.split(split)
-        layout = self.subject.recipe.channels_last
-        logits = predict(self.subject.predictor, images, rows, self.subject.device, layout)
+        logits = predict(self.subject.predictor, images, rows, self.subject.device)
         return {name: self._predictions(split, as_stored(outputs)) for name, outputs in logits.items()}
 
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         images, rows, targets = self.subject.data.split(split)
-        device, layout = self.subject.device, self.subject.recipe.channels_last
-        return zip(batches(images, rows, device, layout), parts(targets, images, device), strict=True)
+        device = self.subject.device
+        return zip(batches(images, rows, device), parts(targets, images, device), strict=True)
 
     def _precision(self) -> AbstractContextManager[object]:
         return self.subject.student.placement.autocast(self.subject.device.torch.type)

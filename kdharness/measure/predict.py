@@ -28,17 +28,15 @@ def parts(rows: Tensor, images: DeviceImages, device: Device) -> list[Tensor]:
     return list(rows.split(device.evaluation_batch(images.images.shape[2] * images.images.shape[3])))
 
 
-def batches(images: DeviceImages, rows: Tensor, device: Device, channels_last: bool) -> Iterator[Tensor]:
-    """Images [n, C, H, W] of `rows` as predictors see them."""
-    return (images.view(part, None, channels_last) for part in parts(rows, images, device))
+def batches(images: DeviceImages, rows: Tensor, device: Device) -> Iterator[Tensor]:
+    """Pixels [n, C, H, W] in [0, 1] of `rows`, as predictors see them."""
+    return (images.pixels(part) for part in parts(rows, images, device))
 
 
-def predict(
-    model: nn.Module, images: DeviceImages, rows: Tensor, device: Device, channels_last: bool = False
-) -> dict[str, Tensor]:
+def predict(model: nn.Module, images: DeviceImages, rows: Tensor, device: Device) -> dict[str, Tensor]:
     """Logits float32 [n, classes] by predictor name for `rows` of a split, in eval mode; the mode is put back."""
     with eval_mode(model):
-        chunks = [forward(model, batch) for batch in batches(images, rows, device, channels_last)]
+        chunks = [forward(model, batch) for batch in batches(images, rows, device)]
     return joined(chunks)
 
 

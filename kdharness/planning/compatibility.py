@@ -12,6 +12,7 @@ from kdharness.api.declarations import ModelSpec
 from kdharness.api.ensemble import ensemble_of
 from kdharness.api.functional import eval_mode
 from kdharness.api.method import BuildContext, Method
+from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.planning.catalogue import Catalogue
@@ -36,9 +37,11 @@ class Blueprint:
 
 def trial_model(spec: ModelSpec, blueprint: Blueprint, device: str = "meta") -> StagedModel:
     """The network without storage, or on the CPU with random weights. Whatever its factory raises passes through."""
+    # The dataset's mean and std, which are not known yet, change no shape.
+    preprocessing = spec.preprocessing or Preprocessing()
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        network = spec.factory(blueprint.num_classes, blueprint.input_shape)
-    return StagedModel(network, spec, blueprint.input_shape)
+        network = spec.factory(blueprint.num_classes, preprocessing.input_shape(blueprint.input_shape))
+    return StagedModel(network, spec, blueprint.input_shape, preprocessing)
 
 
 def reason_to_skip(
@@ -85,7 +88,7 @@ def reason_to_skip(
 def unlike_outputs(model: StagedModel) -> str:
     """What is wrong with a network that returns other outputs in train mode than in eval mode; '' for nothing."""
     spec = model.spec
-    blank = torch.zeros((2, *model.input_shape), device=next((p.device for p in model.parameters()), None))
+    blank = torch.zeros((2, *model.image_shape), device=next((p.device for p in model.parameters()), None))
     names = []
     with torch.no_grad(), eval_mode(model):
         for training in (False, True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, digest
@@ -50,7 +50,10 @@ class Documents:
         }
 
     def _network(self, name: str) -> dict[str, Any]:
-        return {"name": name, "plugin": dict(self.resolved.models.get(name).stamp)}
+        installed = self.resolved.models.get(name)
+        own = installed.spec.preprocessing
+        preprocessing = {"preprocessing": asdict(own)} if own is not None else {}
+        return {"name": name, "plugin": dict(installed.stamp), **preprocessing}
 
     def protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""

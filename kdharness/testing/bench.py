@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from kdharness.api import EpochContext, Phase
+from kdharness.api.prepared import share
 from kdharness.data.batches import Samples
+from kdharness.data.views import ViewKey
 from kdharness.device.device import Device
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
 from kdharness.engine.world import World
+from kdharness.protocol.seeds import stream
 from kdharness.results.store import ResultsFolder
 from kdharness.testing.case import MethodCase
 
@@ -58,20 +61,18 @@ class Bench:
         vars(self.method).update(losses=noted, select=everything)
 
     def _samples(self, device: torch.device) -> Samples:
-        generator = torch.Generator().manual_seed(0)
         shape = (SAMPLES, *self.member.data.input_shape)
-        reads = self.member.reads
-        *views, partners = [torch.randn(shape, generator=generator).to(device) for _ in (*reads.views, "partners")]
-        return Samples(
-            views=tuple(views),
-            targets=(torch.arange(SAMPLES) % self.classes).to(device),
-            indices=torch.arange(SAMPLES).to(device),
-            partners=partners if reads.partners == "same_class" else None,
-        )
+
+        def make(key: ViewKey, partners: bool) -> Tensor:
+            generator = torch.Generator().manual_seed(stream(key.name, key.occurrence, int(partners)))
+            return share(torch.rand(shape, generator=generator).to(device))
+
+        targets, indices = torch.arange(SAMPLES) % self.classes, torch.arange(SAMPLES)
+        return Samples(targets.to(device), indices.to(device), make, self.member.device.clock())
 
     @property
     def images(self) -> Tensor:
-        return self.samples.views[0]
+        return self.samples.view(ViewKey("images"))
 
     @property
     def loss_terms(self) -> Mapping[str, Tensor]:
@@ -92,7 +93,7 @@ class Bench:
 
     def step(self) -> None:
         """One step of the phase that was entered last."""
-        shared = SharedBatch(self.samples, [self.member], self.member.device.clock())
+        shared = SharedBatch(self.samples, [self.member])
         self.member.step(self.samples, shared.teachers, shared.progress(0.5), measure=False)
 
     def steps(self) -> Iterator[Phase]:

@@ -190,7 +190,7 @@ def check_rehearsal_on_a_fake_accelerator(case: MethodCase) -> None:
     _ = case.cell  # planned on the CPU
     with fake_accelerator() as device:
         bench = Bench(case, device)
-        bench.member.stepper = _UnfeltStepper(bench.member.state, bench.member.reads)
+        bench.member.stepper = _UnfeltStepper(bench.member.state, bench.member.reads, bench.member.views)
         for _ in bench.steps():
             elsewhere = _elsewhere(bench.returned, device.torch)
             if elsewhere:

@@ -9,21 +9,16 @@ import pytest
 import torch
 
 from kdharness.api import Augmentation, ImageDataset, Split
-from kdharness.data.batches import BatchRequest, EpochBatches, batch_bounds
+from kdharness.data.batches import BatchRequest, EpochBatches, Samples, batch_bounds
 from kdharness.data.images import DeviceImages
+from kdharness.data.prepare import Data
+from kdharness.data.subsets import Subsets
+from kdharness.data.views import BUILT_IN, ViewKey
+from kdharness.device.door import open_device
 
-CPU = torch.device("cpu")
-REQUEST = BatchRequest(
-    data="any",
-    seed=0,
-    channels_last=False,
-    precision="fp32",
-    subset="train",
-    batch_size=8,
-    views=(Augmentation(crop_padding=1, flip=True),),
-    partners=False,
-    epoch=0,
-)
+CPU = open_device("cpu")
+REQUEST = BatchRequest(data="any", seed=0, subset="train", batch_size=8, epoch=0)
+STANDARD, PLAIN = ViewKey("standard"), ViewKey("none")
 LABELS = np.arange(60, dtype=np.int64) % 3
 LABELS[7] = 3  # alone in its class
 SUBSET = torch.arange(0, 60, 2)  # 30 of the 60
@@ -33,13 +28,19 @@ def an_epoch(
     request: BatchRequest = REQUEST, subset: torch.Tensor = SUBSET, labels: np.ndarray = LABELS
 ) -> EpochBatches:
     pixels = np.arange(60, dtype=np.uint8).repeat(4 * 4).reshape(60, 1, 4, 4)  # each image is its own number
-    split = Split(pixels, labels)
-    dataset = ImageDataset({"train": split}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
-    return EpochBatches(request, DeviceImages(dataset, "train", CPU, 1), subset, torch.from_numpy(labels))
+    dataset = ImageDataset({"train": Split(pixels, labels)}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
+    images, targets = DeviceImages(dataset, "train", CPU.torch), torch.from_numpy(labels)
+    hidden = Subsets({}, labels, {})
+    data = Data("any", dataset, images, images, {"train": subset}, targets, targets, hidden)
+    return EpochBatches(request, data, BUILT_IN, CPU)
 
 
-def epoch(batches: EpochBatches) -> list:
-    return [batches.samples(number) for number in range(len(batches))]
+def epoch(batches: EpochBatches) -> list[Samples]:
+    return [batches.samples(number, CPU.clock()) for number in range(len(batches))]
+
+
+def read(samples: Samples) -> list[torch.Tensor]:
+    return [samples.targets, samples.indices, samples.view(STANDARD), samples.partners(STANDARD)]
 
 
 def image_numbers(view: torch.Tensor) -> list[int]:
@@ -57,7 +58,7 @@ def test_images_and_labels_belong_to_the_indices():
     for samples in epoch(an_epoch()):
         rows = SUBSET[samples.indices]
         assert samples.targets.tolist() == LABELS[rows].tolist()
-        assert image_numbers(samples.views[0]) == rows.tolist()
+        assert image_numbers(samples.view(PLAIN)) == rows.tolist()
 
 
 @pytest.mark.parametrize(
@@ -80,54 +81,77 @@ def test_sizes_of_batches(n, batch_size, sizes):
 
 
 def test_any_batch_can_be_made_again():
-    batches = an_epoch(replace(REQUEST, partners=True))
-    before = [s.tensors() for s in epoch(batches)]
+    batches = an_epoch()
+    before = [read(s) for s in epoch(batches)]
     for number in (2, 0, 3, 0):
-        assert all(torch.equal(a, b) for a, b in zip(batches.samples(number).tensors(), before[number], strict=True))
+        again = batches.samples(number, CPU.clock())
+        assert all(torch.equal(a, b) for a, b in zip(read(again), before[number], strict=True))
+
+
+def test_whatever_was_done_to_a_batch():
+    batches = an_epoch()
+    before = [t.clone() for t in read(batches.samples(0, CPU.clock()))]
+    damaged = batches.samples(0, CPU.clock())
+    for tensor in read(damaged):
+        tensor.zero_()
+    assert damaged.watched.changed
+    assert all(torch.equal(a, b) for a, b in zip(read(batches.samples(0, CPU.clock())), before, strict=True))
 
 
 def test_equal_requests_are_equal_passes():
     torch.manual_seed(3)
-    first = epoch(an_epoch(replace(REQUEST, partners=True)))
+    first = epoch(an_epoch())
     torch.manual_seed(4)
-    second = epoch(an_epoch(replace(REQUEST, partners=True)))
+    second = epoch(an_epoch())
     for one, other in zip(first, second, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one.tensors(), other.tensors(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(read(one), read(other), strict=True))
 
 
 @pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 1}])
 def test_epochs_and_seeds_differ_in_order_and_in_views(change):
     one, other = an_epoch(), an_epoch(replace(REQUEST, **change))
     assert not torch.equal(one.order, other.order)
-    assert not torch.equal(one.draws[0].flip, other.draws[0].flip)
+    assert not torch.equal(*(batches.samples(0, CPU.clock()).view(STANDARD) for batches in (one, other)))
 
 
-def test_what_does_not_touch_the_samples_does_not_touch_their_order():
+def test_what_else_is_read_of_a_batch_does_not_change_a_view():
     """So that methods are compared on the same batches, whatever else they read."""
-    plain = an_epoch()
-    for change in (
-        {"partners": True},
-        {"precision": "bf16"},
-        {"channels_last": True},
-        {"views": (*REQUEST.views,) * 2},
-    ):
-        other = an_epoch(replace(REQUEST, **change))
-        assert torch.equal(plain.order, other.order)
-        assert torch.equal(plain.samples(1).views[0], other.samples(1).views[0])
+    plain, other = (batches.samples(1, CPU.clock()) for batches in (an_epoch(), an_epoch()))
+    _ = other.view(ViewKey("standard", 1)), other.view(PLAIN), other.partners(PLAIN), other.partners(STANDARD)
+    assert torch.equal(plain.view(STANDARD), other.view(STANDARD))
+    assert torch.equal(plain.indices, other.indices)
 
 
-def test_two_views_of_one_kind_are_drawn_apart():
-    batches = an_epoch(replace(REQUEST, views=REQUEST.views * 2))
-    first, second = (torch.cat([s.views[k] for s in epoch(batches)]) for k in (0, 1))
+def test_images_are_made_when_they_are_read_and_once():
+    samples = an_epoch().samples(0, CPU.clock())
+    made: list[tuple[ViewKey, bool]] = []
+    make = samples._make
+    samples._make = lambda key, partners: made.append((key, partners)) or make(key, partners)
+    assert not made
+    assert samples.view(PLAIN) is samples.view(PLAIN)
+    _ = samples.partners(PLAIN), samples.partners(PLAIN)
+    assert made == [(PLAIN, False), (PLAIN, True)]
+
+
+def test_the_time_that_images_take_is_the_groups():
+    clock = CPU.clock()
+    with clock.charge("cell"):
+        an_epoch().samples(0, clock).view(STANDARD)
+    assert set(clock.seconds) == {"cell", "shared"}
+
+
+def test_two_views_of_one_name_are_drawn_apart():
+    batches = an_epoch()
+    first, second = (torch.cat([s.view(ViewKey("standard", k)) for s in epoch(batches)]) for k in (0, 1))
     assert image_numbers(first) == image_numbers(second)
     assert not torch.equal(first, second)
 
 
 def test_partners_are_another_image_of_the_same_class():
-    batches = an_epoch(replace(REQUEST, partners=True))
+    batches = an_epoch()
     for samples in epoch(batches):
         own = SUBSET[samples.indices].tolist()
-        other = image_numbers(samples.partners)
+        other = image_numbers(samples.partners(PLAIN))
         assert LABELS[own].tolist() == LABELS[other].tolist()
         assert all(a != b for a, b in zip(own, other, strict=True))
         assert set(other) <= set(SUBSET.tolist())
@@ -135,8 +159,8 @@ def test_partners_are_another_image_of_the_same_class():
 
 def test_who_is_alone_in_its_class_is_its_own_partner():
     everyone = torch.arange(60)
-    for samples in epoch(an_epoch(replace(REQUEST, partners=True), everyone)):
-        for own, other in zip(samples.indices.tolist(), image_numbers(samples.partners), strict=True):
+    for samples in epoch(an_epoch(subset=everyone)):
+        for own, other in zip(samples.indices.tolist(), image_numbers(samples.partners(PLAIN)), strict=True):
             assert (own == other) == (own == 7)
 
 
@@ -146,10 +170,10 @@ def test_a_selection_is_what_comes():
     assert [len(s.targets) for s in samples] == [4, 3]
     assert sorted(torch.cat([s.indices for s in samples]).tolist()) == sorted(chosen)
     for batch in samples:
-        assert image_numbers(batch.views[0]) == SUBSET[batch.indices].tolist()
+        assert image_numbers(batch.view(PLAIN)) == SUBSET[batch.indices].tolist()
 
 
 def test_partners_come_from_the_selection():
     chosen = (0, 3, 6, 9)  # images 0, 6, 12, 18, all of class 0
-    samples = an_epoch(replace(REQUEST, selection=chosen, partners=True)).samples(0)
-    assert set(image_numbers(samples.partners)) == {0, 6, 12, 18}
+    samples = an_epoch(replace(REQUEST, selection=chosen)).samples(0, CPU.clock())
+    assert set(image_numbers(samples.partners(PLAIN))) == {0, 6, 12, 18}

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from kdharness.api.functional import log_mean_probability
+from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep
@@ -63,7 +64,7 @@ def test_a_method_that_reads_one_teacher_gets_the_mean_probability(trained, monk
     ensemble = member.teachers[0]
     assert isinstance(ensemble, Ensemble)
     assert len(member.teachers) == 1
-    images = member.data.test.view(torch.arange(20), None, False)
+    images = member.data.test.pixels(torch.arange(20))
     with torch.no_grad():
         members = [t.model(images).softmax(1) for t in member.reference_teachers]
         torch.testing.assert_close(ensemble.model(images).softmax(1), torch.stack(members).mean(0))
@@ -80,7 +81,7 @@ def run_one_epoch(member: Member) -> None:
     def fail(one: Member, error: Exception) -> None:
         raise error
 
-    Lockstep(open_device("cpu"), fail, lambda number: None).run(member.request(), [member])
+    Lockstep(open_device("cpu"), BUILT_IN, fail, lambda number: None).run(member.request(), [member])
 
 
 def test_the_reported_teacher_is_the_ensemble(trained) -> None:
@@ -89,7 +90,7 @@ def test_the_reported_teacher_is_the_ensemble(trained) -> None:
     member = member_of(lab, cell)
     rows = torch.arange(len(member.data.test))
     with torch.no_grad():
-        logits = member.teachers[0].model.eval()(member.data.test.view(rows, None, False))
+        logits = member.teachers[0].model.eval()(member.data.test.pixels(rows))
     hits = (logits.argmax(1) == member.data.test_targets).double().mean().item() * 100
     for method in ("kd", "meal"):
         assert records[cell_of(plan, method).key].values["teacher_top1"] == pytest.approx(hits, abs=1e-9)
@@ -101,7 +102,7 @@ def test_teachers_run_once_for_the_ensemble_and_for_those_who_read_them(trained,
     lab, plan, _ = trained
     runs = []
     original = TeacherBatch._run
-    monkeypatch.setattr(TeacherBatch, "_run", lambda self, teacher: runs.append(teacher) or original(self, teacher))
+    monkeypatch.setattr(TeacherBatch, "_run", lambda self, *given: runs.append(given[0]) or original(self, *given))
     before = lab.bits(cell_of(plan, "kd").key)
     records = lab.train([cell_of(plan, "kd"), cell_of(plan, "meal")])
     assert all(r.status.value == "ok" for r in records.values())
@@ -113,7 +114,7 @@ def test_meal_alone_runs_one_teacher_per_batch(trained, monkeypatch) -> None:
     lab, plan, _ = trained
     runs = []
     original = TeacherBatch._run
-    monkeypatch.setattr(TeacherBatch, "_run", lambda self, teacher: runs.append(teacher) or original(self, teacher))
+    monkeypatch.setattr(TeacherBatch, "_run", lambda self, *given: runs.append(given[0]) or original(self, *given))
     lab.train([cell_of(plan, "meal")])
     assert len(runs) == 2 * 2
 

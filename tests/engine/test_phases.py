@@ -299,7 +299,7 @@ READER = '''
 class Reader(Method):
     """Writes down what it is given."""
     name = "reader"
-    reads = Reads(teachers="none", indices=True, views=("recipe", "none", "weak"), partners="same_class")
+    reads = Reads(teachers="none", indices=True, views=("recipe", "none", "standard"), partners="same_class")
     where: str = ""
     choose: str = "all"
 

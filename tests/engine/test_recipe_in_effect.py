@@ -26,7 +26,7 @@ from kdharness.api import *
 class Teller(Method):
     """Writes down its optimisers, images and precision, step by step."""
     name = "teller"
-    reads = Reads(taps=("embedding",), views=("recipe", "weak", "none"))
+    reads = Reads(taps=("embedding",), views=("recipe", "standard", "none"))
     where: str = ""
     players: bool = False
 
@@ -48,8 +48,7 @@ class Teller(Method):
         self.seen = dict(
             images=[hashlib.sha256(view.contiguous().numpy().tobytes()).hexdigest() for view in batch.views],
             size=len(batch.targets),
-            channels_last=[batch.images.is_contiguous(memory_format=torch.channels_last)]
-            + [m.network.wide.weight.is_contiguous(memory_format=torch.channels_last) for m in self.models],
+            channels_last=[m.network.wide.weight.is_contiguous(memory_format=torch.channels_last) for m in self.models],
             taps=[str(one._taps["embedding"].dtype) for one in (student, teacher)],
         )
         ce = F.cross_entropy(student.logits, batch.targets)
@@ -74,14 +73,16 @@ class Predictor(nn.Module):
         super().__init__()
         self.kinds = []
         self.student, self.where = student, where
-        student.network.wide.register_forward_hook(lambda module, args, output: self.kinds.append(str(output.dtype)))
+        student.network.wide.register_forward_hook(self.note)
+
+    def note(self, module, args, output):
+        self.kinds.append([str(output.dtype), args[0].is_contiguous(memory_format=torch.channels_last)])
 
     def forward(self, images):
         self.kinds = []
         logits = self.student(images)
         with open(self.where, "a") as file:
-            channels_last = images.is_contiguous(memory_format=torch.channels_last)
-            file.write(json.dumps([self.kinds[0], channels_last, len(images)]) + "\\n")
+            file.write(json.dumps([*self.kinds[0], len(images)]) + "\\n")
         return logits
 
 class Net(nn.Module):
@@ -219,9 +220,9 @@ def test_batch_size_and_epochs(told: Any) -> None:
 def test_augmentation_is_the_datasets_or_none(told: Any, augmentation: str) -> None:
     """The recipe's view, one that is always augmented, one that never is; each drawn for itself."""
     _, lines = told(f"augmentation={augmentation}", epochs=2)
-    for recipe, weak, plain in (line["images"] for line in lines):
+    for recipe, standard, plain in (line["images"] for line in lines):
         assert (recipe == plain) == (augmentation == "none")
-        assert weak not in (plain, recipe)
+        assert standard not in (plain, recipe)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "torch.float32"), ("bf16", "torch.bfloat16")])
@@ -235,7 +236,7 @@ def test_precision_is_that_of_student_teacher_and_evaluation(
 
 
 @pytest.mark.parametrize("layout", [False, True])
-def test_channels_last_is_the_layout_of_images_and_networks(told: Any, tmp_path: Path, layout: bool) -> None:
+def test_channels_last_is_the_layout_of_networks_and_their_input(told: Any, tmp_path: Path, layout: bool) -> None:
     _, lines = told(f"channels_last={layout}")
     assert {state for line in lines for state in line["channels_last"]} == {layout}
     assert {state for _, state, _ in predicted(tmp_path)} == {layout}

@@ -28,7 +28,7 @@ class Sound(Method):
     """Soft targets with an adapter of its own, noise, a counter, and two outputs."""
 
     name = "sound"
-    reads = Reads(taps=("stages", "embedding"), indices=True, views=("recipe", "weak"))
+    reads = Reads(taps=("stages", "embedding"), indices=True, views=("recipe", "standard"))
     terms = {"ce": "task", "kd": "distill", "first": "distill"}
     ablations = {"cold": {"temperature": 1.0}}
     temperature: float = 2.0
