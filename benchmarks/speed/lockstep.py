@@ -18,9 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kdharness.api import Augmentation
+from kdharness.api import Augmentation, Preprocessing
 from kdharness.api.executors import WorkerSettings
-from kdharness.data.images import DeviceImages, Draws
+from kdharness.api.prepared import Prepare
+from kdharness.api.specs import ViewInfo
+from kdharness.data.images import DeviceImages, as_pixels
+from kdharness.data.views import BUILT_IN, EpochView
+from kdharness.device.door import open_device
 from kdharness.engine.group import train_group
 from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
@@ -71,12 +75,14 @@ def augmentation(rounds: int, count: int = 512, batch: int = 64) -> tuple[float,
     pictures = [Image.fromarray(p.transpose(1, 2, 0)) for p in dataset.splits["train"].images[:count]]
     steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
     one = transforms.Compose([*steps, transforms.Normalize(dataset.mean, dataset.std)])
-    images = DeviceImages(dataset, "train", torch.device("cpu"), padding=4)
+    images = DeviceImages(dataset, "train", torch.device("cpu")).images
+    prepare = Prepare(Preprocessing(dataset.mean, dataset.std), (3, 32, 32), torch.device("cpu"))
 
     def batched() -> None:
-        draws = Draws.make(Augmentation(4, True), count, 0, torch.device("cpu"))
-        for rows in torch.arange(count).split(batch):
-            images.view(rows, Draws(*(None if t is None else t[rows] for t in (draws.dy, draws.dx, draws.flip))))
+        view = EpochView(BUILT_IN["standard"], ViewInfo(Augmentation(4, True), (32, 32)), count, 0, open_device("cpu"))
+        for start in range(0, count, batch):
+            rows = torch.arange(start, start + batch)
+            prepare(as_pixels(view.images(images[rows], start, start + batch)))
 
     def single() -> None:
         for start in range(0, count, batch):
