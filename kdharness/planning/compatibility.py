@@ -90,7 +90,7 @@ def reason_to_skip(
 def unlike_outputs(model: StagedModel) -> str:
     """What is wrong with a network that returns other outputs in train mode than in eval mode; '' for nothing."""
     spec = model.spec
-    blank = torch.zeros((2, *model.input_shape), device=next((p.device for p in model.parameters()), None))
+    blank = torch.zeros((2, *model.image_shape), device=next((p.device for p in model.parameters()), None))
     names = []
     with torch.no_grad(), eval_mode(model):
         for training in (False, True):
