@@ -13,6 +13,7 @@ import pytest
 from kdharness.errors import UserError
 from kdharness.planning import cell as cell_module, make_plan
 from kdharness.planning.cell import Cell, canonical, digest
+from kdharness.planning.neutral import model_part
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load, parse
@@ -193,7 +194,8 @@ def test_shape_of_the_document(registry):
 def test_document_of_the_default_benchmark(registry):
     cell = student(plan_of(registry, seeds=(3,)))
     document = cell.document
-    assert document["recipe"] == load("digits").recipe.model_dump(mode="json")
+    assert document["recipe"] == model_part(load("digits").recipe)
+    assert "mixup" not in document["recipe"]  # neutral
     assert document["scenario"] == {"kind": "few", "images": 100, "seed": 0}
     assert document["method"]["name"] == "kd"
     assert document["method"]["plugin"] == {"package": "kdharness", "revision": 1}
@@ -314,6 +316,12 @@ OTHER_VALUES = {
     "augmentation": "none",
     "precision": "bf16",
     "channels_last": "true",
+    "mixup": "0.2",
+    "cutmix": "1",
+    "mixing_probability": "0.5",
+    "mixing_off_epoch": "3",
+    "label_smoothing": "0.1",
+    "loss": "bce",
 }
 
 
