@@ -81,6 +81,7 @@ class Asked:
     settings: of --set, but for the recipe.
     layers: what the benchmark says of methods, by method and pair.
     tables: what it says of datasets.
+    optimizers: what it says of optimisers.
     data: where the data is.
     files: teachers' weights, by model name.
     metrics: those named; "all" stands for all that are installed.
@@ -114,6 +115,7 @@ class Asked:
     settings: Settings
     layers: Mapping[str, Mapping[Pair | None, Layer]]
     tables: Mapping[str, Mapping[str, Any]]
+    optimizers: Mapping[str, Mapping[str, Any]]
     data: DataPlace
     files: Mapping[str, TeacherFile]
     metrics: tuple[str, ...]
@@ -157,6 +159,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         settings=settings,
         layers=benchmark.layers,
         tables=benchmark.dataset,
+        optimizers=benchmark.optimizers,
         data=DataPlace(selection.data_root, selection.download),
         files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
         metrics=benchmark.metrics,
@@ -167,6 +170,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
             "method": (*benchmark.methods, *benchmark.references),
             "model": tuple(benchmark.models),
             "dataset": tuple(benchmark.dataset),
+            "optimizer": tuple(benchmark.optimizers),
         },
         summary=benchmark.summary,
         note=benchmark.note,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Documents:
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
+            "optimizers": resolved.optimizers.document((recipe.optimizer, *sources.optimizers)),
             "method": method,
             "student": self._network(training.student),
             "teachers": teachers,
@@ -59,10 +60,12 @@ class Documents:
     def protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""
         recipes = self.resolved.recipes
+        optimizers = self.resolved.optimizers.changed()
         shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
         return digest(
             {
                 **shared,
+                **({"optimizers": optimizers} if optimizers else {}),
                 "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
@@ -71,10 +74,11 @@ class Documents:
             12,
         )
 
-    def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
+    def deviations(self, setting: Setting, training: Training, taught: bool, optimizers: Iterable[str]) -> list[str]:
         """How a cell departs from its benchmark. Only what is ranked departs by its models."""
         resolved = self.resolved
         found = [*resolved.recipes.deviations, *resolved.datasets[setting.dataset].deviations]
+        found += resolved.optimizers.deviations(optimizers)
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
         if training.role != STUDENT:

@@ -60,7 +60,7 @@ class Selection:
     download: bool = False
 
 
-# What --set says: by owner (a method, a dataset or "recipe") and key.
+# What --set says: by owner (a method, a dataset, an optimiser or "recipe") and key.
 Settings = Mapping[str, Mapping[str, str]]
 
 
@@ -72,7 +72,7 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, dict[str, str]]:
         owner, dot, key = target.strip().partition(".")
         if not equals or not dot or not owner or not key:
             raise UserError(
-                f"--set {setting}: not of the form method.parameter=value, dataset.parameter=value, recipe.field=value"
+                f"--set {setting}: not of the form method.parameter=value (or dataset., optimizer.), recipe.field=value"
             )
         parsed.setdefault(owner, {})[key] = value.strip()
     return parsed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kdharness.api.specs import DatasetSpec, MethodSpec
+from kdharness.api.specs import DatasetSpec, MethodSpec, OptimizerSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.text import words
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:  # it loads torch
 # Places that a value may come from, beside "benchmark 'digits'" and the like.
 DEFAULT = "default"
 COMMAND = "--set"
+
+
+# What has typed parameters, and what errors call it.
+HasParameters = MethodSpec | DatasetSpec | OptimizerSpec
+KINDS: Mapping[type, str] = {MethodSpec: "method", DatasetSpec: "dataset", OptimizerSpec: "optimizer"}
 
 
 class Variant(BaseModel):
@@ -57,14 +62,14 @@ class Value:
     place: str
 
 
-def defaults(spec: MethodSpec | DatasetSpec) -> dict[str, Value]:
-    """All parameters of a method or dataset, by name."""
+def defaults(spec: HasParameters) -> dict[str, Value]:
+    """All parameters of a plugin's, by name."""
     return {p.name: Value(p.canonical(p.default), DEFAULT) for p in spec.parameters}
 
 
-def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+def coerced(spec: HasParameters, given: Mapping[str, Any], place: str) -> dict[str, Value]:
     """What a place gives, each value as its parameter's type. UserError for unknown names and wrong types."""
-    owner = f"{'method' if isinstance(spec, MethodSpec) else 'dataset'} '{spec.name}'"
+    owner = f"{KINDS[type(spec)]} '{spec.name}'"
     by_name = {p.name: p for p in spec.parameters}
     found = {}
     for key, value in given.items():
@@ -78,7 +83,7 @@ def coerced(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str
     return found
 
 
-def completed(spec: MethodSpec | DatasetSpec, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+def completed(spec: HasParameters, given: Mapping[str, Any], place: str) -> dict[str, Value]:
     """All parameters: what a place gives, and the defaults of the others."""
     return {**defaults(spec), **coerced(spec, given, place)}
 
@@ -148,7 +153,7 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
 
 @dataclass(frozen=True)
 class Setup:
-    """A method's parameters for one pair, or a dataset's.
+    """A method's parameters for one pair; a dataset's, or an optimiser's.
 
     parameters: all that run.
     own: all as the benchmark has them. A variant's name is what differs from these.
@@ -216,7 +221,9 @@ def check_variant(spec: MethodSpec, variant: Layer) -> None:
     check_without(spec, variant.without or (), variant.place)
 
 
-def set_up_dataset(spec: DatasetSpec, table: Mapping[str, Any], place: str, command: Mapping[str, Any]) -> Setup:
+def set_up_plain(
+    spec: DatasetSpec | OptimizerSpec, table: Mapping[str, Any], place: str, command: Mapping[str, Any]
+) -> Setup:
     """table: what the benchmark says of it, at `place`; command: --set. UserError for parameters that it has not."""
     own = completed(spec, table, place)
     return Setup({**own, **coerced(spec, command, COMMAND)}, own)

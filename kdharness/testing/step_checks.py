@@ -172,7 +172,7 @@ class _Unfelt(Step):
     def gradients(self, loss: Tensor, player: str = "main", retain_graph: bool = True) -> list[Tensor | None]:
         return [torch.zeros_like(parameter) for parameter in self.parameters[player]]
 
-    def apply(self, *players: str) -> None:
+    def apply(self, *players: str, gradients: Mapping[str, Sequence[Tensor | None]] | None = None) -> None:
         unknown = [name for name in players if name not in self.parameters]
         if unknown:
             raise KeyError(unknown[0])
