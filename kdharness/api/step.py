@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -11,6 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kdharness.api.labels import CROSS_ENTROPY, Mixing, TaskLoss
+
+# Gradients by name, one for each parameter of a player; None where it does not depend on that parameter.
+NamedGradients = Mapping[str, Sequence[Tensor | None]]
+Advance = Callable[[str, NamedGradients | None], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class StepInfo:
     epoch: Tensor
     epochs: int
     progress: Tensor
-    rates: Mapping[str, Tensor]
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class Step:
     recompute: runs the student anew and returns the terms with its present weights, for alternate updates in which the
         second player must see what the first one changed.
     info: where training stands.
-    advance: makes one step of the named player's optimiser, with gradients by name or with those in `.grad`.
+    advance: makes one step of the named player's optimiser, with gradients by name or with those in `.grad`; the
+        harness gives one that clips as the recipe says. None: the optimiser's own `step`.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class Step:
         parameters: Mapping[str, Sequence[Tensor]],
         recompute: Callable[[], Mapping[str, Tensor]],
         info: StepInfo,
-        advance: Callable[[str, Mapping[str, Sequence[Tensor | None]] | None], None],
+        advance: Advance | None = None,
     ) -> None:
         self.losses = losses
         self.tags = tags
@@ -96,7 +101,7 @@ class Step:
         self.parameters = parameters
         self.recompute = recompute
         self.info = info
-        self.advance = advance
+        self.advance = self._plainly if advance is None else advance
 
     def total(self, *tags: str) -> Tensor:
         """The sum of all terms, or of those with one of `tags`. A zero without gradient when there is none."""
@@ -125,7 +130,7 @@ class Step:
             torch.autograd.grad(loss, list(self.parameters[player]), retain_graph=retain_graph, allow_unused=True)
         )
 
-    def apply(self, *players: str, gradients: Mapping[str, Sequence[Tensor | None]] | None = None) -> None:
+    def apply(self, *players: str, gradients: NamedGradients | None = None) -> None:
         """One optimiser step for the named players, or for all.
 
         gradients: of one player, by name ("task", "distill"), each as `gradients` gives it, for an optimiser that
@@ -137,3 +142,8 @@ class Step:
             raise TypeError(f"apply(gradients=...) is for one player; name it, of {', '.join(self.optimizers)}")
         for name in names:
             self.advance(name, gradients)
+
+    def _plainly(self, player: str, gradients: NamedGradients | None) -> None:
+        if gradients is not None:
+            raise TypeError("gradients by name need the harness's own step")
+        self.optimizers[player].step()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdharness.api.step import NamedGradients
 from kdharness.errors import CellError
 
-# By name, one gradient per parameter of the player, in its order; None where it does not depend on that parameter.
-NamedGradients = Mapping[str, Sequence[Tensor | None]]
 # What an optimiser gets: by name and parameter.
 Parts = dict[str, dict[nn.Parameter, Tensor]]
 

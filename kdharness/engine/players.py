@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from kdharness.api.declarations import Phase, Player
 from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
-from kdharness.engine.gradients import NamedGradients, clip, gather
+from kdharness.api.step import NamedGradients
+from kdharness.engine.gradients import clip, gather
 from kdharness.engine.optimizers import OptimizerFactory, norms_and_biases, restore
 from kdharness.engine.phase_clock import Place
 from kdharness.errors import CellError
