@@ -13,6 +13,7 @@ import pytest
 from kdharness.errors import UserError
 from kdharness.planning import cell as cell_module, make_plan
 from kdharness.planning.cell import Cell, canonical, digest
+from kdharness.planning.neutral import model_part
 from kdharness.planning.plan import Plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, load, parse
@@ -154,6 +155,9 @@ method.plugin.package
 method.plugin.revision
 method.without
 numerics
+optimizers.sgd.parameters
+optimizers.sgd.plugin.package
+optimizers.sgd.plugin.revision
 recipe.augmentation
 recipe.batch_size
 recipe.channels_last
@@ -193,7 +197,7 @@ def test_shape_of_the_document(registry):
 def test_document_of_the_default_benchmark(registry):
     cell = student(plan_of(registry, seeds=(3,)))
     document = cell.document
-    assert document["recipe"] == load("digits").recipe.model_dump(mode="json")
+    assert document["recipe"] == model_part(load("digits").recipe)
     assert document["scenario"] == {"kind": "few", "images": 100, "seed": 0}
     assert document["method"]["name"] == "kd"
     assert document["method"]["plugin"] == {"package": "kdharness", "revision": 1}
@@ -314,6 +318,10 @@ OTHER_VALUES = {
     "augmentation": "none",
     "precision": "bf16",
     "channels_last": "true",
+    "schedule_per": "step",
+    "min_lr": "0.001",
+    "clip_norm": "2",
+    "decay_norms_and_biases": "false",
 }
 
 
