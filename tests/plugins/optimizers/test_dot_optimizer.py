@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from kdharness_plugins.methods.kd import kd_loss
 from kdharness_plugins.optimizers.dot import DistillationOriented
 from torch import Tensor, nn
 
@@ -79,43 +79,44 @@ def test_no_momentum_leaves_what_can_be_one() -> None:
         DistillationOriented([nn.Parameter(torch.ones(1))], LR, 0.95, 0.0, 0.075)
 
 
-def test_the_method_moves_the_student_as_by_hand(make_lab: Callable[..., Lab]) -> None:
-    """One cell of twenty steps; the student is run anew by hand on what it saw."""
-    from kdharness.data.batches import EpochBatches
-    from kdharness.engine.builder import build
-    from kdharness.engine.lockstep import SharedBatch
-    from kdharness.engine.member import Member
+PLUGIN = """
+import torch
+from kdharness.api import MethodSpec, hookimpl
+from kdharness_plugins.methods.dot import DOT
 
-    lab = make_lab()
+class Checked(DOT):
+    "Holds each step against the rule, with momenta of its own."
+    name = "checked"
+
+    def update(self, step):
+        parameters = step.parameters["main"]
+        own = self.__dict__.setdefault("own", {"task": None, "distill": None, "steps": 0})
+        expected = [p.detach().clone() for p in parameters]
+        for name, momentum in (("task", 0.825), ("distill", 0.975)):
+            gradients = step.gradients(step.total(name))
+            if name == "task":
+                gradients = [g + 0.01 * p.detach() for g, p in zip(gradients, parameters)]
+            before = own[name] or [torch.zeros_like(g) for g in gradients]
+            own[name] = [momentum * v + g for v, g in zip(before, gradients)]
+            expected = [w - 0.05 * v for w, v in zip(expected, own[name])]
+        super().update(step)
+        torch.testing.assert_close([p.detach() for p in parameters], expected)
+        own["steps"] += 1
+
+    def measurements(self):
+        return {"steps": self.own["steps"]}
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Checked)]
+"""
+
+
+def test_the_method_moves_the_student_by_that_rule(make_lab: Callable[..., Lab], tmp_path: Path) -> None:
+    (tmp_path / "checked.py").write_text(PLUGIN)
+    lab = make_lab(plugin_files=(tmp_path / "checked.py",), metrics=("top1",))
     settings = ("recipe.weight_decay=0.01", "recipe.lr=0.05", "recipe.schedule=constant", "recipe.batch_size=20")
-    cell = lab.plan(methods=("dot",), scenarios=("few100",), settings=settings, epochs=4).cells[-1].cell
-    world = lab._world
-    data = world.data.of(cell)
-    teachers = world.teachers.untrained(cell, data)
-    member = Member(cell, 0, world, data, teachers, build(cell, world, data, teachers))
-    network = member.student
-    names = [name for name, _ in network.named_parameters()]
-    weights = [p.detach().clone() for p in network.parameters()]
-    buffers = {name: b.clone() for name, b in network.named_buffers()}
-    task, distill = ([torch.zeros_like(w) for w in weights] for _ in range(2))
-    for _ in range(4):
-        request = member.request()
-        batches = EpochBatches(request, data.train, data.subsets[request.subset], data.targets)
-        for number in range(len(batches)):
-            samples = batches.samples(number)
-            shared = SharedBatch(samples, [member], member.device.clock())
-            images, targets = samples.views[0], samples.targets
-            leaves = [w.clone().requires_grad_() for w in weights]
-            given = {**dict(zip(names, leaves, strict=True)), **buffers}
-            logits = torch.func.functional_call(network, given, (images,))
-            said = teachers[0].model.run(images).logits
-            first = torch.autograd.grad(0.1 * nn.functional.cross_entropy(logits, targets), leaves, retain_graph=True)
-            second = torch.autograd.grad(0.9 * kd_loss(logits, said, 4.0), leaves)
-            for k, (g, h) in enumerate(zip(first, second, strict=True)):
-                task[k] = (MU - DELTA) * task[k] + g + 0.01 * weights[k]
-                distill[k] = (MU + DELTA) * distill[k] + h
-                weights[k] = weights[k] - LR * (task[k] + distill[k])
-            info = member.info(member.clock.place(number, len(batches)), shared.numbers)
-            member.step(samples, shared.teachers, info, measure=False)
-        member.end_epoch()
-    torch.testing.assert_close([p.detach() for p in network.parameters()], weights, atol=1e-5, rtol=1e-4)
+    plan = lab.plan(methods=("checked",), scenarios=("few100",), settings=settings, epochs=4)
+    record = lab.train_plan(plan)[plan.cells[-1].cell.key]
+    assert record.status.value == "ok", record.traceback
+    assert record.values["x_checked_steps"] == 20
