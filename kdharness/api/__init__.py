@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         ExecutorSpec as ExecutorSpec,
         MethodSpec as MethodSpec,
         MetricSpec as MetricSpec,
+        OptimizerSpec as OptimizerSpec,
     )
     from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel, full_precision as full_precision
     from kdharness.api.step import Batch as Batch, Step as Step, StepInfo as StepInfo
@@ -128,7 +129,7 @@ _HOMES = {
     "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
-    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),
+    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec", "OptimizerSpec"),
     "staged": ("Outputs", "StagedModel", "full_precision"),
     "step": ("Batch", "Step", "StepInfo"),
     "versions": ("API_VERSION",),

@@ -170,6 +170,13 @@ class Method(nn.Module, Generic[TeacherT]):
         """
         return ()
 
+    def optimizers(self, pair: Pair) -> Sequence[str]:
+        """Optimisers, besides the recipe's, that players of its phases name. They enter the cell's key.
+
+        Needed only where `phases` does not work before `build`.
+        """
+        return ()
+
     def skip(self, context: BuildContext) -> str | None:
         """Why this method cannot serve these models, or None. Called on the meta device, before `build`."""
         return None

@@ -1,4 +1,6 @@
-"""Spec records of methods, datasets, metrics and executors: what plugin hooks return. `ModelSpec` is in `declarations`.
+"""Spec records of methods, datasets, metrics, optimisers and executors: what plugin hooks return.
+
+`ModelSpec` is in `declarations`.
 
 Importing this module loads no torch.
 """
@@ -14,6 +16,7 @@ from kdharness.api.parameters import Parameter, check_name, class_parameters
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.optim import Optimizer
 
     from kdharness.api.data import Augmentation, DataRequest, DatasetInfo, ImageDataset
     from kdharness.api.evaluation import Evaluation, Inspection, Observer
@@ -164,6 +167,46 @@ class MetricSpec:
     def owns(self, number: str) -> bool:
         """Whether a number of this name can be this metric's."""
         return number == self.name or number.startswith(f"{self.name}_")
+
+
+# What an optimiser may read of the recipe beside the learning rate.
+OPTIMIZER_READS = ("weight_decay", "momentum", "nesterov")
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimiser.
+
+    name: [a-z][a-z0-9_]*, for `recipe.optimizer`, and for `Player(optimizer={"optimizer": ...})`.
+    factory: called with the parameters (a list, or torch's groups), and by keyword with `lr`, with the recipe's fields
+        that it `reads` and with its own `parameters`; returns a torch Optimizer. The harness sets "lr" in its groups.
+    summary: one line for listings.
+    reads: of "weight_decay", "momentum" and "nesterov".
+    parameters: its own, typed, with their defaults: `[optimizers.NAME]` in a benchmark, `--set NAME.parameter=value`.
+    fused: whether the factory takes `fused`: True where the device has one kernel for it.
+    paper: authors, title, venue, year.
+    revision: raised by hand when its numbers change; None: the package's version stands for it.
+    """
+
+    name: str
+    factory: Callable[..., Optimizer]
+    summary: str = ""
+    reads: tuple[str, ...] = ("weight_decay",)
+    parameters: tuple[Parameter, ...] = ()
+    fused: bool = False
+    paper: str = ""
+    revision: int | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "optimizer")
+        for field in self.reads:
+            if field not in OPTIMIZER_READS:
+                raise ValueError(
+                    f"optimizer '{self.name}' reads '{field}', which is none of {', '.join(OPTIMIZER_READS)}"
+                )
+        for parameter in self.parameters:
+            if parameter.name in ("lr", "fused", *OPTIMIZER_READS):
+                raise ValueError(f"optimizer '{self.name}': '{parameter.name}' is the recipe's, and no parameter")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -12,21 +12,30 @@ from torch.optim import Optimizer
 
 from kdharness.api.labels import CROSS_ENTROPY, Mixing, TaskLoss
 
+# Gradients by name, one for each parameter of a player; None where it does not depend on that parameter.
+NamedGradients = Mapping[str, Sequence[Tensor | None]]
+Advance = Callable[[str, NamedGradients | None], None]
+
 
 @dataclass(frozen=True)
 class StepInfo:
     """Where a step stands in its phase.
 
+    What changes from step to step is a 0-d tensor on the device: whoever replays a recorded step sees it change. What
+    is plain Python is the same in all steps of a phase.
+
     phase: the phase's name.
-    epoch: counted from 0 within the phase.
+    epoch: int64, counted from 0 within the phase.
     epochs: the phase's length.
-    progress: 0-d float tensor on the device: the share of the phase done, in [0, 1].
+    progress: float32, the share of the phase done, in [0, 1].
+    rates: by player, its learning rate, float32.
     """
 
     phase: str
-    epoch: int
+    epoch: Tensor
     epochs: int
     progress: Tensor
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Step:
     recompute: runs the student anew and returns the terms with its present weights, for alternate updates in which the
         second player must see what the first one changed.
     info: where training stands.
+    advance: makes one step of the named player's optimiser, with gradients by name or with those in `.grad`; the
+        harness gives one that clips as the recipe says. None: the optimiser's own `step`.
     """
 
     def __init__(
@@ -82,6 +93,7 @@ class Step:
         parameters: Mapping[str, Sequence[Tensor]],
         recompute: Callable[[], Mapping[str, Tensor]],
         info: StepInfo,
+        advance: Advance | None = None,
     ) -> None:
         self.losses = losses
         self.tags = tags
@@ -89,6 +101,7 @@ class Step:
         self.parameters = parameters
         self.recompute = recompute
         self.info = info
+        self.advance = self._plainly if advance is None else advance
 
     def total(self, *tags: str) -> Tensor:
         """The sum of all terms, or of those with one of `tags`. A zero without gradient when there is none."""
@@ -108,12 +121,29 @@ class Step:
             loss.backward(retain_graph=retain_graph)
 
     def gradients(self, loss: Tensor, player: str = "main", retain_graph: bool = True) -> list[Tensor | None]:
-        """The gradient of `loss` with respect to each parameter of `player`, without touching `.grad`."""
+        """The gradient of `loss` with respect to each parameter of `player`, without touching `.grad`. None where it
+        does not depend on it.
+        """
+        if not loss.requires_grad:
+            return [None] * len(self.parameters[player])
         return list(
             torch.autograd.grad(loss, list(self.parameters[player]), retain_graph=retain_graph, allow_unused=True)
         )
 
-    def apply(self, *players: str) -> None:
-        """One optimiser step for the named players, or for all."""
-        for name in players or tuple(self.optimizers):
-            self.optimizers[name].step()
+    def apply(self, *players: str, gradients: NamedGradients | None = None) -> None:
+        """One optimiser step for the named players, or for all.
+
+        gradients: of one player, by name ("task", "distill"), each as `gradients` gives it, for an optimiser that
+        treats them apart. Their sum replaces what is in `.grad`, which observers see. The recipe's clipping is of the
+        sum, and scales all alike.
+        """
+        names = players or tuple(self.optimizers)
+        if gradients is not None and len(names) != 1:
+            raise TypeError(f"apply(gradients=...) is for one player; name it, of {', '.join(self.optimizers)}")
+        for name in names:
+            self.advance(name, gradients)
+
+    def _plainly(self, player: str, gradients: NamedGradients | None) -> None:
+        if gradients is not None:
+            raise TypeError("gradients by name need the harness's own step")
+        self.optimizers[player].step()

@@ -28,6 +28,7 @@ KINDS = {
     "models": "model",
     "datasets": "dataset",
     "metrics": "metric",
+    "optimizers": "optimizer",
     "executors": "executor",
     "plugins": "",
 }
@@ -48,6 +49,8 @@ _SPEC_FIELDS = (
     "needs_teacher",
     "hidden",
     "on_request",
+    "reads",
+    "fused",
     "revision",
 )
 

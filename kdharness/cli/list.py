@@ -16,7 +16,7 @@ from kdharness.errors import UnknownName
 Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
 
-KIND_HELP = "benchmarks, methods, models, datasets, metrics, executors or plugins; without it, the names of everything."
+KIND_HELP = "benchmarks, methods, models, datasets, metrics, optimizers, executors or plugins; without it, all names."
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=KIND_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print a list of objects, and nothing else, to stdout.")]
 
@@ -86,10 +86,12 @@ def _spec_lines(row: Row) -> list[Line]:
     ]
 
 
-def _reads(reads: Row | None) -> str:
-    """What a method reads beside images and labels."""
+def _reads(reads: Row | list[str] | None) -> str:
+    """What a method reads beside images and labels, or an optimiser of the recipe."""
     if not reads:
         return ""
+    if isinstance(reads, list):
+        return f"reads {', '.join(reads)}"
     parts = {"none": [], "one": ["one teacher"], "many": ["many teachers"]}[reads["teachers"]]
     parts += [tap.replace("_", "-") for tap in reads["taps"]]
     parts += ["indices"] if reads["indices"] else []

@@ -15,6 +15,7 @@ from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.losses import LossTerms
+from kdharness.engine.optimizers import OptimizerFactory
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher, Teacher
@@ -45,6 +46,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         method.build(_context(cell, method, world, data, recipe, student, seen, generators))
         world.device.put(method)
         predictor = world.device.put(method.predictor(student, [t.model for t in seen]))
+    factory = OptimizerFactory(world.registry, cell.document["optimizers"], world.device.fused)
     state = CellState(
         student=student,
         method=method,
@@ -52,7 +54,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         teachers=seen,
         random=random,
         generators=generators,
-        players=Players(student, method, recipe, world.device.fused),
+        players=Players(student, method, recipe, factory, world.device.torch),
         terms=LossTerms(cell.method, method.terms, frozenset(cell.document["method"]["without"])),
         observers=Observers(world.registry, metrics, student, world.device),
         clock=PhaseClock.of(method.phases(), recipe.epochs),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from kdharness.api.declarations import Wanted
 from kdharness.api.specs import ViewSpec
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
 from kdharness.device.clock import SHARED
 from kdharness.device.device import Device
 from kdharness.engine.member import Member
+from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.teacher_batch import TeacherBatch
 from kdharness.errors import CellError
 
@@ -64,8 +62,8 @@ class Lockstep:
         measure = number == 0 and member.clock.epoch == min(1, member.epochs - 1)
         errors: list[Exception] = []
         with self.device.contained(errors.append), self.clock.charge(member.cell.key):
-            progress = shared.progress(member.clock.share_done(number, len(batches)))
-            member.step(shared.samples, shared.teachers, progress, measure)
+            info = member.info(member.clock.place(number, len(batches)), shared.numbers)
+            member.step(shared.samples, shared.teachers, info, measure)
         damage = shared.damage(member, thorough=number in (0, len(batches) - 1))
         if damage:
             # What was changed in place often makes the step fail too: the cause is told, the error is its context.
@@ -94,14 +92,7 @@ class SharedBatch:
             for teacher in member.teachers:
                 wanted[id(teacher)] = wanted.get(id(teacher), Wanted()) | member.reads.of_teachers
         self.teachers = TeacherBatch(samples, wanted)
-        self._progress: dict[float, Tensor] = {}
-
-    def progress(self, share: float) -> Tensor:
-        """The share as a 0-d tensor, filled on the device: a copy from the host would wait for it."""
-        if share not in self._progress:
-            self._progress[share] = torch.full((), share, device=self.samples.targets.device)
-            self.samples.watched.watch([self._progress[share]])
-        return self._progress[share]
+        self.numbers = SharedNumbers(samples.targets.device, samples.watched)
 
     def damage(self, member: Member, thorough: bool) -> str:
         """What the member's step did to what others share, '' for nothing. Teachers are put right.

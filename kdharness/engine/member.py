@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.data.views import view_keys
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
-from kdharness.engine.phase_clock import PhaseClock
+from kdharness.engine.phase_clock import PhaseClock, Place
+from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
 from kdharness.engine.teachers import Teacher
@@ -124,8 +126,7 @@ class Member:
     # -- one epoch ----------------------------------------------------------------------------------------------------
 
     def request(self) -> BatchRequest:
-        """Begins an epoch: learning rates, hooks, and what batches it wants."""
-        self.state.players.set_rates(self.clock.epoch_in_phase, self.clock.phase_epochs)
+        """Begins an epoch: hooks, and what batches it wants."""
         self._check_subset()
         context = self.epoch_context()
         with self.isolated():
@@ -180,9 +181,20 @@ class Member:
         chosen = rows if positions is None else rows[positions.to(rows.device)]
         return predict(model, self.data.train, chosen, self.device)["logits"]
 
-    def step(self, samples: Samples, teachers: TeacherBatch, progress: Tensor, measure: bool) -> None:
+    def info(self, place: Place, numbers: SharedNumbers) -> StepInfo:
+        """What a step is told of its place. numbers: of its batch."""
+        players = self.state.players
+        players.set_rates(place)
+        return StepInfo(
+            phase=self.clock.phase.name,
+            epoch=numbers.whole(place.epoch),
+            epochs=place.epochs,
+            progress=numbers.real(place.share_done),
+            rates=MappingProxyType(players.rates),
+        )
+
+    def step(self, samples: Samples, teachers: TeacherBatch, info: StepInfo, measure: bool) -> None:
         """One batch. measure: whether its memory is measured, which takes time."""
-        info = StepInfo(self.clock.phase.name, self.clock.epoch_in_phase, self.clock.phase_epochs, progress)
         outputs = TeacherOutputs(self.teachers, teachers, self.views)
         with self.isolated():
             if measure:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kdharness.api.declarations import Phase
 
 # The last epochs of a training are always evaluated: reports average over so many.
 LAST_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step stands in its phase: number `step` (from 0) of the `steps` of epoch number `epoch` of `epochs`."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+    @property
+    def share_done(self) -> float:
+        """The share of the phase that is done, in [0, 1), when the step begins."""
+        return (self.epoch + self.step / self.steps) / self.epochs
 
 
 class PhaseClock:
@@ -55,9 +71,9 @@ class PhaseClock:
     def finished(self) -> bool:
         return self.number == len(self.phases)
 
-    def share_done(self, batch: int, batches: int) -> float:
-        """The share of the present phase that is done, in [0, 1), when batch number `batch` of its epoch begins."""
-        return (self.epoch_in_phase + batch / batches) / self.phase_epochs
+    def place(self, step: int, steps: int) -> Place:
+        """Of step number `step` of the `steps` of the present epoch."""
+        return Place(self.epoch_in_phase, self.phase_epochs, step, steps)
 
     def evaluation_due(self, every: int) -> bool:
         """Whether the cell is evaluated after the epoch that just ended.

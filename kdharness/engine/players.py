@@ -1,8 +1,8 @@
-"""The players of a phase: which parts of a cell each trains, and with which optimiser."""
+"""The players of a phase: which parts of a cell each trains, with which optimiser, and how one of its steps is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,10 @@ from torch.optim import Optimizer
 from kdharness.api.declarations import Phase, Player
 from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
+from kdharness.api.step import NamedGradients
+from kdharness.engine.gradients import clip, gather
+from kdharness.engine.optimizers import OptimizerFactory, norms_and_biases, restore
+from kdharness.engine.phase_clock import Place
 from kdharness.errors import CellError
 from kdharness.protocol.recipe import Recipe
 
@@ -20,16 +24,26 @@ class Players:
     """Who trains what in the phase that a cell is in. What wanted no gradient when it was built is never trained.
 
     parameters, optimizers: by player's name, the latter of players that have parameters;
+    rates: by the same names as optimizers, the learning rate as a 0-d tensor on the device;
     resting: modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
     changes (running statistics too);
     phase_recipe: the recipe with what the phase replaces.
     """
 
-    def __init__(self, student: StagedModel, method: Method, recipe: Recipe, fused: bool = False) -> None:
+    def __init__(
+        self,
+        student: StagedModel,
+        method: Method,
+        recipe: Recipe,
+        factory: OptimizerFactory,
+        device: torch.device,
+    ) -> None:
         self.student = student
         self.method = method
         self.recipe = recipe
-        self.fused = fused
+        self.factory = factory
+        self.device = device
+        self.rates: dict[str, Tensor] = {}
         self.parameters: dict[str, list[nn.Parameter]] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.resting: list[nn.Module] = []
@@ -37,6 +51,7 @@ class Players:
         self._lasting: dict[str, Optimizer] = {}
         self._recipes: dict[str, Recipe] = {}
         self._trainable = {id(p) for p in self.all_parameters() if p.requires_grad}
+        self._spared = norms_and_biases((student, method))
 
     def all_parameters(self) -> list[nn.Parameter]:
         """The parameters of the student and of the method, each once."""
@@ -46,13 +61,14 @@ class Players:
     def enter(self, phase: Phase) -> None:
         """Makes the phase's optimisers, and freezes what it does not train."""
         self.phase_recipe = self.recipe.replaced(phase.recipe)
-        self._recipes = {p.name: self.phase_recipe.replaced(p.optimizer) for p in phase.players}
+        self._recipes = {p.name: self.phase_recipe.replaced(_of_recipe(p.optimizer)) for p in phase.players}
         self.parameters = {p.name: self._parameters_of(p, phase) for p in phase.players}
         trained = {id(p) for parameters in self.parameters.values() for p in parameters}
         for parameter in self.all_parameters():
             parameter.requires_grad_(id(parameter) in trained)
         self.resting = self._untrained(trained)
         self.optimizers = {p.name: self._optimizer(p, phase) for p in phase.players if self.parameters[p.name]}
+        self.rates = {name: torch.zeros((), device=self.device) for name in self.optimizers}
 
     def _parameters_of(self, player: Player, phase: Phase) -> list[nn.Parameter]:
         others = [path for other in phase.players for path in other.parts if path not in player.parts]
@@ -81,22 +97,45 @@ class Players:
 
     def _optimizer(self, player: Player, phase: Phase) -> Optimizer:
         """A new one; for a lasting player the one that it left behind in an earlier phase."""
-        parameters, recipe = self.parameters[player.name], self._recipes[player.name]
+        parameters = self.parameters[player.name]
         if not player.lasting:
-            return make_optimizer(recipe, parameters, self.fused)
+            return self._made(player)
         if player.name not in self._lasting:
-            self._lasting[player.name] = make_optimizer(recipe, parameters, self.fused)
+            self._lasting[player.name] = self._made(player)
         optimizer = self._lasting[player.name]
         if {id(p) for p in parameters} != {id(p) for group in optimizer.param_groups for p in group["params"]}:
             what = f"the lasting player '{player.name}' has other parts in phase '{phase.name}' than before"
             raise CellError("MethodError", what)
         return optimizer
 
-    def set_rates(self, epoch: int, epochs: int) -> None:
-        """The learning rates of epoch number `epoch` (from 0) of a phase of `epochs` epochs."""
+    def _made(self, player: Player) -> Optimizer:
+        own = {key: value for key, value in player.optimizer.items() if key not in Recipe.model_fields}
+        return self.factory.make(self._recipes[player.name], own, self.parameters[player.name], self._spared)
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def set_rates(self, place: Place) -> None:
+        """The learning rates of the step that begins."""
         for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self._recipes[name].lr_at(epoch, epochs)
+            rate = self._recipes[name].lr_at(place.epoch, place.epochs, place.step, place.steps)
+            if any(group["lr"] != rate for group in optimizer.param_groups):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+            # In place: whoever replays a step that it recorded looks at this very tensor.
+            self.rates[name].fill_(rate)
+
+    def advance(self, name: str, gradients: NamedGradients | None) -> None:
+        """One step of a player's optimiser. gradients: by name, each parameter's; None: what is in `.grad`."""
+        optimizer, parameters = self.optimizers[name], self.parameters[name]
+        parts = None if gradients is None else gather(name, optimizer, parameters, gradients)
+        clip(parameters, self._recipes[name].clip_norm, parts)
+        if parts is None:
+            optimizer.step()
+        else:
+            step: Callable[..., object] = optimizer.step
+            step(gradients=parts)
+
+    # -- state --------------------------------------------------------------------------------------------------------
 
     def held(self) -> list[Tensor]:
         """What the optimisers keep between steps."""
@@ -112,22 +151,11 @@ class Players:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The phases up to the present one have been entered."""
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            restore(optimizer, state["optimizers"][name])
         for name, optimizer in self._lasting.items():
-            optimizer.load_state_dict(state["lasting"][name])
+            restore(optimizer, state["lasting"][name])
 
 
-def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter], fused: bool = False) -> Optimizer:
-    """The recipe's optimiser over `parameters`. fused: in one kernel, where the device has that."""
-    if recipe.optimizer == "sgd":
-        momentum, nesterov = recipe.momentum, recipe.nesterov
-        return torch.optim.SGD(
-            parameters,
-            lr=recipe.lr,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=fused,
-        )
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+def _of_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a player's changes that are fields of the recipe; the others are its optimiser's own parameters."""
+    return {key: value for key, value in changes.items() if key in Recipe.model_fields}

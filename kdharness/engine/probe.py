@@ -44,7 +44,8 @@ def _step(member: Member) -> Sequence[str]:
     """The terms of the phase that the member is in, which one step ends."""
     batches = EpochBatches(member.request(), member.data, BUILT_IN, member.device)
     shared = SharedBatch(batches.samples(0, member.device.clock()), [member])
-    member.step(shared.samples, shared.teachers, shared.progress(0.0), measure=False)
+    info = member.info(member.clock.place(0, 1), shared.numbers)
+    member.step(shared.samples, shared.teachers, info, measure=False)
     values = member.end_epoch()
     curves = member.method.curves()
     return [name for name in values if name not in curves]

@@ -92,6 +92,7 @@ class EagerStepper:
             parameters=self.state.players.parameters,
             recompute=lambda: self._losses(batch, teacher)[1],
             info=batch.step,
+            advance=self.state.players.advance,
         )
 
 

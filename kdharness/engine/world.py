@@ -40,7 +40,9 @@ class World:
         document = cell.document
         parts = [("dataset", cell.dataset, document["dataset"]), ("method", cell.method, document["method"])]
         networks = [document["student"], *document["teachers"], *document.get("networks", ())]
-        for kind, name, part in [*parts, *(("model", network["name"], network) for network in networks)]:
+        parts += [("model", network["name"], network) for network in networks]
+        parts += [("optimizer", name, part) for name, part in document["optimizers"].items()]
+        for kind, name, part in parts:
             if self.registry.stamp(self.registry.get(kind, name)) != part["plugin"]:
                 text = f"the plugin of {kind} '{name}' changed after the plan was made; run the command again"
                 raise CellError("PluginChanged", text)

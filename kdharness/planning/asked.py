@@ -84,6 +84,7 @@ class Asked:
     tables: what it says of datasets.
     models: what it says of models beside their recipes.
     model_names: the models that --set may speak of.
+    optimizers: what it says of optimisers.
     data: where the data is.
     files: teachers' weights, by model name.
     metrics: those named; "all" stands for all that are installed.
@@ -119,6 +120,7 @@ class Asked:
     tables: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]]
     model_names: tuple[str, ...]
+    optimizers: Mapping[str, Mapping[str, Any]]
     data: DataPlace
     files: Mapping[str, TeacherFile]
     metrics: tuple[str, ...]
@@ -165,6 +167,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         tables=benchmark.dataset,
         models={name: network_part(table) for name, table in benchmark.models.items()},
         model_names=model_names,
+        optimizers=benchmark.optimizers,
         data=DataPlace(selection.data_root, selection.download),
         files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
         metrics=benchmark.metrics,
@@ -175,6 +178,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
             "method": (*benchmark.methods, *benchmark.references),
             "model": tuple(benchmark.models),
             "dataset": tuple(benchmark.dataset),
+            "optimizer": tuple(benchmark.optimizers),
         },
         summary=benchmark.summary,
         note=benchmark.note,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Documents:
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
+            "optimizers": resolved.optimizers.document((recipe.optimizer, *sources.optimizers)),
             "method": method,
             "student": self.network(training.student),
             "teachers": teachers,
@@ -65,12 +66,14 @@ class Documents:
     def protocol(self, document: Mapping[str, Any]) -> str:
         """The digest of what makes cells comparable."""
         recipes = self.resolved.recipes
+        optimizers = self.resolved.optimizers.changed()
         shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
         networks = {"networks": dict(documents)} if (documents := self.resolved.networks.documents) else {}
         return digest(
             {
                 **shared,
                 **networks,
+                **({"optimizers": optimizers} if optimizers else {}),
                 "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
@@ -79,11 +82,12 @@ class Documents:
             12,
         )
 
-    def deviations(self, setting: Setting, training: Training, taught: bool) -> list[str]:
+    def deviations(self, setting: Setting, training: Training, taught: bool, optimizers: Iterable[str]) -> list[str]:
         """How a cell departs from its benchmark. Only what is ranked departs by its models."""
         resolved = self.resolved
         everywhere = (*resolved.recipes.deviations, *resolved.networks.deviations)
         found = [*everywhere, *resolved.datasets[setting.dataset].deviations]
+        found += resolved.optimizers.deviations(optimizers)
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
         if training.role != STUDENT:

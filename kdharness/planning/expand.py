@@ -12,6 +12,7 @@ from kdharness.planning.asked import NO_LAYERS
 from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.documents import Documents
+from kdharness.planning.optimizers import optimizers_of
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
@@ -51,6 +52,7 @@ class _Expansion:
                     self._add_students(Setting(dataset, scenario, pair))
         if not self.cells:
             raise UserError("nothing is left to run: " + "; ".join(resolved.warnings))
+        resolved.optimizers.check_used(n for p in self.cells.values() for n in p.cell.document["optimizers"])
         return Plan(
             benchmark=resolved.benchmark,
             cells=tuple(self.cells.values()),
@@ -121,6 +123,8 @@ class _Expansion:
             requirements = tuple(method.requires(pair)) if training.requirements is None else training.requirements
             asked = "networks()"
             networks = tuple(method.networks(pair))
+            asked = "optimizers()"
+            optimizers = optimizers_of(method, pair)
         except Exception as error:  # noqa: BLE001 - as above
             return Sources(fault=_raised(training.method, f"failed in {asked}", error))
         try:
@@ -128,6 +132,7 @@ class _Expansion:
             for name in networks:
                 self.resolved.models.get(name)
             networks = tuple(map(self.resolved.models.name_of, networks))
+            self.resolved.optimizers.document(optimizers)
         except UserError as error:
             fault = f"method '{training.method}' requires what there is not: {error}"
             if training.setup.is_commanded:  # what a user asked for, rather than what a plugin does
@@ -135,7 +140,7 @@ class _Expansion:
             return Sources(fault=fault)
         teachers = tuple(source for requirement, source in found if not requirement.warm_start)
         start = next((source for requirement, source in found if requirement.warm_start), None)
-        return Sources(teachers, start, networks)
+        return Sources(teachers, start, networks, optimizers)
 
     def _source(self, setting: Setting, requirement: Requirement, training: Training) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""
@@ -198,7 +203,9 @@ class _Expansion:
             key=digest(document),
             benchmark=self.resolved.benchmark,
             protocol=self.documents.protocol(document),
-            deviations="; ".join(self.documents.deviations(setting, training, bool(pair.teachers))),
+            deviations="; ".join(
+                self.documents.deviations(setting, training, bool(pair.teachers), document["optimizers"])
+            ),
             dataset=setting.dataset,
             dataset_parameters=self.resolved.datasets[setting.dataset].parameters,
             scenario=setting.scenario,

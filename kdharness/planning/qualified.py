@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdharness.api.requirements import Pair
 from kdharness.planning.asked import Asked, Names
@@ -21,6 +21,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
     """With the short name of what has it alone, and "package/name" of what shares its name."""
     method, dataset = partial(registry.name_of, "method"), partial(registry.name_of, "dataset")
     model, metric = partial(registry.name_of, "model"), partial(registry.name_of, "metric")
+    optimizer = partial(registry.name_of, "optimizer")
 
     def pair_of(pair: Pair) -> Pair:
         return Pair(tuple(map(model, pair.teachers)), model(pair.student))
@@ -38,12 +39,13 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         own_datasets=_each(asked.own_datasets, dataset),
         pairs=tuple(dict.fromkeys(map(pair_of, asked.pairs))),
         own_pairs=tuple(map(pair_of, asked.own_pairs)),
-        settings={method(dataset(owner)): table for owner, table in asked.settings.items()},
+        settings={optimizer(method(dataset(owner))): table for owner, table in asked.settings.items()},
         layers={
             method(name): {None if pair is None else pair_of(pair): layer for pair, layer in layers.items()}
             for name, layers in asked.layers.items()
         },
         tables=_keyed(asked.tables, dataset),
+        optimizers=_keyed(asked.optimizers, optimizer),
         files=_keyed(asked.files, model),
         metrics=_each(asked.metrics, metric),
         claims=tuple(
@@ -55,7 +57,12 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         mentioned={
             kind: tuple(registry.name_of(kind, name) for name in names) for kind, names in asked.mentioned.items()
         },
-        recipes=replace(asked.recipes, models=_keyed(asked.recipes.models, model)),
+        recipes=replace(
+            asked.recipes,
+            base=asked.recipes.base.replaced({"optimizer": optimizer(asked.recipes.base.optimizer)}),
+            teacher=_trained_by(asked.recipes.teacher, optimizer),
+            models={model(name): _trained_by(table, optimizer) for name, table in asked.recipes.models.items()},
+        ),
     )
 
 
@@ -65,3 +72,8 @@ def _each(names: tuple[str, ...], name_of: Callable[[str], str]) -> tuple[str, .
 
 def _keyed(table: Mapping[str, T], name_of: Callable[[str], str]) -> dict[str, T]:
     return {name_of(name): value for name, value in table.items()}
+
+
+def _trained_by(table: Mapping[str, Any], name_of: Callable[[str], str]) -> Mapping[str, Any]:
+    """Fields of a recipe."""
+    return {**table, "optimizer": name_of(table["optimizer"])} if "optimizer" in table else table

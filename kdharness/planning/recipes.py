@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +18,31 @@ from kdharness.text import words
 
 @dataclass(frozen=True)
 class Recipes:
-    """A recipe, and the fields that differ for teachers and, by name, for models. deviations: changes, as text."""
+    """A recipe, and the fields that differ for teachers and, by name, for models.
+
+    deviations: changes, as text.
+    place: the benchmark, as errors call it.
+    optimizer_place: where the recipe's optimiser comes from.
+    """
 
     base: Recipe
     teacher: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    place: str = ""
+    optimizer_place: str = ""
 
     def of_model(self, model: str, teaches: bool) -> Recipe:
         """The recipe for a network, as a teacher or as a student."""
         recipe = self.base.replaced(self.teacher) if teaches else self.base
         return recipe.replaced(self.models.get(model, {}))
+
+    def optimizers(self) -> Iterator[tuple[str, str]]:
+        """Every optimiser that is named, and the place that names it."""
+        yield self.base.optimizer, self.optimizer_place
+        for table in (self.teacher, *self.models.values()):
+            if "optimizer" in table:
+                yield table["optimizer"], self.place
 
 
 def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: int | None) -> Recipes:
@@ -52,7 +66,8 @@ def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: in
     models = {m: {k: v for k, v in table.items() if k not in given} for m, table in tables.items()}
     overridden = {k for k in given if k in benchmark.teacher or any(k in t for t in benchmark.models.values())}
     deviations = (f"recipe.{key}={_text(getattr(base, key))}" for key in sorted(changed | overridden))
-    return Recipes(base, teacher, models, tuple(deviations))
+    of_optimizer = setting("recipe", "optimizer") if "optimizer" in changes else benchmark.place
+    return Recipes(base, teacher, models, tuple(deviations), benchmark.place, of_optimizer)
 
 
 def _listed(key: str, value: str) -> str | list[str]:

@@ -16,6 +16,7 @@ from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.datasets import KnownDataset, describe_dataset
 from kdharness.planning.networks import Networks, resolve_networks
+from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
@@ -23,7 +24,7 @@ from kdharness.planning.selection import MethodChoice
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import Layer, called, set_up_dataset, setting
+from kdharness.protocol.variant import Layer, called, set_up_plain, setting
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
@@ -36,6 +37,7 @@ class Resolved:
     benchmark: the benchmark's name.
     methods: everything installed, for methods may require any of it.
     models: likewise.
+    optimizers: likewise.
     datasets: by name.
     scenarios: definitions by name.
     pairs: those that run.
@@ -60,6 +62,7 @@ class Resolved:
     benchmark: str
     methods: Catalogue[MethodSpec]
     models: Catalogue[ModelSpec]
+    optimizers: KnownOptimizers
     datasets: Mapping[str, KnownDataset]
     scenarios: Mapping[str, Scenario]
     pairs: tuple[Pair, ...]
@@ -109,14 +112,16 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         for side in asked.sides
     }
     setups = {
-        name: set_up_dataset(datasets[name].spec, asked.tables.get(name, {}), asked.place, asked.settings.get(name, {}))
+        name: set_up_plain(datasets[name].spec, asked.tables.get(name, {}), asked.place, asked.settings.get(name, {}))
         for name in asked.datasets.names
     }
+    settings = {name: changes for name, changes in asked.settings.items() if name not in {*needed, *setups}}
     metric_specs = [registered.spec for registered in registry.metrics.values()]
     return Resolved(
         benchmark=asked.benchmark,
         methods=methods,
         models=models,
+        optimizers=know_optimizers(catalogue("optimizer", registry), asked.optimizers, asked.place, settings),
         datasets={
             name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
             for name, setup in setups.items()
@@ -180,6 +185,8 @@ def _named(asked: Asked, metrics: tuple[str, ...]) -> Iterator[tuple[str, str, s
     for pair in asked.pairs:
         for model in (*pair.teachers, pair.student):
             yield "model", model, asked.pairs_place
+    for name, place in asked.recipes.optimizers():
+        yield "optimizer", name, place
     for name in metrics:
         yield "metric", name, asked.place
     for where, claim in asked.claims:
@@ -198,10 +205,13 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
         if owner in running:
             continue
         where = setting(owner, next(iter(changes)))
+        if owner in registry.optimizers:
+            continue  # the plan says which cells use it
         for kind in ("method", "dataset", "model"):
             if owner in registry.known(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
-        raise UnknownName("method, dataset, model or 'recipe'", owner, {*running, "recipe"}, where)
+        known = {*running, *registry.optimizers, "recipe"}
+        raise UnknownName("method, dataset, model, optimizer or 'recipe'", owner, known, where)
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class Selection:
     download: bool = False
 
 
-# What --set says: by owner (a method, a dataset, a model or "recipe") and key.
+# What --set says: by owner (a method, a dataset, a model, an optimiser or "recipe") and key.
 Settings = Mapping[str, Mapping[str, str]]
 
 
@@ -71,7 +71,7 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, dict[str, str]]:
         target, equals, value = setting.partition("=")
         owner, dot, key = target.strip().partition(".")
         if not equals or not dot or not owner or not key:
-            forms = ", ".join(f"{kind}.parameter=value" for kind in ("method", "dataset", "model"))
+            forms = ", ".join(f"{kind}.parameter=value" for kind in ("method", "dataset", "model", "optimizer"))
             raise UserError(f"--set {setting}: not of the form {forms}, recipe.field=value")
         parsed.setdefault(owner, {})[key] = value.strip()
     return parsed

@@ -54,10 +54,12 @@ class Sources:
     teachers: in the method's order.
     start: what the student starts from.
     networks: models of further networks that the method makes.
+    optimizers: those that the method names, beside the recipe's.
     fault: why they cannot be had; "" when they can.
     """
 
     teachers: tuple[TeacherSource, ...] = ()
     start: TeacherSource | None = None
     networks: tuple[str, ...] = ()
+    optimizers: tuple[str, ...] = ()
     fault: str = ""

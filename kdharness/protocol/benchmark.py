@@ -56,6 +56,7 @@ class Benchmark(_Table):
     models: by model name, recipe fields that differ for that network, and its parameters.
     methods: by method name, parameters that differ from its defaults; a table "pairs" in it holds those of pairs.
     dataset: by dataset name, its parameters.
+    optimizers: by optimiser's name, its own parameters.
     scenario: definitions by name.
     evaluation: when networks are measured.
     variants: run beside the plain methods, where their method is selected.
@@ -79,6 +80,7 @@ class Benchmark(_Table):
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     dataset: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    optimizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scenario: dict[str, Annotated[Scenario, Field(discriminator="kind")]] = Field(default_factory=dict)
     evaluation: EvaluationRule = EvaluationRule()
     variants: tuple[Variant, ...] = ()

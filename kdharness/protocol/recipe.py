@@ -16,12 +16,16 @@ class Recipe(BaseModel):
 
     epochs: passes over the training data.
     batch_size: the last batch may be smaller.
-    optimizer: with `momentum` and `nesterov` for "sgd".
-    lr: learning rate after the warm-up. It changes between epochs only.
+    optimizer: name of an installed optimiser, which says whether it reads `momentum` and `nesterov`.
+    lr: learning rate after the warm-up.
     weight_decay: of every trained parameter, norms and biases too, as in the standard CIFAR recipe.
-    schedule: "multistep" multiplies lr by `gamma` at each milestone; "cosine" brings it to 0.
+    schedule: "multistep" multiplies lr by `gamma` at each milestone; "cosine" brings it to `min_lr`.
     milestones: shares of the run, so that a shorter run keeps the schedule's shape.
     warmup_epochs: of linear rise.
+    schedule_per: whether the learning rate changes between epochs only, or before each step.
+    min_lr: the learning rate does not fall below it, but for the warm-up.
+    clip_norm: the most that the norm of a player's whole gradient may be; 0 for no limit.
+    decay_norms_and_biases: False: `weight_decay` spares norms, biases and all that has one dimension.
     augmentation: "standard" is the dataset's own.
     precision: "bf16" is autocast for the networks, with losses in float32; "tf32" is float32 whose products are rounded
         to TF32, where the device has it.
@@ -38,7 +42,7 @@ class Recipe(BaseModel):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(64, ge=2)
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: str = "sgd"
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
@@ -56,6 +60,10 @@ class Recipe(BaseModel):
     mixing_off_epoch: Annotated[Annotated[int, Field(ge=0)] | None, Neutral(None)] = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     loss: Annotated[Literal["ce", "bce"], Neutral("ce")] = "ce"
+    schedule_per: Annotated[Literal["epoch", "step"], Neutral("epoch")] = "epoch"
+    min_lr: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    decay_norms_and_biases: Annotated[bool, Neutral(True)] = True
 
     @property
     def mixes(self) -> bool:
@@ -66,12 +74,19 @@ class Recipe(BaseModel):
         """This recipe with some fields replaced, validated again."""
         return type(self).model_validate({**self.model_dump(), **changes}) if changes else self
 
-    def lr_at(self, epoch: int, epochs: int) -> float:
-        """The learning rate of epoch number `epoch` (from 0) of a phase of `epochs` epochs."""
-        share = epoch / epochs
-        rise = min(1.0, (epoch + 1) / (self.warmup_epochs + 1)) if self.warmup_epochs else 1.0
+    def lr_at(self, epoch: int, epochs: int, step: int = 0, steps: int = 1) -> float:
+        """The learning rate of a step: number `step` (from 0) of the `steps` of epoch number `epoch` of `epochs`.
+
+        With e the epochs done, and u the epochs between two changes (1, or 1 / steps), the warm-up's factor is
+        (e + u) / (warmup_epochs + u), and at most 1; the schedule itself begins with the first epoch, not after it.
+        """
+        unit = 1 / steps if self.schedule_per == "step" else 1.0
+        done = epoch + step / steps if self.schedule_per == "step" else epoch
+        share = done / epochs
+        rise = min(1.0, (done + unit) / (self.warmup_epochs + unit)) if self.warmup_epochs else 1.0
+        least = min(self.min_lr, self.lr)
         if self.schedule == "cosine":
-            return self.lr * rise * 0.5 * (1 + math.cos(math.pi * share))
+            return (self.lr - least) * rise * 0.5 * (1 + math.cos(math.pi * share)) + least * rise
         if self.schedule == "multistep":
-            return self.lr * rise * self.gamma ** sum(share >= m for m in self.milestones)
+            return max(self.lr * rise * self.gamma ** sum(share >= m for m in self.milestones), least * rise)
         return self.lr * rise

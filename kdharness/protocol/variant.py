@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.specs import DatasetSpec, MethodSpec
+from kdharness.api.specs import DatasetSpec, MethodSpec, OptimizerSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
 
-# What has typed parameters, and what messages call it.
-Parametrised = MethodSpec | DatasetSpec | ModelSpec
-KINDS: dict[type[Parametrised], str] = {MethodSpec: "method", DatasetSpec: "dataset", ModelSpec: "model"}
+# What has typed parameters, and what errors call it.
+Parametrised = MethodSpec | DatasetSpec | ModelSpec | OptimizerSpec
+KINDS: dict[type[Parametrised], str] = {
+    MethodSpec: "method",
+    DatasetSpec: "dataset",
+    ModelSpec: "model",
+    OptimizerSpec: "optimizer",
+}
 
 # Places that a value may come from, beside "benchmark 'digits'" and the like.
 DEFAULT = "default"
@@ -153,7 +158,7 @@ def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -
 
 @dataclass(frozen=True)
 class Setup:
-    """A method's parameters for one pair, or a dataset's.
+    """A method's parameters for one pair; a dataset's, or an optimiser's.
 
     parameters: all that run.
     own: all as the benchmark has them. A variant's name is what differs from these.
@@ -221,7 +226,9 @@ def check_variant(spec: MethodSpec, variant: Layer) -> None:
     check_without(spec, variant.without or (), variant.place)
 
 
-def set_up_dataset(spec: DatasetSpec, table: Mapping[str, Any], place: str, command: Mapping[str, Any]) -> Setup:
+def set_up_plain(
+    spec: DatasetSpec | OptimizerSpec, table: Mapping[str, Any], place: str, command: Mapping[str, Any]
+) -> Setup:
     """table: what the benchmark says of it, at `place`; command: --set. UserError for parameters that it has not."""
     own = completed(spec, table, place)
     return Setup({**own, **coerced(spec, command, COMMAND)}, own)

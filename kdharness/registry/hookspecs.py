@@ -13,7 +13,7 @@ import pluggy
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.events import CellInfo
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
 
 hookspec = pluggy.HookspecMarker("kdharness")
 
@@ -36,6 +36,11 @@ def kdharness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def kdharness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
     """The metrics that this plugin adds."""
+
+
+@hookspec
+def kdharness_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+    """The optimisers that this plugin adds."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.parameters import Parameter, check_name
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ KINDS = {
         Kind("model", ModelSpec, "factory"),
         Kind("dataset", DatasetSpec, "load"),
         Kind("metric", MetricSpec, "function"),
+        Kind("optimizer", OptimizerSpec, "factory"),
         Kind("executor", ExecutorSpec, "factory"),
     )
 }

@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
 from kdharness.errors import nearest
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
@@ -167,11 +167,15 @@ class Registry:
         return self.of("metric")
 
     @property
+    def optimizers(self) -> Mapping[str, Registered[OptimizerSpec]]:
+        return self.of("optimizer")
+
+    @property
     def executors(self) -> Mapping[str, Registered[ExecutorSpec]]:
         return self.of("executor")
 
     def of(self, kind: str) -> Mapping[str, Registered[Any]]:
-        """Everything of a kind ("method", "model", "dataset", "metric", "executor") by name, in order of names."""
+        """Everything of a kind ("method", "model", "optimizer", …) by name, in order of names."""
         return self._collection(kind).by_name
 
     def known(self, kind: str) -> Mapping[str, Registered[Any]]:

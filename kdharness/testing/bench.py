@@ -94,7 +94,8 @@ class Bench:
     def step(self) -> None:
         """One step of the phase that was entered last."""
         shared = SharedBatch(self.samples, [self.member])
-        self.member.step(self.samples, shared.teachers, shared.progress(0.5), measure=False)
+        info = self.member.info(self.member.clock.place(1, 2), shared.numbers)
+        self.member.step(self.samples, shared.teachers, info, measure=False)
 
     def steps(self) -> Iterator[Phase]:
         """Enters the phases in turn, and makes one step in each."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdharness.api import Batch, Step
+from kdharness.api.step import NamedGradients
 from kdharness.engine.stepper import EagerStepper
 from kdharness.measure.predict import named
 from kdharness.testing.bench import SAMPLES, Bench
@@ -172,7 +173,7 @@ class _Unfelt(Step):
     def gradients(self, loss: Tensor, player: str = "main", retain_graph: bool = True) -> list[Tensor | None]:
         return [torch.zeros_like(parameter) for parameter in self.parameters[player]]
 
-    def apply(self, *players: str) -> None:
+    def apply(self, *players: str, gradients: NamedGradients | None = None) -> None:
         unknown = [name for name in players if name not in self.parameters]
         if unknown:
             raise KeyError(unknown[0])

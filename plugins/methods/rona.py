@@ -158,6 +158,9 @@ class Rona(Method[Sequence[Outputs]]):
         public = [Requirement(model=name, subset="public") for name in pair.teachers]
         return [*super().requires(pair), *public]
 
+    def optimizers(self, pair: Pair) -> Sequence[str]:
+        return ["adam"]
+
     def skip(self, context: BuildContext) -> str | None:
         if len(context.teachers) != 2:
             return f"distils one teacher, and the pair has {len(context.teachers) // 2}"

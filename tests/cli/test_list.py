@@ -13,7 +13,7 @@ from kdharness import __version__
 from kdharness.cli.main import execute
 
 PLUGINS = Path(__file__).parents[1] / "plugins_for_tests"
-KINDS = ("benchmarks", "methods", "models", "datasets", "metrics", "executors", "plugins")
+KINDS = ("benchmarks", "methods", "models", "datasets", "metrics", "optimizers", "executors", "plugins")
 
 
 def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:

@@ -15,8 +15,9 @@ from torch import nn
 from kdharness.device import ACCELERATOR
 from kdharness.device.device import Device
 from kdharness.device.door import open_device
-from kdharness.engine.players import make_optimizer
+from kdharness.engine.optimizers import OptimizerFactory
 from kdharness.protocol.recipe import Recipe
+from kdharness.registry.manager import Registry
 from kdharness.results.record import Status
 from kdharness.testing import Lab
 
@@ -37,7 +38,8 @@ def test_fused_optimisers_step_as_the_others_do(accelerator: Device, name: str) 
     for fused in (False, accelerator.fused):
         torch.manual_seed(0)
         network = accelerator.put(nn.Linear(8, 4))
-        optimizer = make_optimizer(recipe, list(network.parameters()), fused)
+        factory = OptimizerFactory(Registry.load(), {name: {"parameters": {}}}, fused)
+        optimizer = factory.make(recipe, {}, list(network.parameters()), frozenset())
         for _ in range(3):
             optimizer.zero_grad()
             network(torch.ones(2, 8, device=accelerator.torch)).square().sum().backward()

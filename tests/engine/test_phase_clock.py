@@ -27,12 +27,12 @@ def test_it_counts_through_all_phases():
 
 def test_the_share_done_is_that_of_the_phase():
     clock = PhaseClock([Phase("a"), Phase("b")], [2, 4])
-    assert clock.share_done(0, 5) == 0
-    assert clock.share_done(1, 4) == pytest.approx(1 / 8)
+    assert clock.place(0, 5).share_done == 0
+    assert clock.place(1, 4).share_done == pytest.approx(1 / 8)
     clock.tick()
-    assert clock.share_done(2, 4) == pytest.approx(3 / 4)
+    assert clock.place(2, 4).share_done == pytest.approx(3 / 4)
     clock.tick()
-    assert clock.share_done(0, 4) == 0
+    assert clock.place(0, 4).share_done == 0
 
 
 @pytest.mark.parametrize(("every", "due"), [(0, range(6, 16)), (4, [4, *range(6, 16)]), (1, range(1, 16))])

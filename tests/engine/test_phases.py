@@ -66,7 +66,7 @@ class Staged(Method):
         # A list, which registers nothing: the student belongs to the harness.
         weights = {f"student.{k}": v for k, v in self.student[0].network.state_dict().items()}
         weights |= {f"adapter.{k}": v for k, v in self.adapter.state_dict().items()}
-        torch.save(weights, Path(self.where) / f"{batch.step.phase}-{batch.step.epoch}.pt")
+        torch.save(weights, Path(self.where) / f"{batch.step.phase}-{int(batch.step.epoch)}.pt")
         return {"ce": cross_entropy(batch, student), "map": self.adapter(student.stages[-1]).square().mean()}
 
     def update(self, step):
@@ -74,7 +74,7 @@ class Staged(Method):
         with open(Path(self.where) / "steps.jsonl", "a") as file:
             lrs = {name: o.param_groups[0]["lr"] for name, o in step.optimizers.items()}
             kinds = {name: type(o).__name__ for name, o in step.optimizers.items()}
-            line = dict(phase=step.info.phase, epoch=step.info.epoch, epochs=step.info.epochs,
+            line = dict(phase=step.info.phase, epoch=int(step.info.epoch), epochs=step.info.epochs,
                         progress=float(step.info.progress), lrs=lrs, kinds=kinds)
             file.write(json.dumps(line) + "\\n")
 '''

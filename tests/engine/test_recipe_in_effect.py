@@ -57,11 +57,14 @@ class Teller(Method):
     def update(self, step):
         super().update(step)
         told = {}
+        norms = [p.grad.norm() for parts in step.parameters.values() for p in parts if p.grad is not None]
         for name, optimizer in step.optimizers.items():
             groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             held = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
             told[name] = dict(kind=type(optimizer).__name__, groups=groups, held=held)
-        line = dict(self.seen, optimizers=told, sizes=self.sizes, phase=step.info.phase, epoch=step.info.epoch)
+        line = dict(self.seen, optimizers=told, sizes=self.sizes, phase=step.info.phase, epoch=int(step.info.epoch),
+                    norm=float(torch.stack(norms).norm()), progress=float(step.info.progress),
+                    rates={name: float(rate) for name, rate in step.info.rates.items()})
         with open(self.where, "a") as file:
             file.write(json.dumps(line) + "\\n")
 
@@ -209,6 +212,56 @@ def test_the_schedule_reaches_the_optimiser(told: Any, schedule: tuple[str, ...]
     )
 
 
+BY_STEP: dict[tuple[str, ...], list[float]] = {
+    ("schedule=constant",): [1] * 8,
+    ("schedule=cosine",): [(1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)],
+    ("schedule=multistep", "milestones=0.625", "gamma=0.1"): [1, 1, 1, 1, 1, 0.1, 0.1, 0.1],
+    ("schedule=constant", "warmup_epochs=1"): [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1, 1, 1, 1],
+    ("schedule=cosine", "min_lr=0.02"): [0.25 + 0.75 * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)],
+}
+
+
+@pytest.mark.parametrize("schedule", BY_STEP, ids=" ".join)
+def test_a_schedule_by_step_moves_within_an_epoch(told: Any, schedule: tuple[str, ...]) -> None:
+    """Two epochs of four steps; methods are told the rate that the optimiser has."""
+    _, lines = told("lr=0.08", "schedule_per=step", *schedule, epochs=2)
+    assert [only(line)[1]["lr"] for line in lines] == pytest.approx([0.08 * share for share in BY_STEP[schedule]])
+    assert [line["rates"]["main"] for line in lines] == pytest.approx([0.08 * share for share in BY_STEP[schedule]])
+    assert [line["progress"] for line in lines] == [k / 8 for k in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        (("schedule=cosine",), [0.25 + 0.75 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]),
+        (("schedule=multistep", "milestones=0.25,0.5,0.75", "gamma=0.5"), [1, 0.5, 0.25, 0.25]),
+        (("schedule=multistep", "milestones=0.25", "gamma=0.5", "warmup_epochs=3"), [0.25, 0.25, 0.375, 0.5]),
+    ],
+    ids=str,
+)
+def test_the_learning_rate_has_a_floor(told: Any, schedule: tuple[str, ...], shares: list[float]) -> None:
+    _, lines = told("lr=0.08", "min_lr=0.02", *schedule, epochs=4)
+    rates = {line["epoch"]: only(line)[1]["lr"] for line in lines}
+    assert [rates[epoch] for epoch in range(4)] == pytest.approx([0.08 * share for share in shares])
+
+
+def test_the_whole_gradient_is_clipped(told: Any) -> None:
+    _, free = told("lr=0.001")
+    _, clipped = told("lr=0.001", "clip_norm=0.3")
+    _, loose = told("lr=0.001", "clip_norm=1000")
+    assert all(line["norm"] > 0.5 for line in free)
+    assert [line["norm"] for line in clipped] == pytest.approx([0.3] * len(clipped), rel=1e-4)
+    assert [line["norm"] for line in loose] == [line["norm"] for line in free]
+
+
+def test_norms_and_biases_are_not_decayed_on_request(told: Any) -> None:
+    _, lines = told(*SGD, "decay_norms_and_biases=False")
+    decayed, spared = lines[0]["optimizers"]["main"]["groups"]
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.004, 0.0)
+    assert decayed["lr"] == spared["lr"] == 0.03
+    assert lines[0]["optimizers"]["main"]["held"] == sum(lines[0]["sizes"])
+
+
 def test_batch_size_and_epochs(told: Any) -> None:
     record, lines = told("batch_size=16", epochs=3)
     assert [line["size"] for line in lines] == [16, 16, 8] * 3
@@ -256,6 +309,7 @@ def test_the_defaults_of_a_recipe() -> None:
         "warmup_epochs": 0.0, "augmentation": "standard", "precision": "fp32", "channels_last": False,
         "mixup": 0.0, "cutmix": 0.0, "mixing_probability": 1.0, "mixing_off_epoch": None,
         "label_smoothing": 0.0, "loss": "ce",
+        "schedule_per": "epoch", "min_lr": 0.0, "clip_norm": 0.0, "decay_norms_and_biases": True,
     }  # fmt: skip
 
 
@@ -263,9 +317,10 @@ def test_the_defaults_of_a_recipe() -> None:
     "changes",
     [
         {"epochs": 0}, {"batch_size": 1}, {"lr": 0}, {"momentum": -0.1}, {"momentum": 1}, {"weight_decay": -1},
-        {"gamma": 0}, {"warmup_epochs": -1}, {"optimizer": "lbfgs"}, {"schedule": "step"}, {"precision": "fp16"},
+        {"gamma": 0}, {"warmup_epochs": -1}, {"schedule": "step"}, {"precision": "fp16"},
         {"augmentation": "strong"}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
         {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
+        {"min_lr": -1}, {"clip_norm": -1}, {"schedule_per": "batch"},
         {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},
     ],
     ids=str,

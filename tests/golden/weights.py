@@ -19,6 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def trained(protocol: str, root: Path | None = None, workers: int = 2) -> Cells:
 
 
 def _importable(root: Path, folder: Path) -> str:
-    """A folder in which the packages of a source tree have the names that they are imported by."""
+    """A folder in which a source tree's packages have the names that they are imported by; its entry points too."""
     folder.mkdir()
     for package, source in (
         ("kdharness", "kdharness"),
@@ -61,6 +62,13 @@ def _importable(root: Path, folder: Path) -> str:
         ("kdharness_benchmarks", "benchmarks"),
     ):
         (folder / package).symlink_to(root.resolve() / source)
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = folder / f"{project['name']}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    (metadata / "RECORD").touch()  # without it, it counts as a source tree that is being edited
+    hooks = project["entry-points"]["kdharness"].items()
+    (metadata / "entry_points.txt").write_text("\n".join(["[kdharness]", *(f"{k} = {v}" for k, v in hooks)]) + "\n")
     return str(folder)
 
 

@@ -12,7 +12,7 @@ from kdharness.api.data import DatasetInfo
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.parameters import Parameter
 from kdharness.api.requirements import Pair, Requirement
-from kdharness.api.specs import MethodSpec
+from kdharness.api.specs import MethodSpec, OptimizerSpec
 from kdharness.errors import UserError
 from kdharness.planning.asked import TeacherFile
 from kdharness.planning.catalogue import Catalogue, Installed
@@ -21,6 +21,7 @@ from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.datasets import KnownDataset
 from kdharness.planning.expand import expand
 from kdharness.planning.neutral import model_part
+from kdharness.planning.optimizers import know_optimizers
 from kdharness.planning.plan import Plan
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.resolve import Resolved
@@ -45,6 +46,9 @@ class Alone:
         return []
 
     def networks(self, pair: Pair) -> Sequence[str]:
+        return []
+
+    def optimizers(self, pair: Pair) -> Sequence[str]:
         return []
 
 
@@ -127,6 +131,8 @@ MODELS: Catalogue[ModelSpec] = Catalogue(
         for name in ("big", "huge", "middle", "small", "critic")
     },
 )
+SGD = OptimizerSpec("sgd", lambda parameters, **given: None)  # type: ignore[arg-type, return-value]
+OPTIMIZERS = know_optimizers(Catalogue("optimizer", {"sgd": Installed(SGD, "made-up", STAMP)}), {}, "", {})
 DATASET = KnownDataset(DatasetInfo("0123", 10, (1, 8, 8), 100), {"name": "shapes", "identity": "0123"})
 PAIR = Pair(("big",), "small")
 
@@ -150,6 +156,7 @@ def resolved(*methods: ChosenMethod, **changes: Any) -> Resolved:
         benchmark="b",
         methods=METHODS,
         models=MODELS,
+        optimizers=OPTIMIZERS,
         datasets={"shapes": DATASET},
         scenarios={"clean": Clean()},
         pairs=(PAIR,),
@@ -284,7 +291,7 @@ def test_a_file_stands_for_the_teacher_on_labels() -> None:
 
 def test_the_whole_document_and_its_key() -> None:
     cell = cell_of(planned(chosen(Taught, without={"ce": COMMAND}), seeds=(3,)), "taught")
-    teacher = {"name": "big", "plugin": STAMP, "source": "c65a2e8c76398df924c2"}
+    teacher = {"name": "big", "plugin": STAMP, "source": "b10ea6f42b3b588bd517"}
     assert cell.document == {
         "schema": 2,
         "numerics": 2,
@@ -293,13 +300,14 @@ def test_the_whole_document_and_its_key() -> None:
         "recipe": model_part(Recipe(epochs=2)),
         "role": "student",
         "subset": "train",
+        "optimizers": {"sgd": {"parameters": {}, "plugin": STAMP}},
         "method": {"name": "taught", "parameters": {"heat": 4.0}, "without": ["ce"], "plugin": STAMP},
         "student": {"name": "small", "plugin": STAMP},
         "teachers": [teacher],
         "evaluation": {"split": "test", "every": 0, "validation": 0.0},
         "seed": 3,
     }
-    assert cell.key == digest(cell.document) == "cd9ab9f0d2669f1094ef"
+    assert cell.key == digest(cell.document) == "15d83e328e63ad5aa564"
     assert cell.protocol == "b6c14ac1854d"
     assert cell.variant == "without=ce"
 

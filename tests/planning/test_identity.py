@@ -155,6 +155,9 @@ method.plugin.package
 method.plugin.revision
 method.without
 numerics
+optimizers.sgd.parameters
+optimizers.sgd.plugin.package
+optimizers.sgd.plugin.revision
 recipe.augmentation
 recipe.batch_size
 recipe.channels_last
@@ -322,6 +325,10 @@ OTHER_VALUES = {
     "mixing_off_epoch": "3",
     "label_smoothing": "0.1",
     "loss": "bce",
+    "schedule_per": "step",
+    "min_lr": "0.001",
+    "clip_norm": "2",
+    "decay_norms_and_biases": "false",
 }
 
 

@@ -317,10 +317,13 @@ def test_a_faulty_method_does_not_stop_the_plan_of_the_others(registry_with):
         ({"settings": ("kd.temperature=hot",)}, "method 'kd': parameter 'temperature': 'hot' is not a valid float: "),
         ({"settings": ("recipe.lrr=2",)}, "unknown recipe field 'lrr' (--set recipe.lrr); did you mean 'lr'?"),
         ({"settings": ("recipe.lr=fast",)}, "--set recipe.lr=fast: recipe.lr = 'fast': input should be a valid number"),
-        ({"settings": ("recipe.optimizer=sdg",)}, "--set recipe.optimizer=sdg: recipe.optimizer = 'sdg': "),
+        (
+            {"settings": ("recipe.optimizer=sdg",)},
+            "unknown optimizer 'sdg' (--set recipe.optimizer); did you mean 'sgd'?",
+        ),
         (
             {"settings": ("dk.temperature=2",)},
-            "unknown method, dataset, model or 'recipe' 'dk' (--set dk.temperature); did you",
+            "unknown method, dataset, model, optimizer or 'recipe' 'dk' (--set dk.temperature); did you",
         ),
         ({"settings": ("temperature=2",)}, "--set temperature=2: not of the form method.parameter=value"),
         ({"settings": ("kd.temperature",)}, "--set kd.temperature: not of the form method.parameter=value"),

@@ -14,6 +14,7 @@ import pytest
 
 from kdharness.api import Batch, Method, Reads, StepInfo
 from kdharness.registry import hookspecs
+from kdharness.registry.kinds import KINDS
 from kdharness.registry.manager import HOOKS, Registry
 
 README = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
@@ -90,7 +91,7 @@ def test_every_example_is_a_sound_plugin(tmp_path, block):
     path = tmp_path / "example.py"
     path.write_text(block)
     registry = Registry.load([path])
-    for kind in ("method", "model", "dataset", "metric", "executor"):
+    for kind in KINDS:
         registry.of(kind)
     assert registry.warnings == ()
 

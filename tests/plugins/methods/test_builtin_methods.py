@@ -63,7 +63,7 @@ def outputs_of(stages: Stages, samples: int, seed: int, student: bool) -> Output
 
 def batch_of(samples: int, progress: float = 1.0, epochs: int = 40) -> Batch:
     images = torch.zeros(samples, 3, 8, 8)
-    step = StepInfo("train", 0, epochs, torch.tensor(progress))
+    step = StepInfo("train", torch.tensor(0), epochs, torch.tensor(progress))
     return Batch(images, torch.arange(samples) % CLASSES, step, views=(images,))
 
 
@@ -196,7 +196,7 @@ def test_dkd_warms_up_over_its_first_epochs() -> None:
 def test_dkd_warmup_is_computed_from_the_progress_tensor() -> None:
     """A captured step runs its Python once and has `progress` filled anew."""
     progress = torch.tensor(0.25, requires_grad=True)
-    weight = built("dkd", warmup_epochs=20).warmup(StepInfo("train", 10, 40, progress))
+    weight = built("dkd", warmup_epochs=20).warmup(StepInfo("train", torch.tensor(10), 40, progress))
     (slope,) = torch.autograd.grad(weight, progress)
     assert (weight.item(), slope.item()) == (0.5, 2.0)
 

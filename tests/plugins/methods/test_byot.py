@@ -70,7 +70,7 @@ def built(model: StagedModel, classes: int = CLASSES, **parameters: Any) -> BYOT
 
 
 def batch_of(images: Tensor, targets: Tensor) -> Batch:
-    return Batch(images, targets, StepInfo("train", 0, 10, torch.tensor(0.5)), views=(images,))
+    return Batch(images, targets, StepInfo("train", torch.tensor(0), 10, torch.tensor(0.5)), views=(images,))
 
 
 def some_images(count: int = 6) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,7 @@ def made(registry: Registry, **parameters: Any) -> tuple[DML, StagedModel]:
 
 def a_batch() -> Batch:
     images = torch.randn(6, *SHAPE, generator=torch.Generator().manual_seed(5))
-    return Batch(images, torch.arange(6) % 4, StepInfo("train", 0, 1, torch.tensor(0.5)), views=(images,))
+    return Batch(images, torch.arange(6) % 4, StepInfo("train", torch.tensor(0), 1, torch.tensor(0.5)), views=(images,))
 
 
 def step_once(method: DML, student: StagedModel, batch: Batch) -> None:

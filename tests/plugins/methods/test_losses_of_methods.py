@@ -255,7 +255,7 @@ def test_the_term_is_the_papers(case: str, teacher: str) -> None:
     name, parameters, term, formula, _ = CASES[case]
     method = built(name, TEACHERS[teacher], ce_weight=0.3, **parameters)
     student, taught = Net(STUDENT, 1), Net(TEACHERS[teacher], 2)
-    info = StepInfo("train", 5, EPOCHS, torch.tensor(PROGRESS))
+    info = StepInfo("train", torch.tensor(5), EPOCHS, torch.tensor(PROGRESS))
     images = torch.zeros(SAMPLES, 1, 8, 8)
     batch = Batch(images, torch.tensor(TARGETS), info, views=(images,))
     losses = method.losses(batch, student.outputs, taught.outputs)
@@ -266,7 +266,7 @@ def test_the_term_is_the_papers(case: str, teacher: str) -> None:
 
 def test_plain_training_is_cross_entropy() -> None:
     student = Net(STUDENT, 1)
-    info = StepInfo("train", 0, EPOCHS, torch.tensor(PROGRESS))
+    info = StepInfo("train", torch.tensor(0), EPOCHS, torch.tensor(PROGRESS))
     images = torch.zeros(SAMPLES, 1, 8, 8)
     batch = Batch(images, torch.tensor(TARGETS), info, views=(images,))
     losses = SPECS["vanilla"].factory().losses(batch, student.outputs, None)
@@ -277,5 +277,5 @@ def test_plain_training_is_cross_entropy() -> None:
 
 def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     """Those that run networks or train others have test modules of their own; a new method needs a formula here."""
-    elsewhere = {"ban", "byot", "dml", "meal", "meal_v2", "rona"}
+    elsewhere = {"ban", "byot", "dml", "dot", "meal", "meal_v2", "rona"}
     assert {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere == set(SPECS)

@@ -21,7 +21,7 @@ CLASSES = 10
 STUDENT = ((4, 8, 8), (6, 4, 4), (8, 2, 2))
 TEACHER = ((5, 8, 8), (7, 4, 4), (9, 2, 2))
 SHALLOW = ((6, 4, 4), (9, 3, 3))
-INFO = StepInfo("train", 0, 10, torch.zeros(()))
+INFO = StepInfo("train", torch.tensor(0), 10, torch.zeros(()))
 
 Stages = tuple[tuple[int, int, int], ...]
 

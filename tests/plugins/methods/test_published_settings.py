@@ -29,6 +29,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "generations": 2},
     "dkd": {"ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
     "dist": {"ce_weight": 1, "beta": 2, "gamma": 2, "temperature": 4},
+    "dot": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "delta": 0.075},
     "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2},
     "fitnet": {"ce_weight": 1, "weight": 100, "hint_stage": 1},
     "at": {"ce_weight": 1, "weight": 1000, "power": 2},
@@ -62,7 +63,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 # Method: what it may see of the teachers, and of the networks' insides.
 READS: dict[str, Reads] = {
     **dict.fromkeys(("vanilla", "dml"), Reads(teachers="none")),
-    **dict.fromkeys(("kd", "takd", "ban", "dkd", "dist", "lskd"), Reads()),
+    **dict.fromkeys(("kd", "takd", "ban", "dkd", "dist", "lskd", "dot"), Reads()),
     **dict.fromkeys(("fitnet", "at", "sp", "nst", "vid"), Reads(taps=("stages",))),
     **dict.fromkeys(("pkt", "rkd", "cc"), Reads(taps=("embedding",))),
     "byot": Reads(teachers="none", taps=("stages", "embedding")),
@@ -92,6 +93,7 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "meal_v2": {"similarity": "distill", "adversarial": "player"},
         "rona": {"hint": "distill", "distill": "distill", "self": "task"},
         "fitnet": {"ce": "task", "hint": "distill"},
+        "dot": {"ce": "task", "kd": "distill"},
         "vanilla": {"ce": "task"},
         "takd": {"ce": "task", "kd": "distill"},
         "ban": {"ce": "task", "kd": "distill"},

@@ -79,7 +79,7 @@ def teachers(public_scale: float = 1.0, sensitive_seed: int = 2) -> list[Outputs
 
 def batch(phase: str, samples: int = 8) -> Batch:
     images = torch.zeros(samples, 1, 6, 6)
-    step = StepInfo(phase, 0, 1, torch.tensor(0.0))
+    step = StepInfo(phase, torch.tensor(0), 1, torch.tensor(0.0))
     return Batch(images, torch.arange(samples) % CLASSES, step, views=(images,))
 
 

@@ -76,7 +76,7 @@ class World:
 
     def batch(self, phase: str) -> Batch:
         targets = torch.arange(SAMPLES) % CLASSES
-        return Batch(self.images, targets, StepInfo(phase, 0, 1, torch.tensor(0.0)), views=(self.images,))
+        return Batch(self.images, targets, StepInfo(phase, torch.tensor(0), 1, torch.tensor(0.0)), views=(self.images,))
 
     def parameters(self, phase: str) -> list[nn.Parameter]:
         own = list(self.method.adapter.parameters()) if phase == "hint" else []

@@ -1,0 +1,32 @@
+"""Numbers that the cells of a batch are told, as 0-d tensors on the device: one for each value."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdharness.data.watched import Watched
+
+
+class SharedNumbers:
+    """Fills tensors on the device, for a copy from the host would wait for it. watched: notices changes in place."""
+
+    def __init__(self, device: torch.device, watched: Watched) -> None:
+        self.device = device
+        self.watched = watched
+        self._made: dict[tuple[torch.dtype, float], Tensor] = {}
+
+    def real(self, value: float) -> Tensor:
+        """float32."""
+        return self._number(value, torch.float32)
+
+    def whole(self, value: int) -> Tensor:
+        """int64."""
+        return self._number(value, torch.int64)
+
+    def _number(self, value: float, dtype: torch.dtype) -> Tensor:
+        key = (dtype, value)
+        if key not in self._made:
+            self._made[key] = torch.full((), value, dtype=dtype, device=self.device)
+            self.watched.watch([self._made[key]])
+        return self._made[key]
