@@ -87,10 +87,12 @@ class Reads:
 
     @property
     def of_student(self) -> Wanted:
+        """What is kept of the student's forward passes."""
         return Wanted(self.taps, self.modules)
 
     @property
     def of_teachers(self) -> Wanted:
+        """What is kept of each teacher's."""
         return Wanted(self.taps, self.teacher_modules)
 
 

@@ -44,6 +44,7 @@ class Evaluation:
 
     @property
     def test(self) -> Predictions:
+        """Those of the test split."""
         return self.splits["test"]
 
 

@@ -213,7 +213,10 @@ def run_job(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: B
 
 
 class Executor(Protocol):
-    """Runs jobs somewhere. A plugin's factory is called with WorkerSettings."""
+    """Runs jobs somewhere. A plugin's factory is called with WorkerSettings.
+
+    slots: how many jobs may run at a time.
+    """
 
     slots: int
 

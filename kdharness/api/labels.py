@@ -28,6 +28,7 @@ class Mixing:
     box: Tensor
 
     def tensors(self) -> list[Tensor]:
+        """Every tensor that is held, for checks that nobody changed it."""
         return [self.share, self.permutation, self.box]
 
 

@@ -61,8 +61,8 @@ class Outputs:
         modules: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.model = model
-        self.logits = logits.float()
-        self.named = {name: value.float() for name, value in (named or {}).items()}
+        self.logits: Tensor = logits.float()
+        self.named: dict[str, Tensor] = {name: value.float() for name, value in (named or {}).items()}
         self._views: tuple[Callable[[], Outputs] | str | None, ...] = (None,)
         self._taps = taps
         self._modules = modules or {}
@@ -142,7 +142,16 @@ class StagedModel(nn.Module):
     the last counts. Whoever runs it, whole or in part, runs it in its own precision and layout; what comes out is
     float32.
 
-    image_shape: (C, H, W) of the dataset's images. input_shape: of what the network itself is given.
+    network: the ordinary network.
+    spec: what it declares.
+    image_shape: (C, H, W) of the dataset's images.
+    input_shape: (C, H, W) of what the network itself is given.
+    prepare: makes the network's input of pixels.
+    placement: its precision and layout.
+    num_stages: how many stages it has.
+    stages: the modules of the spec's `stages`.
+    norms: the modules of the spec's `norms`.
+    classifier: the module of the spec's `classifier`.
     """
 
     def __init__(
@@ -157,8 +166,8 @@ class StagedModel(nn.Module):
         self.spec = spec
         self.image_shape = image_shape
         first = next(network.parameters(), torch.empty(0))
-        self.prepare = Prepare(preprocessing, image_shape, first.device)
-        self.placement = Placement()
+        self.prepare: Prepare = Prepare(preprocessing, image_shape, first.device)
+        self.placement: Placement = Placement()
         self._leads: dict[int, Lead] = {}
         for module in network.modules():
             if getattr(module, "inplace", False):
@@ -245,6 +254,7 @@ class StagedModel(nn.Module):
         return stage if self.spec.tokens is None else to_maps(stage, self.spec, self.input_shape)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes]. images: [N, C, H, W], pixels in [0, 1]."""
         return self._run_on(images)[self.spec.logits].float()
 
     def run(self, images: Tensor, taps: Sequence[Tap] = (), modules: Sequence[str] = ()) -> Outputs:

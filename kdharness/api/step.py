@@ -111,6 +111,7 @@ class Step:
         return torch.stack([loss.float() for loss in chosen]).sum() if len(chosen) > 1 else chosen[0]
 
     def zero_grad(self) -> None:
+        """Clears the gradients of all players."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
 
