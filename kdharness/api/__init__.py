@@ -87,6 +87,8 @@ if TYPE_CHECKING:
         ExecutorSpec as ExecutorSpec,
         MethodSpec as MethodSpec,
         MetricSpec as MetricSpec,
+        ViewInfo as ViewInfo,
+        ViewSpec as ViewSpec,
     )
     from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel, full_precision as full_precision
     from kdharness.api.step import Batch as Batch, Step as Step, StepInfo as StepInfo
@@ -128,7 +130,7 @@ _HOMES = {
     "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
-    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec"),
+    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec", "ViewInfo", "ViewSpec"),
     "staged": ("Outputs", "StagedModel", "full_precision"),
     "step": ("Batch", "Step", "StepInfo"),
     "versions": ("API_VERSION",),

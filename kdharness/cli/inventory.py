@@ -27,6 +27,7 @@ KINDS = {
     "methods": "method",
     "models": "model",
     "datasets": "dataset",
+    "views": "view",
     "metrics": "metric",
     "executors": "executor",
     "plugins": "",

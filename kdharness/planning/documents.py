@@ -10,6 +10,7 @@ from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
+from kdharness.protocol.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Documents:
         teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
+        views = {name: dict(resolved.views.get(name).stamp) for name in sources.views}
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
             "scenario": model_part(resolved.scenarios[setting.scenario]),
-            "recipe": model_part(recipe),
+            "recipe": model_part(self.recipe(training)),
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
@@ -46,15 +47,20 @@ class Documents:
             "teachers": teachers,
             **start,
             **networks,
+            **({"views": views} if views else {}),
             "evaluation": {"split": "test", **model_part(resolved.evaluation)},
             "seed": training.seed,
         }
+
+    def recipe(self, training: Training) -> Recipe:
+        """Of the network that is trained."""
+        return self.resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
 
     def network(self, name: str) -> dict[str, Any]:
         """All of a model that decides what its networks are."""
         installed = self.resolved.models.get(name)
         own = installed.spec.preprocessing
-        preprocessing = {"preprocessing": asdict(own)} if own is not None else {}
+        preprocessing = {"preprocessing": _plain(asdict(own))} if own is not None else {}
         return {
             "name": name,
             "plugin": dict(installed.stamp),
@@ -72,6 +78,7 @@ class Documents:
                 **shared,
                 **networks,
                 "recipe": model_part(recipes.base),
+                "views": {n: dict(self.resolved.views.get(n).stamp) for n, _ in recipes.named("augmentation")},
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
                 "files": sorted(file.sha256 for file in self.resolved.files.values()),
@@ -96,3 +103,8 @@ class Documents:
         elif training.student not in {pair.student for pair in resolved.own_pairs}:
             found.append(f"student={training.student}")
         return found
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -28,6 +28,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
     def choice_of(choice: MethodChoice) -> MethodChoice:
         return replace(choice, name=method(choice.name))
 
+    recipes = asked.recipes.renamed("augmentation", partial(registry.name_of, "view"))
     return replace(
         asked,
         methods=Names(_each(asked.methods.names, method), asked.methods.place),
@@ -55,7 +56,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         mentioned={
             kind: tuple(registry.name_of(kind, name) for name in names) for kind, names in asked.mentioned.items()
         },
-        recipes=replace(asked.recipes, models=_keyed(asked.recipes.models, model)),
+        recipes=replace(recipes, models=_keyed(recipes.models, model)),
     )
 
 

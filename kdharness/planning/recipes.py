@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,17 +18,41 @@ from kdharness.text import words
 
 @dataclass(frozen=True)
 class Recipes:
-    """A recipe, and the fields that differ for teachers and, by name, for models. deviations: changes, as text."""
+    """A recipe, and the fields that differ for teachers and, by name, for models.
+
+    deviations: changes, as text.
+    place: the benchmark, as errors call it.
+    commanded: the fields that the command line sets.
+    """
 
     base: Recipe
     teacher: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    place: str = ""
+    commanded: tuple[str, ...] = ()
 
     def of_model(self, model: str, teaches: bool) -> Recipe:
         """The recipe for a network, as a teacher or as a student."""
         recipe = self.base.replaced(self.teacher) if teaches else self.base
         return recipe.replaced(self.models.get(model, {}))
+
+    def named(self, field: str) -> Iterator[tuple[str, str]]:
+        """Every value of a field that holds a name, and the place that it comes from."""
+        yield getattr(self.base, field), setting("recipe", field) if field in self.commanded else self.place
+        for table in (self.teacher, *self.models.values()):
+            if field in table:
+                yield table[field], self.place
+
+    def renamed(self, field: str, name_of: Callable[[str], str]) -> Recipes:
+        """With another name for what a field names."""
+
+        def table_of(table: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: name_of(value) if key == field else value for key, value in table.items()}
+
+        base = self.base.replaced({field: name_of(getattr(self.base, field))})
+        models = {model: table_of(table) for model, table in self.models.items()}
+        return replace(self, base=base, teacher=table_of(self.teacher), models=models)
 
 
 def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: int | None) -> Recipes:
@@ -52,7 +76,7 @@ def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: in
     models = {m: {k: v for k, v in table.items() if k not in given} for m, table in tables.items()}
     overridden = {k for k in given if k in benchmark.teacher or any(k in t for t in benchmark.models.values())}
     deviations = (f"recipe.{key}={_text(getattr(base, key))}" for key in sorted(changed | overridden))
-    return Recipes(base, teacher, models, tuple(deviations))
+    return Recipes(base, teacher, models, tuple(deviations), benchmark.place, tuple(changes))
 
 
 def _listed(key: str, value: str) -> str | list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.requirements import Pair
-from kdharness.api.specs import MethodSpec
+from kdharness.api.specs import MethodSpec, ViewSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import NO_LAYERS, Asked, TeacherFile
 from kdharness.planning.catalogue import Catalogue, catalogue
@@ -36,6 +36,7 @@ class Resolved:
     benchmark: the benchmark's name.
     methods: everything installed, for methods may require any of it.
     models: likewise.
+    views: likewise.
     datasets: by name.
     scenarios: definitions by name.
     pairs: those that run.
@@ -60,6 +61,7 @@ class Resolved:
     benchmark: str
     methods: Catalogue[MethodSpec]
     models: Catalogue[ModelSpec]
+    views: Catalogue[ViewSpec]
     datasets: Mapping[str, KnownDataset]
     scenarios: Mapping[str, Scenario]
     pairs: tuple[Pair, ...]
@@ -117,6 +119,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         benchmark=asked.benchmark,
         methods=methods,
         models=models,
+        views=catalogue("view", registry),
         datasets={
             name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
             for name, setup in setups.items()
@@ -180,6 +183,8 @@ def _named(asked: Asked, metrics: tuple[str, ...]) -> Iterator[tuple[str, str, s
     for pair in asked.pairs:
         for model in (*pair.teachers, pair.student):
             yield "model", model, asked.pairs_place
+    for name, place in asked.recipes.named("augmentation"):
+        yield "view", name, place
     for name in metrics:
         yield "metric", name, asked.place
     for where, claim in asked.claims:

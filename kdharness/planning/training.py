@@ -49,15 +49,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a cell's networks come from.
+    """What a cell's networks come from, and what they see.
 
     teachers: in the method's order.
     start: what the student starts from.
     networks: models of further networks that the method makes.
+    views: those that student or teachers see.
     fault: why they cannot be had; "" when they can.
     """
 
     teachers: tuple[TeacherSource, ...] = ()
     start: TeacherSource | None = None
     networks: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     fault: str = ""

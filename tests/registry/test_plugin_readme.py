@@ -14,6 +14,7 @@ import pytest
 
 from kdharness.api import Batch, Method, Reads, StepInfo
 from kdharness.registry import hookspecs
+from kdharness.registry.kinds import KINDS
 from kdharness.registry.manager import HOOKS, Registry
 
 README = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
@@ -90,7 +91,7 @@ def test_every_example_is_a_sound_plugin(tmp_path, block):
     path = tmp_path / "example.py"
     path.write_text(block)
     registry = Registry.load([path])
-    for kind in ("method", "model", "dataset", "metric", "executor"):
+    for kind in KINDS:
         registry.of(kind)
     assert registry.warnings == ()
 
@@ -119,6 +120,18 @@ def test_the_example_dataset_loads(tmp_path):
     spec = Registry.load([path]).get("dataset", "stripes_example").spec
     info, data = spec.describe(DataRequest(tmp_path)), spec.load(DataRequest(tmp_path))
     assert data.splits["train"].images.shape == (info.train_size, *info.input_shape)
+
+
+def test_the_example_view_makes_pictures(tmp_path):
+    torch = pytest.importorskip("torch")
+    from kdharness.api import Augmentation, ViewInfo
+
+    path = tmp_path / "view.py"
+    path.write_text(next(block for block in FILES if "ViewSpec" in block))
+    spec = Registry.load([path]).get("view", "speckled").spec
+    images = torch.full((3, 2, 4, 6), 9, dtype=torch.uint8)
+    made = spec.apply(images, spec.draws(3, torch.Generator()), ViewInfo(Augmentation(flip=True), (4, 6)))
+    assert (made == 0).flatten(1).sum(1).tolist() == [2, 2, 2]  # one place, in both channels
 
 
 def test_every_name_of_the_api_that_is_told_of_exists():
