@@ -23,7 +23,7 @@ from kdharness.api.executors import WorkerSettings
 from kdharness.api.prepared import Prepare
 from kdharness.api.specs import ViewInfo
 from kdharness.data.images import DeviceImages, as_pixels
-from kdharness.data.views import BUILT_IN, EpochView
+from kdharness.data.views import EpochView
 from kdharness.device.door import open_device
 from kdharness.engine.group import train_group
 from kdharness.planning import make_plan
@@ -78,8 +78,10 @@ def augmentation(rounds: int, count: int = 512, batch: int = 64) -> tuple[float,
     images = DeviceImages(dataset, "train", torch.device("cpu")).images
     prepare = Prepare(Preprocessing(dataset.mean, dataset.std), (3, 32, 32), torch.device("cpu"))
 
+    standard = Registry.load().views["standard"].spec
+
     def batched() -> None:
-        view = EpochView(BUILT_IN["standard"], ViewInfo(Augmentation(4, True), (32, 32)), count, 0, open_device("cpu"))
+        view = EpochView(standard, ViewInfo(Augmentation(4, True), (32, 32)), count, 0, open_device("cpu"))
         for start in range(0, count, batch):
             rows = torch.arange(start, start + batch)
             prepare(as_pixels(view.images(images[rows], start, start + batch)))

@@ -20,7 +20,6 @@ import torch
 from kdharness.api import StepInfo
 from kdharness.api.taps import Taps
 from kdharness.data.batches import EpochBatches, Samples
-from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep, SharedBatch
@@ -68,8 +67,9 @@ def member_of(pair: str, method: str, folder: Path) -> Member:
 
 def overhead(member: Member, times: int) -> dict[str, float]:
     """Microseconds per step: around it, of its hooks, and of a bare one."""
-    batches = EpochBatches(member.request(), member.data, BUILT_IN, member.device)
-    lockstep = Lockstep(member.device, BUILT_IN, _raise, lambda number: None)
+    views = member.registry.views
+    batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device)
+    lockstep = Lockstep(member.device, lambda name: views[name].spec, _raise, lambda number: None)
     shared = SharedBatch(batches.samples(0, lockstep.clock), [member])
     outputs = TeacherOutputs(member.teachers, shared.teachers, member.views)
     _ = [outputs[number] for number in range(len(outputs))]

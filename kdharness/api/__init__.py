@@ -88,6 +88,8 @@ if TYPE_CHECKING:
         MethodSpec as MethodSpec,
         MetricSpec as MetricSpec,
         OptimizerSpec as OptimizerSpec,
+        ViewInfo as ViewInfo,
+        ViewSpec as ViewSpec,
     )
     from kdharness.api.staged import Outputs as Outputs, StagedModel as StagedModel, full_precision as full_precision
     from kdharness.api.step import Batch as Batch, Step as Step, StepInfo as StepInfo
@@ -129,7 +131,7 @@ _HOMES = {
     "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),
-    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec", "OptimizerSpec"),
+    "specs": ("DatasetSpec", "ExecutorSpec", "MethodSpec", "MetricSpec", "OptimizerSpec", "ViewInfo", "ViewSpec"),
     "staged": ("Outputs", "StagedModel", "full_precision"),
     "step": ("Batch", "Step", "StepInfo"),
     "versions": ("API_VERSION",),

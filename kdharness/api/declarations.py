@@ -85,6 +85,10 @@ class Reads:
         """`views` without names in place of a View."""
         return tuple(View(view) if isinstance(view, str) else view for view in self.views)
 
+    def view_names(self, recipe: str) -> tuple[str, ...]:
+        """What each of `views` is. recipe: the view that the recipe names."""
+        return tuple(recipe if view.name == "recipe" else view.name for view in self.declared_views)
+
     @property
     def of_student(self) -> Wanted:
         """What is kept of the student's forward passes."""

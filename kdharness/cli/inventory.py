@@ -27,6 +27,7 @@ KINDS = {
     "methods": "method",
     "models": "model",
     "datasets": "dataset",
+    "views": "view",
     "metrics": "metric",
     "optimizers": "optimizer",
     "executors": "executor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,16 +77,16 @@ class Samples:
 class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
-    views: all that are installed, by name.
+    find: gives the installed view of a name; UserError where there is none.
     """
 
-    def __init__(self, request: BatchRequest, data: Data, views: Mapping[str, ViewSpec], device: Device) -> None:
+    def __init__(self, request: BatchRequest, data: Data, find: Callable[[str], ViewSpec], device: Device) -> None:
         self.request = request
         self.images = data.train.images
         self.subset = data.subsets[request.subset]
         self.targets = data.targets
         self.device = device
-        self._specs = views
+        self._find = find
         self._info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
         self._axes = (request.subset, request.batch_size, request.seed, request.epoch)
         positions = (
@@ -118,7 +118,7 @@ class EpochBatches:
     def _view(self, key: ViewKey) -> EpochView:
         if key not in self._views:
             seed = stream("views", key.name, key.occurrence, *self._axes)
-            self._views[key] = EpochView(self._specs[key.name], self._info, len(self.order), seed, self.device)
+            self._views[key] = EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
         return self._views[key]
 
     @cached_property

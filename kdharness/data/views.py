@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from kdharness.api.declarations import View
 from kdharness.api.specs import ViewInfo, ViewSpec
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
@@ -29,12 +27,11 @@ class ViewKey:
     occurrence: int = 0
 
 
-def view_keys(declared: Sequence[View], recipe: str) -> tuple[ViewKey, ...]:
-    """What a method's views are. recipe: the view that the recipe names."""
+def view_keys(names: Iterable[str]) -> tuple[ViewKey, ...]:
+    """Of the views that a method reads, in its order."""
     seen: Counter[str] = Counter()
     found = []
-    for view in declared:
-        name = recipe if view.name == "recipe" else view.name
+    for name in names:
         found.append(ViewKey(name, seen[name]))
         seen[name] += 1
     return tuple(found)
@@ -87,30 +84,3 @@ def _shown(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     return type(value).__name__
-
-
-def _draw_standard(n: int, generator: torch.Generator) -> Mapping[str, Tensor]:
-    return {name: torch.rand(n, generator=generator) for name in ("dy", "dx", "flip")}
-
-
-def _standard(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo) -> Tensor:
-    """Each image cut out of a black frame, then flipped left to right or not."""
-    padding = info.augmentation.crop_padding
-    if padding:
-        height, width = images.shape[2:]
-        # A view of every possible crop: indexing it gathers a batch of crops in one kernel.
-        windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-        dy, dx = ((draws[name] * (2 * padding + 1)).long() for name in ("dy", "dx"))
-        images = windows[torch.arange(len(images), device=images.device), :, dy, dx]
-    if info.augmentation.flip:
-        images = torch.where((draws["flip"] < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
-    return images
-
-
-BUILT_IN = {
-    spec.name: spec
-    for spec in (
-        ViewSpec("standard", _draw_standard, _standard, "the dataset's own crop and flip"),
-        ViewSpec("none", lambda n, generator: {}, lambda images, draws, info: images, "the image as it is"),
-    )
-}

@@ -18,7 +18,6 @@ from kdharness.api.executors import (
     WorkerSettings,
 )
 from kdharness.data.batches import BatchRequest
-from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
@@ -83,7 +82,7 @@ class Group:
         self.world = world
         self.emit = emit
         self.beat = beat
-        self.lockstep = Lockstep(world.device, BUILT_IN, self._fail_member, beat)
+        self.lockstep = Lockstep(world.device, world.view, self._fail_member, beat)
         self.members: list[Member] = []
         self.started: dict[str, str] = {}
         self.checkpoints: dict[str, Checkpoint] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from kdharness.api.declarations import Wanted
 from kdharness.api.specs import ViewSpec
@@ -18,19 +18,19 @@ from kdharness.errors import CellError
 class Lockstep:
     """Runs epochs for the members of a group.
 
-    views: all that are installed, by name.
+    find_view: gives the installed view of a name.
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
 
     def __init__(
         self,
         device: Device,
-        views: Mapping[str, ViewSpec],
+        find_view: Callable[[str], ViewSpec],
         fail: Callable[[Member, Exception], None],
         beat: Callable[[int | None], None],
     ) -> None:
         self.device = device
-        self.views = views
+        self.find_view = find_view
         self.clock = device.clock()
         self.fail = fail
         self.beat = beat
@@ -38,7 +38,7 @@ class Lockstep:
     def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
         """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
         with self.clock.charge(SHARED):
-            batches = EpochBatches(request, members[0].data, self.views, self.device)
+            batches = EpochBatches(request, members[0].data, self.find_view, self.device)
         alive = list(members)
         for number in range(len(batches)):
             if not alive:

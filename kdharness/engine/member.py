@@ -63,8 +63,8 @@ class Member:
         self.recipe = Recipe.model_validate(dict(cell.recipe))
         self.reads = state.method.reads
         self.reference_teachers = reference_teachers
-        declared = self.reads.declared_views
-        self.views = tuple(zip(declared, view_keys(declared, self.recipe.augmentation), strict=True))
+        names = (self.registry.name_of("view", name) for name in self.reads.view_names(self.recipe.augmentation))
+        self.views = tuple(zip(self.reads.declared_views, view_keys(names), strict=True))
         self.stepper: Stepper = EagerStepper(state, self.reads, self.views)
         self.test_logits: dict[str, Tensor] = {}
         self._measurements: Mapping[str, float] | None = None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdharness.data.batches import EpochBatches
-from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
@@ -36,13 +35,13 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
         member.state.clock = PhaseClock(phases, [1] * len(phases))
         found: dict[str, None] = {}
         while not member.finished:
-            found.update(dict.fromkeys(_step(member)))
+            found.update(dict.fromkeys(_step(member, world)))
     return tuple(found)
 
 
-def _step(member: Member) -> Sequence[str]:
+def _step(member: Member, world: World) -> Sequence[str]:
     """The terms of the phase that the member is in, which one step ends."""
-    batches = EpochBatches(member.request(), member.data, BUILT_IN, member.device)
+    batches = EpochBatches(member.request(), member.data, world.view, member.device)
     shared = SharedBatch(batches.samples(0, member.device.clock()), [member])
     info = member.info(member.clock.place(0, 1), shared.numbers)
     member.step(shared.samples, shared.teachers, info, measure=False)

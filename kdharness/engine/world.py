@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kdharness.api.specs import ViewSpec
 from kdharness.data.prepare import DataStore
 from kdharness.device.device import Device
 from kdharness.engine.networks import NetworkFactory
@@ -35,6 +36,11 @@ class World:
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor)
         self.costs = CostCache(device)
 
+    def view(self, name: str) -> ViewSpec:
+        """An installed view. UserError where there is none of this name."""
+        spec: ViewSpec = self.registry.get("view", name).spec
+        return spec
+
     def check_plugins(self, cell: Cell) -> None:
         """A plugin that was edited after the plan was made would train new code under the old key: CellError."""
         document = cell.document
@@ -42,6 +48,7 @@ class World:
         networks = [document["student"], *document["teachers"], *document.get("networks", ())]
         parts += [("model", network["name"], network) for network in networks]
         parts += [("optimizer", name, part) for name, part in document["optimizers"].items()]
+        parts += [("view", name, {"plugin": stamp}) for name, stamp in document.get("views", {}).items()]
         for kind, name, part in parts:
             if self.registry.stamp(self.registry.get(kind, name)) != part["plugin"]:
                 text = f"the plugin of {kind} '{name}' changed after the plan was made; run the command again"

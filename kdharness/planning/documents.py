@@ -10,6 +10,7 @@ from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
+from kdharness.protocol.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Documents:
         teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
+        views = {name: dict(resolved.views.get(name).stamp) for name in sources.views}
+        recipe = self.recipe(training)
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
@@ -47,15 +49,20 @@ class Documents:
             "teachers": teachers,
             **start,
             **networks,
+            **({"views": views} if views else {}),
             "evaluation": {"split": "test", **model_part(resolved.evaluation)},
             "seed": training.seed,
         }
+
+    def recipe(self, training: Training) -> Recipe:
+        """Of the network that is trained."""
+        return self.resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
 
     def network(self, name: str) -> dict[str, Any]:
         """All of a model that decides what its networks are."""
         installed = self.resolved.models.get(name)
         own = installed.spec.preprocessing
-        preprocessing = {"preprocessing": asdict(own)} if own is not None else {}
+        preprocessing = {"preprocessing": _plain(asdict(own))} if own is not None else {}
         return {
             "name": name,
             "plugin": dict(installed.stamp),
@@ -75,6 +82,7 @@ class Documents:
                 **networks,
                 **({"optimizers": optimizers} if optimizers else {}),
                 "recipe": model_part(recipes.base),
+                "views": {n: dict(self.resolved.views.get(n).stamp) for n, _ in recipes.named("augmentation")},
                 "teacher": dict(recipes.teacher),
                 "models": {k: dict(v) for k, v in recipes.models.items() if v},
                 "files": sorted(file.sha256 for file in self.resolved.files.values()),
@@ -100,3 +108,8 @@ class Documents:
         elif training.student not in {pair.student for pair in resolved.own_pairs}:
             found.append(f"student={training.student}")
         return found
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

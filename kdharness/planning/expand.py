@@ -111,7 +111,7 @@ class _Expansion:
         try:
             method = made(self.resolved.methods.get(training.method).spec, training.setup.values)
             # These may be properties, and raise.
-            _ = [set(method.terms), method.regime, method.reads, method.mixed_labels]
+            _ = [set(method.terms), method.regime, method.reads.declared_views, method.mixed_labels]
             return method, ""
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it must not stop the others' plan
             return None, _raised(training.method, "cannot be made", error)
@@ -133,6 +133,7 @@ class _Expansion:
                 self.resolved.models.get(name)
             networks = tuple(map(self.resolved.models.name_of, networks))
             self.resolved.optimizers.document(optimizers)
+            views = self._views(training, method)
         except UserError as error:
             fault = f"method '{training.method}' requires what there is not: {error}"
             if training.setup.is_commanded:  # what a user asked for, rather than what a plugin does
@@ -140,7 +141,16 @@ class _Expansion:
             return Sources(fault=fault)
         teachers = tuple(source for requirement, source in found if not requirement.warm_start)
         start = next((source for requirement, source in found if requirement.warm_start), None)
-        return Sources(teachers, start, networks, optimizers)
+        return Sources(teachers, start, networks, optimizers, views)
+
+    def _views(self, training: Training, method: Method) -> tuple[str, ...]:
+        """The names of the views that the method reads. UserError for one that there is not."""
+        views = self.resolved.views
+        read = method.reads.view_names(self.documents.recipe(training).augmentation)
+        names = tuple(sorted({views.name_of(name) for name in read}))
+        for name in names:
+            views.get(name)
+        return names
 
     def _source(self, setting: Setting, requirement: Requirement, training: Training) -> TeacherSource:
         """The cell that a requirement stands for, planned if need be; or the file given for its model."""

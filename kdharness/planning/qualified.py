@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kdharness.api.requirements import Pair
 from kdharness.planning.asked import Asked, Names
@@ -29,6 +29,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
     def choice_of(choice: MethodChoice) -> MethodChoice:
         return replace(choice, name=method(choice.name))
 
+    recipes = asked.recipes.renamed("augmentation", partial(registry.name_of, "view")).renamed("optimizer", optimizer)
     return replace(
         asked,
         methods=Names(_each(asked.methods.names, method), asked.methods.place),
@@ -57,12 +58,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         mentioned={
             kind: tuple(registry.name_of(kind, name) for name in names) for kind, names in asked.mentioned.items()
         },
-        recipes=replace(
-            asked.recipes,
-            base=asked.recipes.base.replaced({"optimizer": optimizer(asked.recipes.base.optimizer)}),
-            teacher=_trained_by(asked.recipes.teacher, optimizer),
-            models={model(name): _trained_by(table, optimizer) for name, table in asked.recipes.models.items()},
-        ),
+        recipes=replace(recipes, models=_keyed(recipes.models, model)),
     )
 
 
@@ -72,8 +68,3 @@ def _each(names: tuple[str, ...], name_of: Callable[[str], str]) -> tuple[str, .
 
 def _keyed(table: Mapping[str, T], name_of: Callable[[str], str]) -> dict[str, T]:
     return {name_of(name): value for name, value in table.items()}
-
-
-def _trained_by(table: Mapping[str, Any], name_of: Callable[[str], str]) -> Mapping[str, Any]:
-    """Fields of a recipe."""
-    return {**table, "optimizer": name_of(table["optimizer"])} if "optimizer" in table else table

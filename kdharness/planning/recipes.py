@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ class Recipes:
 
     deviations: changes, as text.
     place: the benchmark, as errors call it.
-    optimizer_place: where the recipe's optimiser comes from.
+    commanded: the fields that the command line sets.
     """
 
     base: Recipe
@@ -30,19 +30,29 @@ class Recipes:
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     place: str = ""
-    optimizer_place: str = ""
+    commanded: tuple[str, ...] = ()
 
     def of_model(self, model: str, teaches: bool) -> Recipe:
         """The recipe for a network, as a teacher or as a student."""
         recipe = self.base.replaced(self.teacher) if teaches else self.base
         return recipe.replaced(self.models.get(model, {}))
 
-    def optimizers(self) -> Iterator[tuple[str, str]]:
-        """Every optimiser that is named, and the place that names it."""
-        yield self.base.optimizer, self.optimizer_place
+    def named(self, field: str) -> Iterator[tuple[str, str]]:
+        """Every value of a field that holds a name, and the place that it comes from."""
+        yield getattr(self.base, field), setting("recipe", field) if field in self.commanded else self.place
         for table in (self.teacher, *self.models.values()):
-            if "optimizer" in table:
-                yield table["optimizer"], self.place
+            if field in table:
+                yield table[field], self.place
+
+    def renamed(self, field: str, name_of: Callable[[str], str]) -> Recipes:
+        """With another name for what a field names."""
+
+        def table_of(table: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: name_of(value) if key == field else value for key, value in table.items()}
+
+        base = self.base.replaced({field: name_of(getattr(self.base, field))})
+        models = {model: table_of(table) for model, table in self.models.items()}
+        return replace(self, base=base, teacher=table_of(self.teacher), models=models)
 
 
 def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: int | None) -> Recipes:
@@ -66,8 +76,7 @@ def resolve_recipes(benchmark: Benchmark, changes: Mapping[str, str], epochs: in
     models = {m: {k: v for k, v in table.items() if k not in given} for m, table in tables.items()}
     overridden = {k for k in given if k in benchmark.teacher or any(k in t for t in benchmark.models.values())}
     deviations = (f"recipe.{key}={_text(getattr(base, key))}" for key in sorted(changed | overridden))
-    of_optimizer = setting("recipe", "optimizer") if "optimizer" in changes else benchmark.place
-    return Recipes(base, teacher, models, tuple(deviations), benchmark.place, of_optimizer)
+    return Recipes(base, teacher, models, tuple(deviations), benchmark.place, tuple(changes))
 
 
 def _listed(key: str, value: str) -> str | list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.requirements import Pair
-from kdharness.api.specs import MethodSpec
+from kdharness.api.specs import MethodSpec, ViewSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import NO_LAYERS, Asked, TeacherFile
 from kdharness.planning.catalogue import Catalogue, catalogue
@@ -38,6 +38,7 @@ class Resolved:
     methods: everything installed, for methods may require any of it.
     models: likewise.
     optimizers: likewise.
+    views: likewise.
     datasets: by name.
     scenarios: definitions by name.
     pairs: those that run.
@@ -63,6 +64,7 @@ class Resolved:
     methods: Catalogue[MethodSpec]
     models: Catalogue[ModelSpec]
     optimizers: KnownOptimizers
+    views: Catalogue[ViewSpec]
     datasets: Mapping[str, KnownDataset]
     scenarios: Mapping[str, Scenario]
     pairs: tuple[Pair, ...]
@@ -122,6 +124,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         methods=methods,
         models=models,
         optimizers=know_optimizers(catalogue("optimizer", registry), asked.optimizers, asked.place, settings),
+        views=catalogue("view", registry),
         datasets={
             name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
             for name, setup in setups.items()
@@ -185,8 +188,9 @@ def _named(asked: Asked, metrics: tuple[str, ...]) -> Iterator[tuple[str, str, s
     for pair in asked.pairs:
         for model in (*pair.teachers, pair.student):
             yield "model", model, asked.pairs_place
-    for name, place in asked.recipes.optimizers():
-        yield "optimizer", name, place
+    for kind, of_recipe in (("optimizer", "optimizer"), ("view", "augmentation")):
+        for name, place in asked.recipes.named(of_recipe):
+            yield kind, name, place
     for name in metrics:
         yield "metric", name, asked.place
     for where, claim in asked.claims:

@@ -49,12 +49,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a cell's networks come from.
+    """What a cell's networks come from, and what they see.
 
     teachers: in the method's order.
     start: what the student starts from.
     networks: models of further networks that the method makes.
     optimizers: those that the method names, beside the recipe's.
+    views: those that student or teachers see.
     fault: why they cannot be had; "" when they can.
     """
 
@@ -62,4 +63,5 @@ class Sources:
     start: TeacherSource | None = None
     networks: tuple[str, ...] = ()
     optimizers: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     fault: str = ""

@@ -26,7 +26,7 @@ class Recipe(BaseModel):
     min_lr: the learning rate does not fall below it, but for the warm-up.
     clip_norm: the most that the norm of a player's whole gradient may be; 0 for no limit.
     decay_norms_and_biases: False: `weight_decay` spares norms, biases and all that has one dimension.
-    augmentation: "standard" is the dataset's own.
+    augmentation: the name of an installed view; "standard" is the dataset's own.
     precision: "bf16" is autocast for the networks, with losses in float32; "tf32" is float32 whose products are rounded
         to TF32, where the device has it.
     channels_last: the memory layout of images and convolutions.
@@ -51,7 +51,7 @@ class Recipe(BaseModel):
     milestones: tuple[float, ...] = (0.625, 0.75, 0.875)
     gamma: float = Field(0.1, gt=0)
     warmup_epochs: float = Field(0.0, ge=0)
-    augmentation: Literal["standard", "none"] = "standard"
+    augmentation: str = "standard"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
     mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0

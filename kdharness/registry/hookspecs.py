@@ -13,7 +13,7 @@ import pluggy
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.events import CellInfo
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
 hookspec = pluggy.HookspecMarker("kdharness")
 
@@ -31,6 +31,11 @@ def kdharness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 @hookspec
 def kdharness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
     """The datasets that this plugin adds."""
+
+
+@hookspec
+def kdharness_views() -> Iterable[ViewSpec]:  # type: ignore[empty-body]
+    """The views that this plugin adds: random pictures of the images of a batch."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.parameters import Parameter, check_name
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ KINDS = {
         Kind("method", MethodSpec, "factory"),
         Kind("model", ModelSpec, "factory"),
         Kind("dataset", DatasetSpec, "load"),
+        Kind("view", ViewSpec, "apply"),
         Kind("metric", MetricSpec, "function"),
         Kind("optimizer", OptimizerSpec, "factory"),
         Kind("executor", ExecutorSpec, "factory"),
@@ -63,6 +64,7 @@ def _check(kind: Kind, spec: Any, position: int) -> None:
     check_name(record.name, kind.name)
     demands: dict[str, tuple[Callable[[Any], bool], str]] = {
         kind.defined_by: (callable, "callable"),
+        "draws": (callable, "callable"),
         "summary": (lambda value: isinstance(value, str), "a text"),
         "paper": (lambda value: isinstance(value, str), "a text"),
         "revision": (lambda value: value is None or isinstance(value, int), "an integer or None"),

@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 from kdharness.errors import nearest
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
@@ -163,6 +163,10 @@ class Registry:
         return self.of("dataset")
 
     @property
+    def views(self) -> Mapping[str, Registered[ViewSpec]]:
+        return self.of("view")
+
+    @property
     def metrics(self) -> Mapping[str, Registered[MetricSpec]]:
         return self.of("metric")
 
@@ -175,7 +179,7 @@ class Registry:
         return self.of("executor")
 
     def of(self, kind: str) -> Mapping[str, Registered[Any]]:
-        """Everything of a kind ("method", "model", "optimizer", …) by name, in order of names."""
+        """Everything of a kind ("method", "model", "view", …) by name, in order of names."""
         return self._collection(kind).by_name
 
     def known(self, kind: str) -> Mapping[str, Registered[Any]]:

@@ -13,7 +13,7 @@ from kdharness import __version__
 from kdharness.cli.main import execute
 
 PLUGINS = Path(__file__).parents[1] / "plugins_for_tests"
-KINDS = ("benchmarks", "methods", "models", "datasets", "metrics", "optimizers", "executors", "plugins")
+KINDS = ("benchmarks", "methods", "models", "datasets", "views", "metrics", "optimizers", "executors", "plugins")
 
 
 def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:
@@ -49,7 +49,8 @@ def test_every_listing_fits_80_columns_and_shows_each_name(capsys, monkeypatch, 
 def test_a_method_row_says_what_it_needs(capsys):
     (row,) = [row for row in rows(capsys, "methods") if row["name"] == "kd"]
     assert "Hinton" in row["paper"]
-    beside = {"indices": False, "views": [{"name": "recipe", "student": True, "teacher": True}], "partners": "none"}
+    recipe = {"name": "recipe", "student": True, "teacher": True}
+    beside = {"indices": False, "views": [recipe], "partners": "none"}
     assert row["reads"] == {"teachers": "one", "taps": [], "modules": [], "teacher_modules": [], **beside}
     assert {"name": "temperature", "type": "float", "default": 4.0} in row["parameters"]
     assert set(row["terms"].values()) <= {"task", "distill", "player"}
@@ -107,7 +108,7 @@ def test_a_method_whose_reads_depend_on_parameters(capsys, tmp_path):
         "    return [MethodSpec.of(Depends)]\n"
     )
     (row,) = [row for row in rows(capsys, "methods", "--plugin", str(path)) if row["name"] == "depends"]
-    assert [view["name"] for view in row["reads"]["views"]] == ["recipe", "recipe"]
+    assert row["reads"]["views"] == [{"name": "recipe", "student": True, "teacher": True}] * 2
     assert row["terms"] is None
     assert (row["package"], row["file"]) == ("", str(path))
     assert execute(["list", "methods", "--plugin", str(path)]) == 0

@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kdharness_plugins.views import kdharness_views
 
 from kdharness.api import Augmentation, ImageDataset, Split
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples, batch_bounds
 from kdharness.data.images import DeviceImages
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import Subsets
-from kdharness.data.views import BUILT_IN, ViewKey
+from kdharness.data.views import ViewKey
 from kdharness.device.door import open_device
 
+BUILT_IN = {spec.name: spec for spec in kdharness_views()}
 CPU = open_device("cpu")
 REQUEST = BatchRequest(data="any", seed=0, subset="train", batch_size=8, epoch=0)
 STANDARD, PLAIN = ViewKey("standard"), ViewKey("none")
@@ -32,7 +34,7 @@ def an_epoch(
     images, targets = DeviceImages(dataset, "train", CPU.torch), torch.from_numpy(labels)
     hidden = Subsets({}, labels, {})
     data = Data("any", dataset, images, images, {"train": subset}, targets, targets, hidden)
-    return EpochBatches(request, data, BUILT_IN, CPU)
+    return EpochBatches(request, data, BUILT_IN.__getitem__, CPU)
 
 
 def epoch(batches: EpochBatches) -> list[Samples]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kdharness.api import ViewSpec
 from kdharness.api.functional import log_mean_probability
-from kdharness.data.views import BUILT_IN
 from kdharness.device.door import open_device
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep
@@ -78,10 +78,13 @@ def test_a_method_that_reads_one_teacher_gets_the_mean_probability(trained, monk
 
 
 def run_one_epoch(member: Member) -> None:
+    def find(name: str) -> ViewSpec:
+        return member.registry.views[name].spec
+
     def fail(one: Member, error: Exception) -> None:
         raise error
 
-    Lockstep(open_device("cpu"), BUILT_IN, fail, lambda number: None).run(member.request(), [member])
+    Lockstep(open_device("cpu"), find, fail, lambda number: None).run(member.request(), [member])
 
 
 def test_the_reported_teacher_is_the_ensemble(trained) -> None:

@@ -318,7 +318,7 @@ def test_the_defaults_of_a_recipe() -> None:
     [
         {"epochs": 0}, {"batch_size": 1}, {"lr": 0}, {"momentum": -0.1}, {"momentum": 1}, {"weight_decay": -1},
         {"gamma": 0}, {"warmup_epochs": -1}, {"schedule": "step"}, {"precision": "fp16"},
-        {"augmentation": "strong"}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
+        {"augmentation": None}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
         {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
         {"min_lr": -1}, {"clip_norm": -1}, {"schedule_per": "batch"},
         {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},

@@ -84,7 +84,7 @@ def benchmark(*methods: str) -> Benchmark:
 def test_names_of_views() -> None:
     reads = Reads(views=("recipe", View("strong"), "none", "strong", View("recipe", teacher=False)))
     assert reads.views[0] == View("recipe")
-    assert [(key.name, key.occurrence) for key in view_keys(reads.declared_views, "strong")] == [
+    assert [(key.name, key.occurrence) for key in view_keys(reads.view_names("strong"))] == [
         ("strong", 0), ("strong", 1), ("none", 0), ("strong", 2), ("strong", 3),
     ]  # fmt: skip
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from kdharness.api.data import DatasetInfo
-from kdharness.api.declarations import ModelSpec
+from kdharness.api.declarations import ModelSpec, Reads, View
 from kdharness.api.parameters import Parameter
+from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.requirements import Pair, Requirement
-from kdharness.api.specs import MethodSpec, OptimizerSpec
+from kdharness.api.specs import MethodSpec, OptimizerSpec, ViewSpec
 from kdharness.errors import UserError
 from kdharness.planning.asked import TeacherFile
 from kdharness.planning.catalogue import Catalogue, Installed
@@ -35,7 +36,7 @@ class Alone:
 
     name = "alone"
     regime = ""
-    reads = "nothing"
+    reads = Reads(teachers="none")
     mixed_labels = "mix"
     terms: Mapping[str, str] = {"ce": "task"}
 
@@ -98,6 +99,20 @@ class Misled(Alone):
         return [Requirement("big", method="taught", parameters={"head": 1})]
 
 
+class Looking(Alone):
+    """Reads views beside the recipe's."""
+
+    name = "looking"
+    reads = Reads(teachers="none", views=("strong", View("recipe"), "strong"))
+
+
+class Dazzled(Alone):
+    """Reads a view that there is not."""
+
+    name = "dazzled"
+    reads = Reads(teachers="none", views=("recipe", "stron"))
+
+
 class Broken(Alone):
     name = "broken"
 
@@ -120,9 +135,10 @@ def method_spec(method: type[Alone]) -> MethodSpec:
     return MethodSpec(method.name, method, "", "", (HEAT,))  # type: ignore[arg-type]
 
 
+METHOD_CLASSES = (Alone, Taught, Chain, Lost, Misled, Looking, Dazzled, Broken, Mute)
 METHODS: Catalogue[MethodSpec] = Catalogue(
     "method",
-    {m.name: Installed(method_spec(m), "made-up", STAMP) for m in (Alone, Taught, Chain, Lost, Misled, Broken, Mute)},
+    {m.name: Installed(method_spec(m), "made-up", STAMP) for m in METHOD_CLASSES},
 )
 MODELS: Catalogue[ModelSpec] = Catalogue(
     "model",
@@ -133,6 +149,13 @@ MODELS: Catalogue[ModelSpec] = Catalogue(
 )
 SGD = OptimizerSpec("sgd", lambda parameters, **given: None)  # type: ignore[arg-type, return-value]
 OPTIMIZERS = know_optimizers(Catalogue("optimizer", {"sgd": Installed(SGD, "made-up", STAMP)}), {}, "", {})
+VIEWS: Catalogue[ViewSpec] = Catalogue(
+    "view",
+    {
+        name: Installed(ViewSpec(name, lambda n, generator: {}, lambda images, draws, info: images), "made-up", STAMP)
+        for name in ("standard", "strong", "none")
+    },
+)
 DATASET = KnownDataset(DatasetInfo("0123", 10, (1, 8, 8), 100), {"name": "shapes", "identity": "0123"})
 PAIR = Pair(("big",), "small")
 
@@ -157,6 +180,7 @@ def resolved(*methods: ChosenMethod, **changes: Any) -> Resolved:
         methods=METHODS,
         models=MODELS,
         optimizers=OPTIMIZERS,
+        views=VIEWS,
         datasets={"shapes": DATASET},
         scenarios={"clean": Clean()},
         pairs=(PAIR,),
@@ -304,12 +328,44 @@ def test_the_whole_document_and_its_key() -> None:
         "method": {"name": "taught", "parameters": {"heat": 4.0}, "without": ["ce"], "plugin": STAMP},
         "student": {"name": "small", "plugin": STAMP},
         "teachers": [teacher],
+        "views": {"standard": STAMP},
         "evaluation": {"split": "test", "every": 0, "validation": 0.0},
         "seed": 3,
     }
     assert cell.key == digest(cell.document) == "15d83e328e63ad5aa564"
     assert cell.protocol == "b6c14ac1854d"
     assert cell.variant == "without=ce"
+
+
+def test_a_network_with_preprocessing_of_its_own() -> None:
+    spec = replace(MODELS.get("small").spec, preprocessing=Preprocessing((0.5,), (0.25,), size=(16, 16)))
+    models = replace(MODELS, by_name={**MODELS.by_name, "small": Installed(spec, "made-up", STAMP)})
+    own, usual = cell_of(planned(chosen(Alone), models=models), "alone"), cell_of(planned(chosen(Alone)), "alone")
+    preprocessing = {"mean": [0.5], "std": [0.25], "size": [16, 16], "crop": None}
+    assert own.document["student"] == {**usual.document["student"], "preprocessing": preprocessing}
+    assert own.key != usual.key
+    assert own.protocol == usual.protocol
+
+
+def test_every_view_that_a_cell_sees_is_in_its_document() -> None:
+    recipes = Recipes(Recipe(epochs=2), {"augmentation": "none"})
+    plan = planned(chosen(Looking), chosen(Taught), recipes=recipes)
+    seen = {(p.cell.method, p.cell.role): p.cell.document["views"] for p in plan.cells}
+    assert seen == {
+        ("looking", "student"): {"standard": STAMP, "strong": STAMP},
+        ("alone", "teacher"): {"none": STAMP},
+        ("taught", "student"): {"standard": STAMP},
+    }
+
+
+@pytest.mark.parametrize("name", ["standard", "strong"])
+def test_an_edited_view_is_another_key_for_who_sees_it(name: str) -> None:
+    edited = {**VIEWS.by_name, name: Installed(VIEWS.get(name).spec, "made-up", {**STAMP, "revision": 2})}
+    before, after = (planned(chosen(Looking), chosen(Alone), views=v) for v in (VIEWS, replace(VIEWS, by_name=edited)))
+    same = [cell_of(before, m).key == cell_of(after, m).key for m in ("looking", "alone")]
+    assert same == [False, name == "strong"]
+    # What the recipe names is the same for all methods, and makes two tables incomparable.
+    assert (before.cells[0].cell.protocol == after.cells[0].cell.protocol) == (name == "strong")
 
 
 def test_teachers_and_models_have_their_recipes() -> None:
@@ -408,6 +464,7 @@ def test_what_does_not_fit_is_skipped_and_what_requires_it_too() -> None:
             "method 'misled' requires what there is not: unknown parameter of method 'taught' 'head' (required by"
             " 'misled'); did you mean 'heat'?",
         ),
+        (Dazzled, "method 'dazzled' requires what there is not: unknown view 'stron'; did you mean 'strong'"),
         (Broken, "method 'broken' cannot be made: ValueError: not today"),
         (Mute, "method 'mute' failed in requires(): KeyError: 'x'"),
     ],

@@ -122,6 +122,18 @@ def test_the_example_dataset_loads(tmp_path):
     assert data.splits["train"].images.shape == (info.train_size, *info.input_shape)
 
 
+def test_the_example_view_makes_pictures(tmp_path):
+    torch = pytest.importorskip("torch")
+    from kdharness.api import Augmentation, ViewInfo
+
+    path = tmp_path / "view.py"
+    path.write_text(next(block for block in FILES if "ViewSpec" in block))
+    spec = Registry.load([path]).get("view", "speckled").spec
+    images = torch.full((3, 2, 4, 6), 9, dtype=torch.uint8)
+    made = spec.apply(images, spec.draws(3, torch.Generator()), ViewInfo(Augmentation(flip=True), (4, 6)))
+    assert (made == 0).flatten(1).sum(1).tolist() == [2, 2, 2]  # one place, in both channels
+
+
 def test_every_name_of_the_api_that_is_told_of_exists():
     import kdharness.api
     import kdharness.testing
