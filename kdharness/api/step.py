@@ -101,7 +101,7 @@ class Step:
         self.parameters = parameters
         self.recompute = recompute
         self.info = info
-        self.advance = self._plainly if advance is None else advance
+        self.advance: Advance = self._plainly if advance is None else advance
 
     def total(self, *tags: str) -> Tensor:
         """The sum of all terms, or of those with one of `tags`. A zero without gradient when there is none."""

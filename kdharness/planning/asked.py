@@ -10,7 +10,7 @@ from typing import Any
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
-from kdharness.planning.networks import network_part, with_settings
+from kdharness.planning.networks import network_part
 from kdharness.planning.recipes import Recipes, resolve_recipes
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
@@ -94,7 +94,7 @@ class Asked:
     mentioned: by kind, names that the benchmark speaks of and need not have.
     summary: the benchmark's line for listings.
     note: its sentence above tables.
-    recipes: of all networks.
+    recipes: of all networks, but for what --set says of models.
     """
 
     benchmark: str
@@ -182,7 +182,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         },
         summary=benchmark.summary,
         note=benchmark.note,
-        recipes=with_settings(resolve_recipes(benchmark, of_recipe, selection.epochs), settings, model_names),
+        recipes=resolve_recipes(benchmark, of_recipe, selection.epochs),
     )
 
 

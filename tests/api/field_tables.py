@@ -37,7 +37,7 @@ GROUPS = {
     "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "CellInfo"),
     "Models": ("ModelSpec", "Tokens", "Preprocessing"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
-    "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "ExecutorSpec", "Parameter"),
+    "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
     "Executors": (
         "WorkerSettings", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished", "CellAborted",
         "JobFinished", "JobLost", "WorkerError",

@@ -78,6 +78,24 @@ def test_a_name_and_its_package_are_one_where_nobody_else_claims_it(registry: Re
     assert long.warnings == short.warnings == ()
 
 
+def identities(plan: Plan) -> list[tuple[str, str, set[str]]]:
+    return [(p.cell.key, p.cell.protocol, set(p.cell.deviations.split("; "))) for p in plan.cells]
+
+
+def test_models_may_be_set_by_either_name(registry: Registry) -> None:
+    asked = {"methods": ("vanilla",), "pairs": ("conv32:conv16",)}
+    short = plan_of(registry, settings=("conv16.lr=0.01", "conv16.momentum=0.5"), **asked)
+    assert {p.cell.recipe["lr"] for p in short.cells} == {0.01}
+    for settings in (
+        ("kdharness/conv16.lr=0.01", "conv16.momentum=0.5"),
+        ("conv16.lr=0.01", "kdharness/conv16.momentum=0.5"),
+    ):
+        assert identities(plan_of(registry, settings=settings, **asked)) == identities(short)
+    mixed = {**asked, "pairs": ("kdharness/conv32:kdharness/conv16",)}
+    again = plan_of(registry, settings=("conv16.lr=0.01", "kdharness/conv16.momentum=0.5"), **mixed)
+    assert identities(again) == identities(short)
+
+
 def test_benchmarks_may_name_packages_too(registry: Registry) -> None:
     def benchmark(package: str) -> Benchmark:
         claim = {"text": "t", "better": f"{package}kd", "than": f"{package}vanilla", "dataset": f"{package}digits"}
