@@ -310,6 +310,7 @@ def test_the_defaults_of_a_recipe() -> None:
         "mixup": 0.0, "cutmix": 0.0, "mixing_probability": 1.0, "mixing_off_epoch": None,
         "label_smoothing": 0.0, "loss": "ce",
         "schedule_per": "epoch", "min_lr": 0.0, "clip_norm": 0.0, "decay_norms_and_biases": True,
+        "repeats": 1, "ema_decay": 0.0, "evaluate": "last",
     }  # fmt: skip
 
 
@@ -320,7 +321,7 @@ def test_the_defaults_of_a_recipe() -> None:
         {"gamma": 0}, {"warmup_epochs": -1}, {"schedule": "step"}, {"precision": "fp16"},
         {"augmentation": "strong"}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
         {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
-        {"min_lr": -1}, {"clip_norm": -1}, {"schedule_per": "batch"},
+        {"min_lr": -1}, {"clip_norm": -1}, {"repeats": 0}, {"ema_decay": 1}, {"evaluate": "ema"}, {"evaluate": "best"}, {"schedule_per": "batch"},
         {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},
     ],
     ids=str,

@@ -329,6 +329,9 @@ OTHER_VALUES = {
     "min_lr": "0.001",
     "clip_norm": "2",
     "decay_norms_and_biases": "false",
+    "repeats": "2",
+    "ema_decay": "0.9",
+    "evaluate": "ema",
 }
 
 
