@@ -30,6 +30,7 @@ class BatchRequest:
     batch_size: the last batch may be smaller.
     epoch: counted over the cell's whole training.
     selection: positions in the subset, or () for all of it.
+    repeats: how often each image stands in its batch, side by side.
     """
 
     data: str
@@ -38,6 +39,7 @@ class BatchRequest:
     batch_size: int
     epoch: int
     selection: tuple[int, ...] = ()
+    repeats: int = 1
 
 
 class Samples:
@@ -93,8 +95,10 @@ class EpochBatches:
             torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
         )
         order = torch.randperm(len(positions), generator=self._generator("batches"))
-        self.order = positions[order].to(self.images.device)
-        self.bounds = batch_bounds(len(order), request.batch_size)
+        self._distinct = positions[order].to(self.images.device)
+        self.order = self._repeated(self._distinct)
+        times = request.repeats
+        self.bounds = [(times * start, times * end) for start, end in batch_bounds(len(order), request.batch_size)]
         self._views: dict[ViewKey, EpochView] = {}
 
     def __len__(self) -> int:
@@ -112,6 +116,11 @@ class EpochBatches:
 
         return Samples(self.targets[self.subset[positions]], positions, make, clock)
 
+    def _repeated(self, of_images: Tensor) -> Tensor:
+        """What holds a number per image, with one per sample."""
+        times = self.request.repeats
+        return of_images if times == 1 else of_images.repeat_interleave(times, output_size=times * len(of_images))
+
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(stream(name, *self._axes))
 
@@ -124,14 +133,14 @@ class EpochBatches:
     @cached_property
     def _partners(self) -> Tensor:
         """For each sample, the position of another one of its class; its own where it is alone in its class."""
-        labels = self.targets[self.subset][self.order].cpu()
+        labels = self.targets[self.subset][self._distinct].cpu()
         generator = self._generator("partners")
         chosen = torch.empty(len(labels), dtype=torch.int64)
         for label in labels.unique():
             members = (labels == label).nonzero().flatten()
             shuffled = members[torch.randperm(len(members), generator=generator)]
             chosen[shuffled] = shuffled.roll(1)
-        return self.order[chosen.to(self.order.device)]
+        return self._repeated(self._distinct[chosen.to(self.order.device)])
 
 
 def checked_selection(chosen: Tensor | None, n: int) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from kdharness.engine.teachers import AnyTeacher, Teacher
 from kdharness.engine.weights import fill, load_weights
 from kdharness.engine.world import World
 from kdharness.errors import CellError
+from kdharness.measure.averages import Averages
 from kdharness.measure.observers import Observers
 from kdharness.planning.cell import STUDENT, TEACHER, Cell
 from kdharness.protocol.recipe import Recipe
@@ -59,8 +60,17 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         observers=Observers(world.registry, metrics, student, world.device),
         clock=PhaseClock.of(method.phases(), recipe.epochs),
     )
+    if recipe.ema_decay:
+        state.averages = _averages(state, recipe)
     state.enter_phase()
     return state
+
+
+def _averages(state: CellState, recipe: Recipe) -> Averages:
+    """Of the student and of all else that is evaluated, but not of teachers."""
+    networks = [teacher.model for teacher in state.teachers]
+    others = {id(t) for network in networks for t in (*network.parameters(), *network.buffers())}
+    return Averages((state.student, state.predictor), recipe.ema_decay, recipe.evaluate == "ema", others)
 
 
 def _seen(method: Method, world: World, teachers: Sequence[Teacher]) -> Sequence[AnyTeacher]:

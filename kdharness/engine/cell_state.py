@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from kdharness.engine.losses import LossTerms
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher
+from kdharness.measure.averages import Averages
 from kdharness.measure.observers import Observers
 from kdharness.measure.subject import Effort
 from kdharness.results.history import HistoryRow
@@ -25,11 +27,16 @@ from kdharness.results.history import HistoryRow
 
 @dataclass(frozen=True)
 class Best:
-    """The weights of the epoch with the best validation accuracy, in percent. weights: of "student" and "method"."""
+    """The weights of the epoch with the best validation accuracy, in percent.
+
+    weights: of "student" and "method".
+    averages: of the weights, where the cell has them.
+    """
 
     top1: float
     epoch: int
     weights: Mapping[str, Mapping[str, Any]]
+    averages: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -38,6 +45,7 @@ class CellState:
 
     predictor: what is evaluated. teachers: as the method reads them. random: the cell's default generators.
     generators: those that the method asked for, in order, while it was built and later.
+    averages: of the weights; None where the recipe has none.
     history: a row for every number of every epoch.
     """
 
@@ -51,6 +59,7 @@ class CellState:
     terms: LossTerms
     observers: Observers
     clock: PhaseClock
+    averages: Averages | None = None
     effort: Effort = field(default_factory=Effort)
     history: list[HistoryRow] = field(default_factory=list)
     best: Best | None = None
@@ -74,15 +83,33 @@ class CellState:
         self.student.load_state_dict(weights["student"])
         self.method.load_state_dict(weights["method"])
 
+    @contextmanager
+    def main_weights(self) -> Iterator[None]:
+        """What is deployed has the weights that the recipe evaluates, for the duration."""
+        if self.averages is None or not self.averages.are_main:
+            yield
+            return
+        with self.averages.in_place():
+            yield
+
     def keep_best(self, top1: float) -> None:
         """Remembers the present weights when their validation accuracy (percent) is the best so far."""
         if self.best is None or top1 > self.best.top1:
-            self.best = Best(top1, self.clock.epoch, copy.deepcopy(self.weights()))
+            averages = None if self.averages is None else self.averages.state_dict()
+            self.best = Best(top1, self.clock.epoch, *copy.deepcopy((self.weights(), averages)))
+
+    def restore_best(self) -> None:
+        """Goes back to the best weights, and to their averages then."""
+        if self.best is not None:
+            self.load_weights(self.best.weights)
+            if self.averages is not None and self.best.averages is not None:
+                self.averages.load_state_dict(self.best.averages)
 
     def standing_bytes(self) -> int:
         """Weights, buffers, gradients and optimiser state, which the cell holds between steps."""
         parameters = self.players.all_parameters()
         tensors = [*parameters, *self.student.buffers(), *self.method.buffers(), *self.players.held()]
+        tensors += [] if self.averages is None else self.averages.tensors()
         gradients = [p.grad for p in parameters if p.grad is not None]
         return tensor_bytes({id(t): t for t in tensors}.values()) + tensor_bytes(gradients)
 
@@ -91,6 +118,7 @@ class CellState:
         return {
             "weights": self.weights(),
             "players": self.players.state_dict(),
+            "averages": None if self.averages is None else self.averages.state_dict(),
             "teachers": [t.model.state_dict() for t in self.private_teachers],
             "random": self.random.state_dict(),
             "generators": [g.get_state() for g in self.generators],
@@ -114,6 +142,8 @@ class CellState:
         self.clock.load_state_dict(state["clock"])
         self.load_weights(state["weights"])
         self.players.load_state_dict(state["players"])
+        if self.averages is not None:
+            self.averages.load_state_dict(state["averages"])
         for teacher, saved in zip(self.private_teachers, state["teachers"], strict=True):
             teacher.model.load_state_dict(saved)
         self.random.load_state_dict(state["random"])

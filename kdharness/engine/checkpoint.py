@@ -20,7 +20,7 @@ from kdharness.errors import CellError
 from kdharness.results.files import write_atomic
 
 # Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
-CHECKPOINT_SCHEMA = 3
+CHECKPOINT_SCHEMA = 4
 
 
 def packed(state: Mapping[str, Any]) -> bytes:

@@ -180,7 +180,7 @@ class Group:
                 took = f"its own steps took more than {limit:g} s"
                 raise CellError("Timeout", f"{took}; it was in epoch {member.clock.epoch} of {member.epochs}")
         if not failed:
-            images = len(request.selection) or len(member.data.subsets[request.subset])
+            images = (len(request.selection) or len(member.data.subsets[request.subset])) * request.repeats
             epoch, epochs = member.clock.epoch, member.epochs
             self.emit(EpochFinished(self.job.number, member.cell.key, epoch, epochs, images, values))
 
@@ -234,7 +234,8 @@ class Group:
         with self._contained(member) as failed:
             values, rows, failures = final_numbers(member, member.test_logits, self.settings.metrics)
             kept = cell.key in self.settings.keep_weights
-            weights = packed_weights(member.student.network.state_dict()) if kept else b""
+            with member.main_weights():
+                weights = packed_weights(member.student.network.state_dict()) if kept else b""
         if failed:
             return
         values["group_size"] = len(self.job.cells)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
 from kdharness.engine.teachers import Teacher
 from kdharness.engine.world import World
 from kdharness.errors import CellError
+from kdharness.measure.averages import Averages
 from kdharness.measure.predict import predict
 from kdharness.measure.subject import Effort
 from kdharness.planning.cell import Cell
@@ -112,6 +113,13 @@ class Member:
     def validation_top1(self) -> float | None:
         return None if self.state.best is None else self.state.best.top1
 
+    @property
+    def averages(self) -> Averages | None:
+        return self.state.averages
+
+    def main_weights(self) -> AbstractContextManager[None]:
+        return self.state.main_weights()
+
     def measurements(self) -> Mapping[str, float]:
         """The method's own numbers over its whole training."""
         return self.method.measurements() if self._measurements is None else self._measurements
@@ -144,6 +152,7 @@ class Member:
             batch_size=self.clock.phase.batch_size or self.recipe.batch_size,
             epoch=self.clock.epoch,
             selection=checked_selection(chosen, len(context.targets)),
+            repeats=self.recipe.repeats,
         )
 
     @property
@@ -241,7 +250,7 @@ class Member:
         """
         if self.state.best is not None:
             self._measurements = dict(self.method.measurements())
-            self.state.load_weights(self.state.best.weights)
+            self.state.restore_best()
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 

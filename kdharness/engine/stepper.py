@@ -44,6 +44,8 @@ class EagerStepper:
         self.state.method.update(self._step(losses, batch, teacher))
         with torch.no_grad():
             self.state.method.after_step(batch, student, teacher)
+        if self.state.averages is not None:  # of the weights with which the next step begins
+            self.state.averages.update()
         self.state.terms.remember(losses)
 
     def _batch(self, samples: Samples, info: StepInfo) -> Batch:

@@ -52,13 +52,22 @@ def predict_together(
                 with _noted(subject, k, failures):
                     pixels = images.pixels(part) if pixels is None else pixels
                     with subject.isolated():
-                        chunks[k].append(forward(predictors[k], pixels))
+                        chunks[k].append(_outputs(subject, predictors[k], pixels))
     found: dict[int, dict[str, Tensor]] = {}
     for k, subject in enumerate(subjects):
         if k not in failures:
             with _noted(subject, k, failures):
                 found[k] = {name: as_stored(values) for name, values in joined(chunks[k]).items()}
     return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
+
+
+def _outputs(subject: Subject, predictor: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """One batch's logits by name; with averaged weights each output has a twin."""
+    outputs = forward(predictor, images)
+    if subject.averages is None:
+        return outputs
+    with subject.averages.in_place():
+        return subject.averages.both(outputs, forward(predictor, images))
 
 
 def _noted(subject: Subject, number: int, failures: dict[int, Exception]) -> Contained:

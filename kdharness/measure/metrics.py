@@ -14,6 +14,7 @@ from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
+from kdharness.measure.averages import TWIN
 from kdharness.measure.evaluate import evaluated, predict_together
 from kdharness.measure.predict import batches, parts, predict
 from kdharness.measure.stored import as_stored
@@ -31,6 +32,8 @@ class Measurement:
     def __init__(self, subject: Subject, logits: dict[str, Tensor]) -> None:
         self.subject = subject
         self.main = next(iter(logits))
+        # Of what is called by its output: networks are looked at with the weights that are evaluated.
+        self.before = TWIN if subject.averages is not None and subject.averages.are_main else ""
         self.failures: dict[str, Exception] = dict(subject.observers.failures)
         self._logits = {"test": logits}
 
@@ -97,8 +100,9 @@ class Measurement:
         self, spec: MetricSpec, inspect: Callable[[Inspection], Mapping[str, Mapping[str, float]]]
     ) -> list[MetricRow]:
         subject = self.subject
-        deployables = subject.method.deployables(subject.student, [t.model for t in subject.teachers])
-        with evaluated(subject) as predictor, torch.no_grad():
+        networks_of = subject.method.deployables(subject.student, [t.model for t in subject.teachers])
+        deployables = {f"{self.before}{name}": network for name, network in networks_of.items()}
+        with evaluated(subject) as predictor, subject.main_weights(), torch.no_grad():
             networks = [subject.student, predictor, *(network.eval() for network in deployables.values())]
             with self._unchanged(networks):
                 inspection = Inspection(
@@ -133,7 +137,7 @@ class Measurement:
     def _predict(self, split: str) -> dict[str, Predictions]:
         images, rows, _ = self.subject.data.split(split)
         logits = predict(self.subject.predictor, images, rows, self.subject.device)
-        return {name: self._predictions(split, as_stored(outputs)) for name, outputs in logits.items()}
+        return {f"{self.before}{name}": self._predictions(split, as_stored(out)) for name, out in logits.items()}
 
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         images, rows, targets = self.subject.data.split(split)

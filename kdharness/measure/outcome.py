@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import kdharness
 from kdharness.errors import CellError
+from kdharness.measure.averages import TWIN
 from kdharness.measure.costs import count_macs, count_parameters, count_parameters_used, latency_seconds
 from kdharness.measure.evaluate import evaluated, top1
 from kdharness.measure.metrics import Measurement, teacher_logits
@@ -36,8 +37,9 @@ def final_numbers(
     values = {(r.metric if r.metric in COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
     values.update(_from_history(subject, main))
     values.update(_teacher_numbers(subject))
-    values.update(_costs(subject, parts.get(main)))
-    values.update(_ratios(subject, values, parts.get(main)))
+    deployed = parts.get(main.removeprefix(TWIN) if subject.averages is not None else main)
+    values.update(_costs(subject, deployed))
+    values.update(_ratios(subject, values, deployed))
     for name, value in subject.measurements().items():
         values[f"x_{subject.cell.method}_{name}"] = float(value)
     return values, rows, measurement.failures
@@ -79,6 +81,7 @@ def _deployable_rows(subject: Subject, parts: Mapping[str, nn.Module]) -> list[M
     """Costs of each output of a predictor that has several."""
     shape, device = subject.data.input_shape, subject.device
     rows = []
+    twins = ("",) if subject.averages is None else ("", TWIN)
     with evaluated(subject):
         for name, module in parts.items():
             costs = {
@@ -86,7 +89,7 @@ def _deployable_rows(subject: Subject, parts: Mapping[str, nn.Module]) -> list[M
                 "macs": count_macs(module, shape, device.torch),
                 "latency_seconds": latency_seconds(module, shape, device),
             }
-            rows += [MetricRow(name, "test", metric, float(value)) for metric, value in costs.items()]
+            rows += [MetricRow(f"{t}{name}", "test", m, float(v)) for t in twins for m, v in costs.items()]
     return rows
 
 

@@ -13,6 +13,7 @@ from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device
+from kdharness.measure.averages import Averages
 from kdharness.measure.costs import CostCache
 from kdharness.measure.observers import Observers
 from kdharness.planning.cell import Cell
@@ -69,6 +70,7 @@ class Subject(Protocol):
     reference_teachers: those that the student is measured against.
     epochs: of its whole training.
     validation_top1: percent; None without a validation split.
+    averages: of the weights; None where the recipe has none.
     """
 
     cell: Cell
@@ -97,6 +99,12 @@ class Subject(Protocol):
     def epochs(self) -> int: ...
     @property
     def validation_top1(self) -> float | None: ...
+
+    @property
+    def averages(self) -> Averages | None: ...
+
+    def main_weights(self) -> AbstractContextManager[None]:
+        """What is deployed has the weights that the recipe evaluates, for the duration."""
 
     def isolated(self) -> AbstractContextManager[None]:
         """What runs in here draws from the cell's own generators, and leaves torch's settings alone."""

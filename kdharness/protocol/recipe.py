@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from kdharness.api.parameters import Neutral
 
@@ -26,6 +26,10 @@ class Recipe(BaseModel):
     min_lr: the learning rate does not fall below it, but for the warm-up.
     clip_norm: the most that the norm of a player's whole gradient may be; 0 for no limit.
     decay_norms_and_biases: False: `weight_decay` spares norms, biases and all that has one dimension.
+    repeats: how often each image stands in its batch, each time under draws of its own (Hoffer et al., CVPR 2020): a
+        batch has so many times `batch_size` images, and an epoch as many steps as without.
+    ema_decay: of the moving average of all weights, by step; 0: none.
+    evaluate: whether the main output is that of the last weights or of the averaged ones.
     augmentation: the name of an installed view; "standard" is the dataset's own.
     precision: "bf16" is autocast for the networks, with losses in float32; "tf32" is float32 whose products are rounded
         to TF32, where the device has it.
@@ -64,6 +68,16 @@ class Recipe(BaseModel):
     min_lr: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
     clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
     decay_norms_and_biases: Annotated[bool, Neutral(True)] = True
+    repeats: Annotated[int, Field(ge=1), Neutral(1)] = 1
+    ema_decay: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    evaluate: Annotated[Literal["last", "ema"], Neutral("last")] = "last"
+
+    @field_validator("evaluate")
+    @classmethod
+    def _is_there(cls, value: str, info: ValidationInfo) -> str:
+        if value == "ema" and info.data.get("ema_decay") == 0:
+            raise ValueError("no weights are averaged: ema_decay is 0")
+        return value
 
     @property
     def mixes(self) -> bool:

@@ -179,3 +179,17 @@ def test_partners_come_from_the_selection():
     chosen = (0, 3, 6, 9)  # images 0, 6, 12, 18, all of class 0
     samples = an_epoch(replace(REQUEST, selection=chosen)).samples(0, CPU.clock())
     assert set(image_numbers(samples.partners(PLAIN))) == {0, 6, 12, 18}
+
+
+def test_repeated_images_stand_side_by_side_and_are_drawn_apart():
+    plain, repeated = epoch(an_epoch()), epoch(an_epoch(replace(REQUEST, repeats=3)))
+    assert [len(s.targets) for s in repeated] == [24, 24, 24, 18]
+    for one, three in zip(plain, repeated, strict=True):
+        assert torch.equal(three.indices, one.indices.repeat_interleave(3))
+        assert torch.equal(three.targets, one.targets.repeat_interleave(3))
+        assert torch.equal(three.view(PLAIN), one.view(PLAIN).repeat_interleave(3, 0))
+        views = three.view(STANDARD).unflatten(0, (-1, 3))
+        assert not all(torch.equal(images[0], images[1]) for images in views)
+        others = image_numbers(three.partners(PLAIN))
+        for number, other in zip(image_numbers(three.view(PLAIN)), others, strict=True):
+            assert number != other

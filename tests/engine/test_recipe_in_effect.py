@@ -262,6 +262,14 @@ def test_norms_and_biases_are_not_decayed_on_request(told: Any) -> None:
     assert lines[0]["optimizers"]["main"]["held"] == sum(lines[0]["sizes"])
 
 
+def test_an_image_is_repeated_under_draws_of_its_own(told: Any) -> None:
+    """As many steps as without, of larger batches."""
+    record, lines = told("batch_size=16", "repeats=3", epochs=2)
+    assert [line["size"] for line in lines] == [48, 48, 24] * 2
+    images = record.values["images_per_second"] * (record.values["train_seconds"] + record.values["shared_seconds"])
+    assert images == pytest.approx(240)
+
+
 def test_batch_size_and_epochs(told: Any) -> None:
     record, lines = told("batch_size=16", epochs=3)
     assert [line["size"] for line in lines] == [16, 16, 8] * 3
@@ -310,6 +318,7 @@ def test_the_defaults_of_a_recipe() -> None:
         "mixup": 0.0, "cutmix": 0.0, "mixing_probability": 1.0, "mixing_off_epoch": None,
         "label_smoothing": 0.0, "loss": "ce",
         "schedule_per": "epoch", "min_lr": 0.0, "clip_norm": 0.0, "decay_norms_and_biases": True,
+        "repeats": 1, "ema_decay": 0.0, "evaluate": "last",
     }  # fmt: skip
 
 
@@ -320,7 +329,8 @@ def test_the_defaults_of_a_recipe() -> None:
         {"gamma": 0}, {"warmup_epochs": -1}, {"schedule": "step"}, {"precision": "fp16"},
         {"augmentation": None}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
         {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
-        {"min_lr": -1}, {"clip_norm": -1}, {"schedule_per": "batch"},
+        {"min_lr": -1}, {"clip_norm": -1}, {"repeats": 0}, {"ema_decay": 1}, {"evaluate": "ema"},
+        {"evaluate": "best"}, {"schedule_per": "batch"},
         {"lr": math.nan}, {"lr": math.inf}, {"learning_rate": 1},
     ],
     ids=str,
