@@ -39,13 +39,15 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         own_datasets=_each(asked.own_datasets, dataset),
         pairs=tuple(dict.fromkeys(map(pair_of, asked.pairs))),
         own_pairs=tuple(map(pair_of, asked.own_pairs)),
-        settings={optimizer(method(dataset(owner))): table for owner, table in asked.settings.items()},
+        settings={optimizer(method(dataset(model(owner)))): table for owner, table in asked.settings.items()},
         layers={
             method(name): {None if pair is None else pair_of(pair): layer for pair, layer in layers.items()}
             for name, layers in asked.layers.items()
         },
         tables=_keyed(asked.tables, dataset),
         optimizers=_keyed(asked.optimizers, optimizer),
+        models=_keyed(asked.models, model),
+        model_names=_each(asked.model_names, model),
         files=_keyed(asked.files, model),
         metrics=_each(asked.metrics, metric),
         claims=tuple(
