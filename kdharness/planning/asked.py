@@ -10,7 +10,7 @@ from typing import Any
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
-from kdharness.planning.networks import network_part, with_settings
+from kdharness.planning.model_recipes import network_part, with_settings
 from kdharness.planning.recipes import Recipes, resolve_recipes
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
