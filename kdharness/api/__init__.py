@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ModelSpec as ModelSpec,
         Phase as Phase,
         Player as Player,
+        Pretrained as Pretrained,
         Reads as Reads,
         Tokens as Tokens,
         View as View,
@@ -107,7 +108,7 @@ _HOMES = {
         "Split",
         "content_identity",
     ),
-    "declarations": ("MixedLabels", "ModelSpec", "Phase", "Player", "Reads", "Tokens", "View"),
+    "declarations": ("MixedLabels", "ModelSpec", "Phase", "Player", "Pretrained", "Reads", "Tokens", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
     "events": ("CellInfo",),
     "executors": (

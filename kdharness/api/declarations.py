@@ -114,6 +114,22 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """Weights that somebody trained and published.
+
+    url: of a file that holds a state dict.
+    preprocessing: what networks with these weights do to pixels; None: what the model's networks do anyhow.
+    sha256: of the file, or its first hexadecimal digits; "" where nobody says.
+    renamed: from the file's names of tensors to the network's.
+    """
+
+    url: str
+    preprocessing: Preprocessing | None = None
+    sha256: str = ""
+    renamed: Callable[[str], str] | None = None
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A network: its factory, and the names of its parts. Methods that need a part which is not named skip the model.
 
@@ -133,6 +149,7 @@ class ModelSpec:
     preprocessing: what it does to pixels in [0, 1]; None: it normalises by the dataset's mean and std. The factory's
         input_shape is that of what comes out of it.
     parameters: typed, with their defaults; a benchmark sets them beside fields of the recipe, which go first.
+    pretrained: gives published weights by name, which a benchmark may let networks begin with.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -150,6 +167,7 @@ class ModelSpec:
     auxiliary: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
     parameters: tuple[Parameter, ...] = ()
+    pretrained: Callable[[], Mapping[str, Pretrained]] | None = None
     paper: str = ""
     revision: int | None = None
 

@@ -37,7 +37,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     generators: list[torch.Generator] = []
     # A teacher's own stream: in a pair of equal models the student does not start from its teacher's weights.
     role = TEACHER if cell.role == TEACHER else STUDENT
-    student = world.networks.make(cell.network(cell.student), data, role, cell.seed, recipe)
+    student = world.networks.start(cell, cell.student, data, role, cell.seed, recipe)
     if cell.start is not None:
         path = world.teachers.path(cell.start)
         fill(student, load_weights(path), path)
@@ -103,7 +103,7 @@ def _context(
         if name not in known:
             what = f"it makes a network of '{name}', which its networks() does not name"
             raise CellError("MethodError", f"{what} (known: {', '.join(dict.fromkeys(known))})")
-        return world.networks.make(cell.network(name), data, role, cell.seed, recipe)
+        return world.networks.start(cell, name, data, role, cell.seed, recipe)
 
     return BuildContext(
         num_classes=data.num_classes,

@@ -9,6 +9,8 @@ from kdharness.api.staged import Placement, StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
+from kdharness.engine.initial_weights import InitialWeights
+from kdharness.planning.cell import Cell
 from kdharness.planning.networks import configured
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
@@ -18,9 +20,10 @@ from kdharness.registry.manager import Registry
 class NetworkFactory:
     """Makes networks of registered models on the device."""
 
-    def __init__(self, registry: Registry, device: Device) -> None:
+    def __init__(self, registry: Registry, device: Device, initial: InitialWeights) -> None:
         self.registry = registry
         self.device = device
+        self.initial = initial
 
     def make(self, network: Mapping[str, Any], data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
         """A network in the recipe's precision and layout, which prepares the dataset's pixels itself.
@@ -37,3 +40,11 @@ class NetworkFactory:
             made = spec.factory(data.num_classes, preprocessing.input_shape(data.input_shape))
         placement = Placement(recipe.precision, recipe.channels_last)
         return self.device.put(StagedModel(made, spec, data.input_shape, preprocessing)).place(placement)
+
+    def start(self, cell: Cell, name: str, data: Data, role: str, seed: int, recipe: Recipe) -> StagedModel:
+        """A network that begins to learn: one that is made, with the weights that its model begins with, if any."""
+        network = cell.network(name)
+        model = self.make(network, data, role, seed, recipe)
+        if weights := network.get("weights"):
+            self.initial.load(model, weights, cell.weight_files)
+        return model

@@ -7,6 +7,7 @@ from pathlib import Path
 from kdharness.api.specs import ViewSpec
 from kdharness.data.prepare import DataStore
 from kdharness.device.device import Device
+from kdharness.engine.initial_weights import InitialWeights
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.teachers import TeacherStore
 from kdharness.errors import CellError
@@ -32,7 +33,7 @@ class World:
         self.folder = folder
         self.device = device
         self.data = DataStore(registry, data_root, device.torch, download)
-        self.networks = NetworkFactory(registry, device)
+        self.networks = NetworkFactory(registry, device, InitialWeights(data_root, download))
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor)
         self.costs = CostCache(device)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
-from kdharness.planning.networks import network_part
+from kdharness.planning.model_recipes import network_part
 from kdharness.planning.recipes import Recipes, resolve_recipes
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
@@ -141,7 +141,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
     of_recipe = settings.pop("recipe", {})
     place = benchmark.place
     pairs = benchmark.pairs if selection.pairs is None else _given_pairs(selection.pairs)
-    model_names = tuple({*benchmark.models, *(name for pair in pairs for name in (*pair.teachers, pair.student))})
+    model_names = (*benchmark.models, *(name for pair in pairs for name in (*pair.teachers, pair.student)))
     claims = tuple((f"{place}, claim {number}", claim) for number, claim in enumerate(benchmark.claims, 1))
     return Asked(
         benchmark=benchmark.name,

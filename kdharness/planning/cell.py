@@ -92,6 +92,7 @@ class Cell:
     start: the cell whose trained weights the student begins with, if any.
     reference_teachers: the pair's teachers, where the cells that lead to this one have them all; the student is
         measured against them.
+    weight_files: by SHA-256, where the files lie that networks begin with.
     """
 
     key: str
@@ -114,6 +115,7 @@ class Cell:
     document: Mapping[str, Any] = field(repr=False)
     start: TeacherSource | None = None
     reference_teachers: tuple[TeacherSource, ...] = ()
+    weight_files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def student(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
+from kdharness.planning.networks import configured
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
@@ -61,12 +62,13 @@ class Documents:
     def network(self, name: str) -> dict[str, Any]:
         """All of a model that decides what its networks are."""
         installed = self.resolved.models.get(name)
-        own = installed.spec.preprocessing
+        said = self.resolved.networks.document(name)
+        own = configured(installed.spec, said).preprocessing
         preprocessing = {"preprocessing": _plain(asdict(own))} if own is not None else {}
         return {
             "name": name,
             "plugin": dict(installed.stamp),
-            **self.resolved.networks.document(name),
+            **said,
             **preprocessing,
         }
 

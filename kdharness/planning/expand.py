@@ -232,6 +232,7 @@ class _Expansion:
             document=document,
             start=sources.start,
             reference_teachers=_references(pair, teachers),
+            weight_files=self.resolved.networks.files,
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kdharness.api.requirements import Pair
 from kdharness.planning.asked import Asked, Names
-from kdharness.planning.networks import with_settings
+from kdharness.planning.model_recipes import with_settings
 from kdharness.planning.selection import MethodChoice, Settings
 
 if TYPE_CHECKING:

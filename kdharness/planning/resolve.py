@@ -134,7 +134,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         seeds=asked.seeds,
         chosen=chosen,
         recipes=asked.recipes,
-        networks=resolve_networks(asked.models, asked.place, asked.settings, asked.model_names, models),
+        networks=resolve_networks(asked.models, asked.place, asked.settings, asked.model_names, models, asked.data),
         own_pairs=asked.own_pairs,
         own_scenarios=tuple(scenarios.by_name) if asked.brings_scenarios else asked.own_scenarios,
         evaluation=asked.evaluation,

@@ -1,4 +1,7 @@
-"""Classification networks of torchvision, untrained, under the name `torchvision_` and their own.
+"""Classification networks of torchvision, under the name `torchvision_` and their own.
+
+They are untrained, unless a benchmark says otherwise: `weights = "imagenet1k_v1"` in `[models.NAME]` lets them begin
+with weights that torchvision publishes, resized, cut and normalised as its own transforms say.
 
 A new one is a new row of PARTS. The stages are the last maps at their resolution; the deepest is the map that is
 pooled, where a module returns it. Blocks that end without an activation (MobileNet's linear bottlenecks) have no
@@ -7,6 +10,7 @@ pre-activations.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdharness.api import ModelSpec, Tokens, hookimpl
+from kdharness.api import ModelSpec, Preprocessing, Pretrained, Tokens, hookimpl
 
 
 @dataclass(frozen=True)
@@ -131,18 +135,41 @@ def build(num_classes: int, input_shape: tuple[int, int, int], name: str) -> nn.
     return network
 
 
+def published(name: str) -> dict[str, Pretrained]:
+    """torchvision's weights by name in small letters. Its resizing keeps proportions; here images become squares."""
+    from torchvision import models  # a second to import
+
+    found = {}
+    for weights in models.get_model_weights(name):
+        transforms = weights.transforms()
+        (size,), (crop,) = transforms.resize_size, transforms.crop_size
+        found[weights.name.lower()] = Pretrained(
+            url=weights.url,
+            preprocessing=Preprocessing(tuple(transforms.mean), tuple(transforms.std), (size, size), (crop, crop)),
+            sha256=weights.url.rpartition("-")[2].removesuffix(".pth"),
+            renamed=former_densenet if name.startswith("densenet") else None,
+        )
+    return found
+
+
+def former_densenet(tensor: str) -> str:
+    """Names of a DenseNet's layers in torchvision's files ("norm.1"), as the network has them ("norm1")."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", tensor)
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     for name, parts in PARTS.items():
         yield ModelSpec(
             name=f"torchvision_{name}",
             factory=partial(build, name=name),
-            summary=f"torchvision's {name}, untrained",
+            summary=f"torchvision's {name}",
             stem=parts.stem,
             stages=parts.stages,
             pre_activations=parts.pre_activations,
             norms=parts.norms,
             classifier=parts.classifier,
             tokens=parts.tokens,
+            pretrained=partial(published, name=name),
             revision=1,
         )

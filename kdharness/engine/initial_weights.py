@@ -1,0 +1,69 @@
+"""Weights that networks begin with, from a file or from where they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdharness.api.declarations import Pretrained
+from kdharness.api.staged import StagedModel
+from kdharness.engine.weights import fill, load_weights, sha256_of
+from kdharness.errors import UserError
+from kdharness.planning.pretrained import published, release_path
+
+WHAT = "weights file"
+
+
+class InitialWeights:
+    """Finds them, downloads them where that is allowed, and loads them.
+
+    data_root: the folder of all data. Files are read once.
+    """
+
+    def __init__(self, data_root: Path, download: bool) -> None:
+        self.data_root = data_root
+        self.download = download
+        self._read: dict[str, dict[str, Tensor]] = {}
+
+    def load(self, model: StagedModel, weights: Mapping[str, Any], files: Mapping[str, str]) -> None:
+        """weights: what the document of a cell says of them; files: by SHA-256, where files lie.
+
+        UserError for a file that is not there, is not the one that was planned with, or does not fit.
+        """
+        if "release" in weights:
+            release = published(model.spec)[weights["release"]]
+            path, digest = self._there(release), release.sha256
+        else:
+            release, path, digest = None, Path(files[weights["sha256"]]), weights["sha256"]
+        tensors = self._tensors(path, digest)
+        if release is not None and release.renamed is not None:
+            tensors = {release.renamed(name): tensor for name, tensor in tensors.items()}
+        fill(model, tensors, path, WHAT, but_for=model.spec.classifier if weights.get("new_classifier") else "")
+
+    def _there(self, release: Pretrained) -> Path:
+        """Where published weights lie, which may only now get there."""
+        path = release_path(release, self.data_root)
+        if path.exists():
+            return path
+        if not self.download:
+            raise UserError(f"{WHAT} {path} is not there; --download gets it from {release.url}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Beside its place, checked, then put there: another worker may want it too.
+            torch.hub.download_url_to_file(release.url, str(path), release.sha256 or None, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{release.url} cannot be downloaded: {error}") from error
+        return path
+
+    def _tensors(self, path: Path, digest: str) -> dict[str, Tensor]:
+        """The file's tensors; digest: the first digits of its SHA-256."""
+        key = f"{path} {digest}"
+        if key not in self._read:
+            if path.exists() and not sha256_of(path).startswith(digest):
+                raise UserError(f"{WHAT} {path} is not the one that is asked for: its sha256 is {sha256_of(path)}")
+            self._read[key] = load_weights(path, WHAT)
+        return self._read[key]

@@ -1,0 +1,77 @@
+"""Weights that a model's networks begin with: a file, or published ones that the model's plugin knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from kdharness.api.declarations import ModelSpec, Pretrained
+from kdharness.api.parameters import Parameter
+from kdharness.errors import UnknownName, UserError
+from kdharness.planning.asked import DataPlace
+from kdharness.protocol.variant import Value
+
+# What every model's table may hold.
+WEIGHTS = Parameter("weights", str, "")
+NEW_CLASSIFIER = Parameter("new_classifier", bool, False)
+
+# The folder of downloaded weights, in that of all data.
+FOLDER = "weights"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a model's networks begin with.
+
+    document: its part of a cell's identity; {} for weights that are drawn.
+    text: for people.
+    files: by SHA-256, where a file lies.
+    """
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> Start:
+    """given: all that is said of the model. UserError for weights that are not there."""
+    weights, new_classifier = given[WEIGHTS.name], given[NEW_CLASSIFIER.name].value
+    if not weights.value:
+        return Start()
+    if new_classifier and not spec.classifier:
+        raise UserError(f"model '{spec.name}' declares no classifier, so that new_classifier says nothing")
+    extra = {"new_classifier": True} if new_classifier else {}
+    releases = published(spec)
+    if weights.value in releases:
+        _check_there(spec, weights.value, releases[weights.value], data)
+        return Start({"weights": {"release": weights.value, **extra}}, weights.value)
+    path = Path(weights.value)
+    if not path.suffix and not path.exists():
+        raise UnknownName(f"file or published weights of model '{spec.name}'", weights.value, releases, weights.place)
+    try:
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"weights of model '{spec.name}': file {path} cannot be read: {error.strerror}") from None
+    document = {"weights": {"sha256": digest, **extra}}
+    return Start(document, f"file {digest[:12]}", {digest: str(path.resolve())})
+
+
+def published(spec: ModelSpec) -> Mapping[str, Pretrained]:
+    """The published weights that the model's plugin knows, by name."""
+    return spec.pretrained() if spec.pretrained is not None else {}
+
+
+def release_path(release: Pretrained, data_root: Path) -> Path:
+    """Where published weights lie once they are downloaded."""
+    return data_root / FOLDER / release.url.rpartition("/")[2]
+
+
+def _check_there(spec: ModelSpec, name: str, release: Pretrained, data: DataPlace) -> None:
+    path = release_path(release, data.root)
+    if not path.exists() and not data.download:
+        where = f"not in {path.parent}; --download gets them from {release.url}"
+        raise UserError(f"weights '{name}' of model '{spec.name}' are {where}")
