@@ -9,8 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kdharness.api.labels import Mixing
+from kdharness.api.prepared import share
 from kdharness.api.specs import ViewInfo, ViewSpec
 from kdharness.data.images import as_pixels
+from kdharness.data.mixing import EpochMixing, MixingRequest, larger_labels, mixed_images, soft_labels
 from kdharness.data.prepare import Data
 from kdharness.data.views import EpochView, ViewKey
 from kdharness.data.watched import Watched
@@ -30,6 +33,7 @@ class BatchRequest:
     batch_size: the last batch may be smaller.
     epoch: counted over the cell's whole training.
     selection: positions in the subset, or () for all of it.
+    mixing: how images are mixed, or None.
     """
 
     data: str
@@ -38,23 +42,37 @@ class BatchRequest:
     batch_size: int
     epoch: int
     selection: tuple[int, ...] = ()
+    mixing: MixingRequest | None = None
 
 
 class Samples:
     """One batch, before any cell sees it. Its images are made when they are first read, once for all cells.
 
-    targets: int64 [n].
+    targets: int64 [n]; of mixed images the labels with the larger share.
     indices: int64 [n], positions in the subset.
     make: gives the pixels of a view, or of the partners in this view.
+    mixing, soft_targets: how the images are mixed, and labels with their shares [n, classes]; None where they are not.
     watched: all that was handed out, which nobody may change in place.
     """
 
-    def __init__(self, targets: Tensor, indices: Tensor, make: Callable[[ViewKey, bool], Tensor], clock: Clock) -> None:
+    def __init__(
+        self,
+        targets: Tensor,
+        indices: Tensor,
+        make: Callable[[ViewKey, bool], Tensor],
+        clock: Clock,
+        mixing: Mixing | None = None,
+        soft_targets: Tensor | None = None,
+    ) -> None:
         self.targets = targets
         self.indices = indices
+        self.mixing = mixing
+        self.soft_targets = soft_targets
         self.clock = clock
         self.watched = Watched()
         self.watched.watch([targets, indices])
+        if mixing is not None and soft_targets is not None:
+            self.watched.watch([*mixing.tensors(), soft_targets])
         self._make = make
         self._made: dict[tuple[ViewKey, bool], Tensor] = {}
 
@@ -96,6 +114,11 @@ class EpochBatches:
         self.order = positions[order].to(self.images.device)
         self.bounds = batch_bounds(len(order), request.batch_size)
         self._views: dict[ViewKey, EpochView] = {}
+        self._classes = data.num_classes
+        self._mixing = None
+        if request.mixing is not None:
+            sizes, seed = [end - start for start, end in self.bounds], stream("mixing", *self._axes)
+            self._mixing = EpochMixing(request.mixing, sizes, self._info.size, seed, device.torch)
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -105,12 +128,18 @@ class EpochBatches:
         start, end = self.bounds[number]
         # A copy: a slice would hand out the order itself, of which a damaged batch is made again.
         positions = self.order[start:end].clone()
+        targets = self.targets[self.subset[positions]]
+        mixing = None if self._mixing is None else self._mixing.batch(number)
 
         def make(key: ViewKey, partners: bool) -> Tensor:
             rows = self.subset[(self._partners if partners else self.order)[start:end]]
-            return as_pixels(self._view(key).images(self.images[rows], start, end))
+            pixels = as_pixels(self._view(key).images(self.images[rows], start, end))
+            return pixels if mixing is None else share(mixed_images(pixels, mixing))
 
-        return Samples(self.targets[self.subset[positions]], positions, make, clock)
+        if mixing is None:
+            return Samples(targets, positions, make, clock)
+        soft = soft_labels(targets, mixing, self._classes)
+        return Samples(larger_labels(targets, mixing), positions, make, clock, mixing, soft)
 
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(stream(name, *self._axes))

@@ -14,6 +14,7 @@ from kdharness.api.method import EpochContext, Method
 from kdharness.api.staged import StagedModel
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
+from kdharness.data.mixing import mixing_request
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.data.views import view_keys
@@ -144,6 +145,7 @@ class Member:
             batch_size=self.clock.phase.batch_size or self.recipe.batch_size,
             epoch=self.clock.epoch,
             selection=checked_selection(chosen, len(context.targets)),
+            mixing=mixing_request(self.state.players.phase_recipe, self.clock.epoch),
         )
 
     @property

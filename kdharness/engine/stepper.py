@@ -57,6 +57,8 @@ class EagerStepper:
             views=tuple(samples.view(key) for _, key in self.views),
             indices=samples.indices if self.reads.indices else None,
             partners=samples.partners(first) if self.reads.partners == "same_class" else None,
+            soft_targets=samples.soft_targets,
+            mixing=samples.mixing,
             criterion=TaskLoss(recipe.loss, recipe.label_smoothing),
         )
 
