@@ -70,9 +70,8 @@ class Samples:
         self.soft_targets = soft_targets
         self.clock = clock
         self.watched = Watched()
-        self.watched.watch([targets, indices])
-        if mixing is not None and soft_targets is not None:
-            self.watched.watch([*mixing.tensors(), soft_targets])
+        self.watched.watch([targets, indices, *([] if mixing is None else mixing.tensors())])
+        self.watched.watch([] if soft_targets is None else [soft_targets])
         self._make = make
         self._made: dict[tuple[ViewKey, bool], Tensor] = {}
 
@@ -96,6 +95,7 @@ class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
     views: all that are installed, by name.
+    axes: what its draws depend on: subset, batch size, seed and epoch.
     """
 
     def __init__(self, request: BatchRequest, data: Data, views: Mapping[str, ViewSpec], device: Device) -> None:
@@ -106,7 +106,7 @@ class EpochBatches:
         self.device = device
         self._specs = views
         self._info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
-        self._axes = (request.subset, request.batch_size, request.seed, request.epoch)
+        self.axes = (request.subset, request.batch_size, request.seed, request.epoch)
         positions = (
             torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
         )
@@ -117,7 +117,7 @@ class EpochBatches:
         self._classes = data.num_classes
         self._mixing = None
         if request.mixing is not None:
-            sizes, seed = [end - start for start, end in self.bounds], stream("mixing", *self._axes)
+            sizes, seed = [end - start for start, end in self.bounds], stream("mixing", *self.axes)
             self._mixing = EpochMixing(request.mixing, sizes, self._info.size, seed, device.torch)
 
     def __len__(self) -> int:
@@ -142,11 +142,11 @@ class EpochBatches:
         return Samples(larger_labels(targets, mixing), positions, make, clock, mixing, soft)
 
     def _generator(self, name: str) -> torch.Generator:
-        return torch.Generator().manual_seed(stream(name, *self._axes))
+        return torch.Generator().manual_seed(stream(name, *self.axes))
 
     def _view(self, key: ViewKey) -> EpochView:
         if key not in self._views:
-            seed = stream("views", key.name, key.occurrence, *self._axes)
+            seed = stream("views", key.name, key.occurrence, *self.axes)
             self._views[key] = EpochView(self._specs[key.name], self._info, len(self.order), seed, self.device)
         return self._views[key]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from kdharness.data.views import view_keys
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock, Place
+from kdharness.engine.seen_batch import batch_of, transformed, transforms
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
@@ -29,8 +30,9 @@ from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.predict import predict
 from kdharness.measure.subject import Effort
-from kdharness.planning.cell import Cell
+from kdharness.planning.cell import Cell, canonical
 from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.seeds import stream
 from kdharness.results.history import HistoryRow
 
 
@@ -207,6 +209,25 @@ class Member:
             else:
                 self.stepper.step(samples, outputs, info)
         self.effort.images_seen += len(samples.targets)
+
+    @property
+    def transform_key(self) -> tuple[object, ...] | None:
+        """Cells for which it is equal transform a batch alike; None for those that do not transform it."""
+        if not transforms(self.method):
+            return None
+        return (self._identity, self.clock.phase.name, self.clock.epoch_in_phase, self.clock.phase_epochs)
+
+    @cached_property
+    def _identity(self) -> str:
+        return canonical({"method": [self.cell.method, dict(self.cell.parameters)], "recipe": dict(self.cell.recipe)})
+
+    def transformed(self, samples: Samples, info: StepInfo, *axes: str | int) -> Samples:
+        """The batch as the method transforms it. axes: name the batch."""
+        parameters = canonical(dict(self.cell.parameters))
+        seed = stream("transform", self.cell.method, parameters, *axes)
+        with self.isolated():
+            batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
+            return transformed(self.method, batch, samples, self.views, seed, self.device)
 
     def _read_batch(self, samples: Samples) -> None:
         """Has the batch made, which a group shares, and prepared for the student: its memory is not the step's."""

@@ -35,7 +35,7 @@ class Teller(Method):
         assert torch.equal(teacher.logits, teacher.model.run(batch.images).logits)
         mixing = batch.mixing
         line = dict(
-            epoch=batch.step.epoch,
+            epoch=int(batch.step.epoch),
             phase=batch.step.phase,
             images=digest(batch.images),
             targets=batch.targets.tolist(),
