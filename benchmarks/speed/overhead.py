@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from kdharness.api import StepInfo
 from kdharness.api.taps import Taps
 from kdharness.data.batches import EpochBatches, Samples
@@ -70,14 +68,14 @@ def overhead(member: Member, times: int) -> dict[str, float]:
     views = member.registry.views
     batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device)
     lockstep = Lockstep(member.device, lambda name: views[name].spec, _raise, lambda number: None)
-    shared = SharedBatch(batches.samples(0, lockstep.clock), [member])
-    outputs = TeacherOutputs(member.teachers, shared.teachers, member.views)
+    shared = SharedBatch(batches.samples(0, lockstep.clock), [member], (*batches.axes, 0))
+    info = member.info(member.clock.place(0, len(batches)), shared.numbers)
+    outputs = TeacherOutputs(member.teachers, shared.seen_by(member, info), member.views)
     _ = [outputs[number] for number in range(len(outputs))]
     real = member.stepper
-    info = StepInfo("train", 0, 1, torch.zeros(()))
     bare = microseconds(lambda: real.step(shared.samples, outputs, info), max(3, times // 100))
     member.stepper = NoStep(member)
-    around = microseconds(lambda: (shared.samples.watched.changed, lockstep._step(member, shared, batches, 1)), times)
+    around = microseconds(lambda: (shared.changed, lockstep._step(member, shared, batches, 1)), times)
     member.stepper = real
 
     def hooks() -> None:

@@ -199,6 +199,17 @@ class Method(nn.Module, Generic[TeacherT]):
     def before_epoch(self, epoch: EpochContext) -> None:
         """Called before each epoch, the student in train mode."""
 
+    def transform(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch that student and teachers see instead: `dataclasses.replace(batch, images=..., soft_targets=...)`.
+
+        It is for what a recipe's view and mixing do not do, and decided by the batch, the method's parameters and the
+        generator alone: cells of one group share the result, and the teachers' run on it, where those are equal. New
+        `images` replace their view; the number of samples may change. Nothing is changed in place.
+
+        generator: on the CPU, a new one for each batch.
+        """
+        return batch
+
     def losses(self, batch: Batch, student: Outputs, teacher: TeacherT) -> Mapping[str, Tensor]:
         """The loss terms by name, each a scalar tensor with its weight applied. The harness sums them.
 

@@ -9,8 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kdharness.api.labels import Mixing
+from kdharness.api.prepared import share
 from kdharness.api.specs import ViewInfo, ViewSpec
 from kdharness.data.images import as_pixels
+from kdharness.data.mixing import EpochMixing, MixingRequest, larger_labels, mixed_images, soft_labels
 from kdharness.data.prepare import Data
 from kdharness.data.views import EpochView, ViewKey
 from kdharness.data.watched import Watched
@@ -31,6 +34,7 @@ class BatchRequest:
     epoch: counted over the cell's whole training.
     selection: positions in the subset, or () for all of it.
     repeats: how often each image stands in its batch, side by side.
+    mixing: how images are mixed, or None.
     """
 
     data: str
@@ -40,23 +44,36 @@ class BatchRequest:
     epoch: int
     selection: tuple[int, ...] = ()
     repeats: int = 1
+    mixing: MixingRequest | None = None
 
 
 class Samples:
     """One batch, before any cell sees it. Its images are made when they are first read, once for all cells.
 
-    targets: int64 [n].
+    targets: int64 [n]; of mixed images the labels with the larger share.
     indices: int64 [n], positions in the subset.
     make: gives the pixels of a view, or of the partners in this view.
+    mixing, soft_targets: how the images are mixed, and labels with their shares [n, classes]; None where they are not.
     watched: all that was handed out, which nobody may change in place.
     """
 
-    def __init__(self, targets: Tensor, indices: Tensor, make: Callable[[ViewKey, bool], Tensor], clock: Clock) -> None:
+    def __init__(
+        self,
+        targets: Tensor,
+        indices: Tensor,
+        make: Callable[[ViewKey, bool], Tensor],
+        clock: Clock,
+        mixing: Mixing | None = None,
+        soft_targets: Tensor | None = None,
+    ) -> None:
         self.targets = targets
         self.indices = indices
+        self.mixing = mixing
+        self.soft_targets = soft_targets
         self.clock = clock
         self.watched = Watched()
-        self.watched.watch([targets, indices])
+        self.watched.watch([targets, indices, *([] if mixing is None else mixing.tensors())])
+        self.watched.watch([] if soft_targets is None else [soft_targets])
         self._make = make
         self._made: dict[tuple[ViewKey, bool], Tensor] = {}
 
@@ -80,6 +97,7 @@ class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
     find: gives the installed view of a name; UserError where there is none.
+    axes: what its draws depend on: subset, batch size, seed and epoch.
     """
 
     def __init__(self, request: BatchRequest, data: Data, find: Callable[[str], ViewSpec], device: Device) -> None:
@@ -90,7 +108,7 @@ class EpochBatches:
         self.device = device
         self._find = find
         self._info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
-        self._axes = (request.subset, request.batch_size, request.seed, request.epoch)
+        self.axes = (request.subset, request.batch_size, request.seed, request.epoch)
         positions = (
             torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
         )
@@ -100,6 +118,11 @@ class EpochBatches:
         times = request.repeats
         self.bounds = [(times * start, times * end) for start, end in batch_bounds(len(order), request.batch_size)]
         self._views: dict[ViewKey, EpochView] = {}
+        self._classes = data.num_classes
+        self._mixing = None
+        if request.mixing is not None:
+            sizes, seed = [end - start for start, end in self.bounds], stream("mixing", *self.axes)
+            self._mixing = EpochMixing(request.mixing, sizes, self._info.size, seed, device.torch)
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -109,12 +132,18 @@ class EpochBatches:
         start, end = self.bounds[number]
         # A copy: a slice would hand out the order itself, of which a damaged batch is made again.
         positions = self.order[start:end].clone()
+        targets = self.targets[self.subset[positions]]
+        mixing = None if self._mixing is None else self._mixing.batch(number)
 
         def make(key: ViewKey, partners: bool) -> Tensor:
             rows = self.subset[(self._partners if partners else self.order)[start:end]]
-            return as_pixels(self._view(key).images(self.images[rows], start, end))
+            pixels = as_pixels(self._view(key).images(self.images[rows], start, end))
+            return pixels if mixing is None else share(mixed_images(pixels, mixing))
 
-        return Samples(self.targets[self.subset[positions]], positions, make, clock)
+        if mixing is None:
+            return Samples(targets, positions, make, clock)
+        soft = soft_labels(targets, mixing, self._classes)
+        return Samples(larger_labels(targets, mixing), positions, make, clock, mixing, soft)
 
     def _repeated(self, of_images: Tensor) -> Tensor:
         """What holds a number per image, with one per sample."""
@@ -122,11 +151,11 @@ class EpochBatches:
         return of_images if times == 1 else of_images.repeat_interleave(times, output_size=times * len(of_images))
 
     def _generator(self, name: str) -> torch.Generator:
-        return torch.Generator().manual_seed(stream(name, *self._axes))
+        return torch.Generator().manual_seed(stream(name, *self.axes))
 
     def _view(self, key: ViewKey) -> EpochView:
         if key not in self._views:
-            seed = stream("views", key.name, key.occurrence, *self._axes)
+            seed = stream("views", key.name, key.occurrence, *self.axes)
             self._views[key] = EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
         return self._views[key]
 

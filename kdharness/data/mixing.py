@@ -76,7 +76,9 @@ class EpochMixing:
         kind = self.kinds[number]
         if kind is None:
             return None
-        return Mixing(kind, self._shares[number], self._permutations[number], self._boxes[number])
+        # Copies: slices would hand out the draws themselves, of which a damaged batch is made again.
+        drawn = (tensors[number].clone() for tensors in (self._shares, self._permutations, self._boxes))
+        return Mixing(kind, *drawn)
 
 
 def _kind(request: MixingRequest, whether: float, which: float) -> Kind | None:

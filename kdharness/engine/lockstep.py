@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kdharness.api.declarations import Wanted
 from kdharness.api.specs import ViewSpec
+from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
 from kdharness.device.clock import SHARED
 from kdharness.device.device import Device
@@ -48,14 +49,14 @@ class Lockstep:
                 self.beat(member.number)
                 if not self._step(member, shared, batches, number):
                     alive.remove(member)
-                if shared.samples.watched.changed:
+                if shared.changed:
                     shared = self._prepare(batches, number, alive)
         self._account(members)
         return alive
 
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
         with self.clock.charge(SHARED):
-            return SharedBatch(batches.samples(number, self.clock), members)
+            return SharedBatch(batches.samples(number, self.clock), members, (*batches.axes, number))
 
     def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
@@ -63,7 +64,8 @@ class Lockstep:
         errors: list[Exception] = []
         with self.device.contained(errors.append), self.clock.charge(member.cell.key):
             info = member.info(member.clock.place(number, len(batches)), shared.numbers)
-            member.step(shared.samples, shared.teachers, info, measure)
+            seen = shared.seen_by(member, info)
+            member.step(seen.samples, seen, info, measure)
         damage = shared.damage(member, thorough=number in (0, len(batches) - 1))
         if damage:
             # What was changed in place often makes the step fail too: the cause is told, the error is its context.
@@ -83,30 +85,51 @@ class Lockstep:
 
 
 class SharedBatch:
-    """One batch and what the teachers make of it, watched for changes."""
+    """One batch and what the teachers make of it, watched for changes.
 
-    def __init__(self, samples: Samples, members: Sequence[Member]) -> None:
+    axes: name the batch: the subset, batch size, seed and epoch of its pass, and its number.
+    """
+
+    def __init__(self, samples: Samples, members: Sequence[Member], axes: Sequence[str | int]) -> None:
         self.samples = samples
-        wanted: dict[int, Wanted] = {}
-        for member in members:
-            for teacher in member.teachers:
-                wanted[id(teacher)] = wanted.get(id(teacher), Wanted()) | member.reads.of_teachers
-        self.teachers = TeacherBatch(samples, wanted)
+        self.members = members
+        self.axes = axes
+        # As it is, and as some members' methods transform it.
+        self._seen: dict[object, TeacherBatch] = {}
         self.numbers = SharedNumbers(samples.targets.device, samples.watched)
+
+    def seen_by(self, member: Member, info: StepInfo) -> TeacherBatch:
+        """The batch, and the teachers on it, as the member sees it."""
+        key = member.transform_key
+        if key not in self._seen:
+            samples = self.samples if key is None else member.transformed(self.samples, info, *self.axes)
+            readers = [other for other in self.members if other.transform_key == key]
+            self._seen[key] = TeacherBatch(samples, _wanted(readers))
+        return self._seen[key]
+
+    @property
+    def changed(self) -> bool:
+        """Whether somebody changed in place what others share."""
+        return self.samples.watched.changed or any(seen.samples.watched.changed for seen in self._seen.values())
 
     def damage(self, member: Member, thorough: bool) -> str:
         """What the member's step did to what others share, '' for nothing. Teachers are put right.
 
         thorough: whether also to look for tensors that were exchanged, which takes time.
         """
-        found = (
-            "it changed a shared tensor in place (the batch, or a teacher's outputs)"
-            if self.samples.watched.changed
-            else ""
-        )
+        found = "it changed a shared tensor in place (the batch, or a teacher's outputs)" if self.changed else ""
         if not member.method.private_teacher:
             for teacher in member.teachers:
                 if teacher.touched or (thorough and teacher.rebuilt):
                     teacher.restore()
                     found = "it changed its teacher, which others share (if it must, it sets private_teacher)"
         return found
+
+
+def _wanted(members: Sequence[Member]) -> dict[int, Wanted]:
+    """By the id of a teacher, all that these members read of it."""
+    found: dict[int, Wanted] = {}
+    for member in members:
+        for teacher in member.teachers:
+            found[id(teacher)] = found.get(id(teacher), Wanted()) | member.reads.of_teachers
+    return found

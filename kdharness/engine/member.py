@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,12 +14,14 @@ from kdharness.api.method import EpochContext, Method
 from kdharness.api.staged import StagedModel
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, Samples, checked_selection
+from kdharness.data.mixing import mixing_request
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.data.views import view_keys
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.phase_clock import PhaseClock, Place
+from kdharness.engine.seen_batch import batch_of, transformed, transforms
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
@@ -29,8 +31,9 @@ from kdharness.errors import CellError
 from kdharness.measure.averages import Averages
 from kdharness.measure.predict import predict
 from kdharness.measure.subject import Effort
-from kdharness.planning.cell import Cell
+from kdharness.planning.cell import Cell, canonical
 from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.seeds import stream
 from kdharness.results.history import HistoryRow
 
 
@@ -153,6 +156,7 @@ class Member:
             epoch=self.clock.epoch,
             selection=checked_selection(chosen, len(context.targets)),
             repeats=self.recipe.repeats,
+            mixing=mixing_request(self.state.players.phase_recipe, self.clock.epoch),
         )
 
     @property
@@ -214,6 +218,25 @@ class Member:
             else:
                 self.stepper.step(samples, outputs, info)
         self.effort.images_seen += len(samples.targets)
+
+    @property
+    def transform_key(self) -> tuple[object, ...] | None:
+        """Cells for which it is equal transform a batch alike; None for those that do not transform it."""
+        if not transforms(self.method):
+            return None
+        return (self._identity, self.clock.phase.name, self.clock.epoch_in_phase, self.clock.phase_epochs)
+
+    @cached_property
+    def _identity(self) -> str:
+        return canonical({"method": [self.cell.method, dict(self.cell.parameters)], "recipe": dict(self.cell.recipe)})
+
+    def transformed(self, samples: Samples, info: StepInfo, *axes: str | int) -> Samples:
+        """The batch as the method transforms it. axes: name the batch."""
+        parameters = canonical(dict(self.cell.parameters))
+        seed = stream("transform", self.cell.method, parameters, *axes)
+        with self.isolated():
+            batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
+            return transformed(self.method, batch, samples, self.views, seed, self.device)
 
     def _read_batch(self, samples: Samples) -> None:
         """Has the batch made, which a group shares, and prepared for the student: its memory is not the step's."""

@@ -42,9 +42,10 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
 def _step(member: Member, world: World) -> Sequence[str]:
     """The terms of the phase that the member is in, which one step ends."""
     batches = EpochBatches(member.request(), member.data, world.view, member.device)
-    shared = SharedBatch(batches.samples(0, member.device.clock()), [member])
+    shared = SharedBatch(batches.samples(0, member.device.clock()), [member], (*batches.axes, 0))
     info = member.info(member.clock.place(0, 1), shared.numbers)
-    member.step(shared.samples, shared.teachers, info, measure=False)
+    seen = shared.seen_by(member, info)
+    member.step(seen.samples, seen, info, measure=False)
     values = member.end_epoch()
     curves = member.method.curves()
     return [name for name in values if name not in curves]

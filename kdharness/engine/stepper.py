@@ -8,14 +8,13 @@ from typing import Any, Protocol
 
 import torch
 
-from kdharness.api.declarations import Reads, View
-from kdharness.api.labels import TaskLoss
+from kdharness.api.declarations import Reads
 from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.api.step import Batch, Step, StepInfo
 from kdharness.data.batches import Samples
-from kdharness.data.views import ViewKey
 from kdharness.engine.cell_state import CellState
+from kdharness.engine.seen_batch import SeenView, batch_of
 from kdharness.engine.teacher_batch import TeacherOutputs
 
 
@@ -35,10 +34,10 @@ class EagerStepper:
 
     state: CellState
     reads: Reads
-    views: Sequence[tuple[View, ViewKey]]
+    views: Sequence[SeenView]
 
     def step(self, samples: Samples, teachers: TeacherOutputs, info: StepInfo) -> None:
-        batch = self._batch(samples, info)
+        batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
         teacher = self._teacher(teachers)
         student, losses = self._losses(batch, teacher)
         self.state.method.update(self._step(losses, batch, teacher))
@@ -47,20 +46,6 @@ class EagerStepper:
         if self.state.averages is not None:  # of the weights with which the next step begins
             self.state.averages.update()
         self.state.terms.remember(losses)
-
-    def _batch(self, samples: Samples, info: StepInfo) -> Batch:
-        """What the method declared of the samples."""
-        first = next(key for view, key in self.views if view.student)
-        recipe = self.state.players.phase_recipe
-        return Batch(
-            images=samples.view(first),
-            targets=samples.targets,
-            step=info,
-            views=tuple(samples.view(key) for _, key in self.views),
-            indices=samples.indices if self.reads.indices else None,
-            partners=samples.partners(first) if self.reads.partners == "same_class" else None,
-            criterion=TaskLoss(recipe.loss, recipe.label_smoothing),
-        )
 
     def _teacher(self, teachers: TeacherOutputs) -> Any:
         if self.reads.teachers == "none":

@@ -93,9 +93,10 @@ class Bench:
 
     def step(self) -> None:
         """One step of the phase that was entered last."""
-        shared = SharedBatch(self.samples, [self.member])
+        shared = SharedBatch(self.samples, [self.member], ("bench",))
         info = self.member.info(self.member.clock.place(1, 2), shared.numbers)
-        self.member.step(self.samples, shared.teachers, info, measure=False)
+        seen = shared.seen_by(self.member, info)
+        self.member.step(seen.samples, seen, info, measure=False)
 
     def steps(self) -> Iterator[Phase]:
         """Enters the phases in turn, and makes one step in each."""

@@ -12,6 +12,7 @@ from kdharness_plugins.views import kdharness_views
 from kdharness.api import Augmentation, ImageDataset, Split
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples, batch_bounds
 from kdharness.data.images import DeviceImages
+from kdharness.data.mixing import MixingRequest, larger_labels, mixed_images, soft_labels
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import Subsets
 from kdharness.data.views import ViewKey
@@ -193,3 +194,44 @@ def test_repeated_images_stand_side_by_side_and_are_drawn_apart():
         others = image_numbers(three.partners(PLAIN))
         for number, other in zip(image_numbers(three.view(PLAIN)), others, strict=True):
             assert number != other
+
+
+MIXED = replace(REQUEST, mixing=MixingRequest(0.4, 1.0, 0.7))
+
+
+def test_mixed_batches_are_mixed_views_and_labels():
+    plain, mixed = epoch(an_epoch()), epoch(an_epoch(MIXED))
+    assert {samples.mixing and samples.mixing.kind for samples in mixed} == {None, "mixup", "cutmix"}
+    for one, other in zip(plain, mixed, strict=True):
+        assert torch.equal(one.indices, other.indices)
+        if other.mixing is None:
+            assert other.soft_targets is None
+            assert torch.equal(one.targets, other.targets)
+            assert torch.equal(one.view(STANDARD), other.view(STANDARD))
+            continue
+        for key in (STANDARD, PLAIN, ViewKey("standard", 1)):
+            assert torch.equal(other.view(key), mixed_images(one.view(key), other.mixing))
+        assert other.soft_targets is not None
+        assert torch.equal(other.soft_targets, soft_labels(one.targets, other.mixing, 4))
+        assert torch.equal(other.targets, larger_labels(one.targets, other.mixing))
+
+
+def test_a_mixed_batch_can_be_made_again_after_somebody_changed_it():
+    batches = an_epoch(MIXED)
+
+    def shared(samples: Samples) -> list[torch.Tensor]:
+        return [samples.view(STANDARD), samples.targets, samples.soft_targets, *samples.mixing.tensors()]
+
+    number = next(n for n in range(len(batches)) if batches.samples(n, CPU.clock()).mixing is not None)
+    before = [tensor.clone() for tensor in shared(batches.samples(number, CPU.clock()))]
+    for place in range(len(before)):
+        samples = batches.samples(number, CPU.clock())
+        shared(samples)[place].add_(1)
+        assert samples.watched.changed
+    assert all(map(torch.equal, before, shared(batches.samples(number, CPU.clock()))))
+
+
+def test_how_images_are_mixed_does_not_depend_on_who_reads_which_view():
+    one, other = an_epoch(MIXED).samples(0, CPU.clock()), an_epoch(MIXED).samples(0, CPU.clock())
+    one.view(PLAIN)
+    assert torch.equal(one.view(STANDARD), other.view(STANDARD))
