@@ -9,7 +9,9 @@ from typing import Any
 from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
+from kdharness.planning.seeding import STUDENT_ALONE
 from kdharness.planning.training import Setting, Sources, Training
+from kdharness.protocol.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Documents:
         teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
-        recipe = resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
+        scenario = resolved.scenarios[setting.scenario]
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
-            "scenario": model_part(resolved.scenarios[setting.scenario]),
-            "recipe": model_part(recipe),
+            "scenario": model_part(resolved.seeding.of_scenario(scenario, setting.seed)),
+            "recipe": model_part(self._recipe(setting, training)),
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
@@ -49,6 +51,7 @@ class Documents:
             **networks,
             "evaluation": {"split": "test", **model_part(resolved.evaluation)},
             "seed": training.seed,
+            **self._seeding(setting, training),
         }
 
     def network(self, name: str) -> dict[str, Any]:
@@ -63,20 +66,37 @@ class Documents:
             **preprocessing,
         }
 
-    def protocol(self, document: Mapping[str, Any]) -> str:
-        """The digest of what makes cells comparable."""
+    def _recipe(self, setting: Setting, training: Training) -> Recipe:
+        if training.role == TEACHER:
+            return self.resolved.recipes.of_teacher(training.student)
+        return self.resolved.recipes.of_student(training.student, setting.recipe)
+
+    def _seeding(self, setting: Setting, training: Training) -> dict[str, str]:
+        """What a student's seed draws anew, where it is not the usual. Else a student that no teacher and no draw of
+        the data touches would be one cell under two rules, and its row could stand in one table only.
+        """
+        drawn = self.resolved.seeding.drawn(self.resolved.scenarios[setting.scenario])
+        return {} if training.role == TEACHER or drawn == STUDENT_ALONE else {"seeding": drawn}
+
+    def protocol(self, setting: Setting, training: Training, document: Mapping[str, Any]) -> str:
+        """The digest of what makes cells comparable: of students under one recipe, or of teachers."""
         recipes = self.resolved.recipes
         optimizers = self.resolved.optimizers.changed()
-        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
+        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "evaluation")}
         networks = {"networks": dict(documents)} if (documents := self.resolved.networks.documents) else {}
+        students = {} if training.role == TEACHER else dict(recipes.students[setting.recipe])
         return digest(
             {
                 **shared,
                 **networks,
                 **({"optimizers": optimizers} if optimizers else {}),
+                # As it is defined, whichever draw of it a cell meets.
+                "scenario": model_part(self.resolved.scenarios[setting.scenario]),
+                **({"students": students} if students else {}),
+                **self._seeding(setting, training),
                 "recipe": model_part(recipes.base),
                 "teacher": dict(recipes.teacher),
-                "models": {k: dict(v) for k, v in recipes.models.items() if v},
+                "models": {name: table for name, table in recipes.said_of_models.items() if table},
                 "files": sorted(file.sha256 for file in self.resolved.files.values()),
             },
             12,
@@ -90,6 +110,9 @@ class Documents:
         found += resolved.optimizers.deviations(optimizers)
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
+        if training.role != TEACHER:
+            found += [*resolved.recipes.student_deviations]
+            found += resolved.seeding.deviations(resolved.scenarios[setting.scenario])
         if training.role != STUDENT:
             return found
         if taught:

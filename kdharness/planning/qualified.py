@@ -62,6 +62,8 @@ def settled(asked: Asked, registry: Registry) -> Asked:
             base=asked.recipes.base.replaced({"optimizer": optimizer(asked.recipes.base.optimizer)}),
             teacher=_trained_by(asked.recipes.teacher, optimizer),
             models={model(name): _trained_by(table, optimizer) for name, table in asked.recipes.models.items()},
+            students={name: _trained_by(table, optimizer) for name, table in asked.recipes.students.items()},
+            commanded={model(name): _trained_by(table, optimizer) for name, table in asked.recipes.commanded.items()},
         ),
     )
 
