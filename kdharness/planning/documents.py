@@ -33,13 +33,13 @@ class Documents:
         teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
-        scenario = resolved.scenarios[setting.scenario]
+        scenario, recipe = resolved.scenarios[setting.scenario], self._recipe(setting, training)
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
             "scenario": model_part(resolved.seeding.of_scenario(scenario, setting.seed)),
-            "recipe": model_part(self._recipe(setting, training)),
+            "recipe": model_part(recipe),
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
             "subset": training.subset,
