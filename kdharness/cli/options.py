@@ -36,9 +36,17 @@ Datasets = Annotated[str | None, typer.Option(help="Datasets instead of the benc
 Pairs = Annotated[str | None, typer.Option(help="Pairs instead of the benchmark's: teacher:student,t1+t2:student.")]
 Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4 (inclusive) or 0,3.")]
 Scenarios = Annotated[str | None, typer.Option(help="Scenarios: clean,noise40,few100,...")]
+Recipes = Annotated[str | None, typer.Option(help="Recipes of the benchmark: a,b.")]
+TeacherSeeds = Annotated[
+    str | None, typer.Option(metavar="[single|paired]", help="One teacher for all seeds, or one for each.")
+]
+ScenarioSeeds = Annotated[
+    str | None,
+    typer.Option(metavar="[fixed|paired]", help="One draw of a scenario's labels and splits, or one for each seed."),
+]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="method.parameter=value, dataset.parameter=value or recipe.field=value."),
+    typer.Option("--set", help="method.parameter=value, and so of datasets; recipe.field=value, student.field=value."),
 ]
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)
@@ -73,7 +81,10 @@ class RunOptions:
     datasets: Datasets = None
     pairs: Pairs = None
     seeds: Seeds = None
+    teacher_seeds: TeacherSeeds = None
+    scenario_seeds: ScenarioSeeds = None
     scenarios: Scenarios = None
+    recipes: Recipes = None
     settings: Settings = None
     epochs: Epochs = None
     device: Device = "auto"

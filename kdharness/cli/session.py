@@ -23,7 +23,7 @@ from kdharness.planning import make_plan
 from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
-from kdharness.protocol.benchmark import Benchmark, load
+from kdharness.protocol.benchmark import STANDARD, Benchmark, load
 from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
@@ -57,6 +57,9 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         datasets=listed(options.datasets),
         pairs=listed(options.pairs),
         scenarios=listed(options.scenarios),
+        recipes=listed(options.recipes),
+        teacher_seeds=options.teacher_seeds,
+        scenario_seeds=options.scenario_seeds,
         seeds=seeds,
         settings=tuple(options.settings or ()),
         epochs=options.epochs,
@@ -218,4 +221,5 @@ def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     names = "+".join(known.get(model, model) for model in cell.pair.teachers)
     pair = f"{names}:{student}" if names else student
     action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
-    return cell.role, method, pair, f"{cell.dataset} {cell.scenario}", action
+    recipe = "" if cell.recipe_name in ("", STANDARD) else f" {cell.recipe_name}"
+    return cell.role, method, pair, f"{cell.dataset} {cell.scenario}{recipe}", action

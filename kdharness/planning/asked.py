@@ -11,7 +11,9 @@ from typing import Any
 from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.model_recipes import network_part
+from kdharness.planning.recipe_axis import AxisChanges, with_recipe_axis
 from kdharness.planning.recipes import Recipes, resolve_recipes
+from kdharness.planning.seeding import PAIRED, Seeding, resolve_seeding
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
 from kdharness.protocol.claim import Claim
@@ -77,7 +79,7 @@ class Asked:
     brings_scenarios: whether methods bring those that they need.
     defined: the scenarios that the benchmark defines, by name.
     seeds: of students.
-    teacher_seed: of all teachers.
+    seeding: what each of them draws anew.
     evaluation: when networks are measured.
     settings: of --set, but for the recipe.
     layers: what the benchmark says of methods, by method and pair.
@@ -113,7 +115,7 @@ class Asked:
     brings_scenarios: bool
     defined: Mapping[str, Scenario]
     seeds: tuple[int, ...]
-    teacher_seed: int
+    seeding: Seeding
     evaluation: EvaluationRule
     settings: Settings
     layers: Mapping[str, Mapping[Pair | None, Layer]]
@@ -138,11 +140,18 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
     that is left empty.
     """
     settings = parse_settings(selection.settings)
-    of_recipe = settings.pop("recipe", {})
+    of_recipe, of_students = settings.pop("recipe", {}), settings.pop("student", {})
+    everyone = frozenset([*of_recipe, *(["epochs"] if selection.epochs is not None else [])])
+    axis = AxisChanges(selection.recipes, of_students, everyone)
+    seeding = resolve_seeding(benchmark, selection.teacher_seeds, selection.scenario_seeds)
     place = benchmark.place
     pairs = benchmark.pairs if selection.pairs is None else _given_pairs(selection.pairs)
     model_names = (*benchmark.models, *(name for pair in pairs for name in (*pair.teachers, pair.student)))
     claims = tuple((f"{place}, claim {number}", claim) for number, claim in enumerate(benchmark.claims, 1))
+    for where, claim in claims:
+        if claim.recipe is not None and claim.recipe not in benchmark.recipe_tables:
+            raise UnknownName("recipe", claim.recipe, benchmark.recipe_tables, where)
+    recipes = with_recipe_axis(resolve_recipes(benchmark, of_recipe, selection.epochs), benchmark, axis)
     return Asked(
         benchmark=benchmark.name,
         place=place,
@@ -160,7 +169,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         brings_scenarios=selection.scenarios is None,
         defined=benchmark.scenario,
         seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
-        teacher_seed=benchmark.teacher_seed,
+        seeding=seeding,
         evaluation=benchmark.evaluation,
         settings=settings,
         layers=benchmark.layers,
@@ -169,7 +178,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         model_names=model_names,
         optimizers=benchmark.optimizers,
         data=DataPlace(selection.data_root, selection.download),
-        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}),
+        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}, seeding),
         metrics=benchmark.metrics,
         claims=claims,
         sides=tuple(_side(text, where) for where, claim in claims for text in (claim.better, claim.than)),
@@ -182,7 +191,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         },
         summary=benchmark.summary,
         note=benchmark.note,
-        recipes=resolve_recipes(benchmark, of_recipe, selection.epochs),
+        recipes=recipes,
     )
 
 
@@ -214,8 +223,12 @@ def _given_pairs(texts: tuple[str, ...]) -> tuple[Pair, ...]:
     return pairs
 
 
-def _teacher_files(given: tuple[str, ...], models: Collection[str]) -> dict[str, TeacherFile]:
+def _teacher_files(given: tuple[str, ...], models: Collection[str], seeding: Seeding) -> dict[str, TeacherFile]:
     """Weights' files by model name. given: of --teacher; models: the pairs' teachers."""
+    if given and seeding.teachers == PAIRED:
+        raise UserError(
+            "--teacher gives one teacher for all seeds, and each is to have its own (--teacher-seeds single)"
+        )
     files: dict[str, TeacherFile] = {}
     for text in given:
         model, equals, path = text.partition("=")

@@ -15,6 +15,7 @@ from typing import Any
 from kdharness.api.events import CellInfo
 from kdharness.api.requirements import Pair
 from kdharness.planning.neutral import completed_part
+from kdharness.protocol.benchmark import STANDARD
 from kdharness.protocol.recipe import Recipe
 
 # Raised by hand. SCHEMA: when the document's form changes. NUMERICS: when a change of the core changes a cell's
@@ -89,6 +90,8 @@ class Cell:
     seed: the cell's.
     regime: what the method uses beside labels and one teacher.
     document: the canonical identity.
+    recipe_name: what the benchmark calls the student's recipe; "" for teachers, which have one for all.
+    seeding: what each seed draws anew: "student", "student+teacher", "student+data" or "student+teacher+data".
     start: the cell whose trained weights the student begins with, if any.
     reference_teachers: the pair's teachers, where the cells that lead to this one have them all; the student is
         measured against them.
@@ -113,6 +116,8 @@ class Cell:
     seed: int
     regime: str
     document: Mapping[str, Any] = field(repr=False)
+    recipe_name: str = STANDARD
+    seeding: str = "student"
     start: TeacherSource | None = None
     reference_teachers: tuple[TeacherSource, ...] = ()
     weight_files: Mapping[str, str] = field(default_factory=dict)
@@ -156,10 +161,14 @@ class Cell:
     def address(self) -> str:
         """What the cell is called, whatever its contents: a newer plan's cell at the same address replaces it."""
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
+        # Where each student seed has data of its own, so have the teachers of one seed.
+        data_seed = self.document["scenario"].get("seed") if self.seeding.endswith("data") else ""
         names = (
             self.deviations,
             self.dataset,
             self.scenario,
+            self.recipe_name,
+            data_seed,
             self.role,
             self.document["subset"],
             self.method,
@@ -174,8 +183,9 @@ class Cell:
         name = f"{self.method}[{self.variant}]" if self.variant else self.method
         pair = f"{self.teacher}:{self.student}" if self.teacher else self.student
         scenario = "" if self.scenario == "clean" else f" {self.scenario}"
+        recipe = f" {self.recipe_name}" if self.recipe_name not in ("", STANDARD) else ""
         kind = "" if self.role == STUDENT else f"{self.role} "
-        return f"{kind}{name} {pair} {self.dataset}{scenario} seed {self.seed}"
+        return f"{kind}{name} {pair} {self.dataset}{scenario}{recipe} seed {self.seed}"
 
     @property
     def info(self) -> CellInfo:

@@ -10,6 +10,7 @@ from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
 from kdharness.planning.networks import configured
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
+from kdharness.planning.seeding import STUDENT_ALONE
 from kdharness.planning.training import Setting, Sources, Training
 from kdharness.protocol.recipe import Recipe
 
@@ -34,12 +35,12 @@ class Documents:
         start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
         views = {name: dict(resolved.views.get(name).stamp) for name in sources.views}
-        recipe = self.recipe(training)
+        scenario, recipe = resolved.scenarios[setting.scenario], self.recipe(setting, training)
         return {
             "schema": SCHEMA,
             "numerics": NUMERICS,
             "dataset": dict(resolved.datasets[setting.dataset].document),
-            "scenario": model_part(resolved.scenarios[setting.scenario]),
+            "scenario": model_part(resolved.seeding.of_scenario(scenario, setting.seed)),
             "recipe": model_part(recipe),
             # A step is a student's training: the same one has one key, whoever asks for it.
             "role": TEACHER if training.role == TEACHER else STUDENT,
@@ -53,11 +54,8 @@ class Documents:
             **({"views": views} if views else {}),
             "evaluation": {"split": "test", **model_part(resolved.evaluation)},
             "seed": training.seed,
+            **self._seeding(setting, training),
         }
-
-    def recipe(self, training: Training) -> Recipe:
-        """Of the network that is trained."""
-        return self.resolved.recipes.of_model(training.student, teaches=training.role == TEACHER)
 
     def network(self, name: str) -> dict[str, Any]:
         """All of a model that decides what its networks are."""
@@ -72,25 +70,49 @@ class Documents:
             **preprocessing,
         }
 
-    def protocol(self, document: Mapping[str, Any]) -> str:
-        """The digest of what makes cells comparable."""
+    def recipe(self, setting: Setting, training: Training) -> Recipe:
+        """Of the network that is trained."""
+        if training.role == TEACHER:
+            return self.resolved.recipes.of_teacher(training.student)
+        return self.resolved.recipes.of_student(training.student, setting.recipe)
+
+    def _seeding(self, setting: Setting, training: Training) -> dict[str, str]:
+        """What a student's seed draws anew, where it is not the usual. Else a student that no teacher and no draw of
+        the data touches would be one cell under two rules, and its row could stand in one table only.
+        """
+        drawn = self.resolved.seeding.drawn(self.resolved.scenarios[setting.scenario])
+        return {} if training.role == TEACHER or drawn == STUDENT_ALONE else {"seeding": drawn}
+
+    def protocol(self, setting: Setting, training: Training, document: Mapping[str, Any]) -> str:
+        """The digest of what makes cells comparable: of students under one recipe, or of teachers."""
         recipes = self.resolved.recipes
         optimizers = self.resolved.optimizers.changed()
-        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "scenario", "evaluation")}
+        shared = {name: document[name] for name in ("schema", "numerics", "dataset", "evaluation")}
         networks = {"networks": dict(documents)} if (documents := self.resolved.networks.documents) else {}
+        students = {} if training.role == TEACHER else dict(recipes.students[setting.recipe])
         return digest(
             {
                 **shared,
                 **networks,
                 **({"optimizers": optimizers} if optimizers else {}),
+                # As it is defined, whichever draw of it a cell meets.
+                "scenario": model_part(self.resolved.scenarios[setting.scenario]),
+                **({"students": students} if students else {}),
+                **self._seeding(setting, training),
                 "recipe": model_part(recipes.base),
-                "views": {n: dict(self.resolved.views.get(n).stamp) for n, _ in recipes.named("augmentation")},
+                "views": self._views((recipes.teacher, *recipes.said_of_models.values(), students)),
                 "teacher": dict(recipes.teacher),
-                "models": {k: dict(v) for k, v in recipes.models.items() if v},
+                "models": {name: table for name, table in recipes.said_of_models.items() if table},
                 "files": sorted(file.sha256 for file in self.resolved.files.values()),
             },
             12,
         )
+
+    def _views(self, tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The stamps of the views that recipes name. tables: what differs from the base."""
+        augmentation = "augmentation"
+        names = {self.resolved.recipes.base.augmentation, *(t[augmentation] for t in tables if augmentation in t)}
+        return {name: dict(self.resolved.views.get(name).stamp) for name in names}
 
     def deviations(self, setting: Setting, training: Training, taught: bool, optimizers: Iterable[str]) -> list[str]:
         """How a cell departs from its benchmark. Only what is ranked departs by its models."""
@@ -100,6 +122,9 @@ class Documents:
         found += resolved.optimizers.deviations(optimizers)
         if setting.scenario not in resolved.own_scenarios:
             found.append(f"scenario={setting.scenario}")
+        if training.role != TEACHER:
+            found += [*resolved.recipes.student_deviations]
+            found += resolved.seeding.deviations(resolved.scenarios[setting.scenario])
         if training.role != STUDENT:
             return found
         if taught:

@@ -48,8 +48,9 @@ class _Expansion:
         resolved = self.resolved
         for dataset in resolved.datasets:
             for scenario in resolved.scenarios:
-                for pair in resolved.pairs:
-                    self._add_students(Setting(dataset, scenario, pair))
+                for recipe in resolved.recipes.students:
+                    for pair in resolved.pairs:
+                        self._add_students(dataset, scenario, recipe, pair)
         if not self.cells:
             raise UserError("nothing is left to run: " + "; ".join(resolved.warnings))
         resolved.optimizers.check_used(n for p in self.cells.values() for n in p.cell.document["optimizers"])
@@ -70,17 +71,17 @@ class _Expansion:
 
     # -- cells --------------------------------------------------------------------------------------------------------
 
-    def _add_students(self, setting: Setting) -> None:
+    def _add_students(self, dataset: str, scenario: str, recipe: str, pair: Pair) -> None:
         for chosen in self.resolved.chosen:
-            setup = chosen.setups.get(setting.pair)
-            if setup is None or setting.scenario not in chosen.scenarios:
+            setup = chosen.setups.get(pair)
+            if setup is None or scenario not in chosen.scenarios:
                 continue
             for seed in self.resolved.seeds:
-                self._add_student(setting, chosen, setup, seed)
+                self._add_student(Setting(dataset, scenario, recipe, pair, seed), chosen, setup)
 
-    def _add_student(self, setting: Setting, chosen: ChosenMethod, setup: Setup, seed: int) -> None:
+    def _add_student(self, setting: Setting, chosen: ChosenMethod, setup: Setup) -> None:
         pair = setting.pair
-        cell = self._add(setting, Training(chosen.name, setup, pair.student, pair.teachers, seed))
+        cell = self._add(setting, Training(chosen.name, setup, pair.student, pair.teachers, setting.seed))
         names = self.parts.setdefault(cell.key, []) if chosen.part else []
         if chosen.part not in names:
             names.append(chosen.part)
@@ -133,7 +134,7 @@ class _Expansion:
                 self.resolved.models.get(name)
             networks = tuple(map(self.resolved.models.name_of, networks))
             self.resolved.optimizers.document(optimizers)
-            views = self._views(training, method)
+            views = self._views(setting, training, method)
         except UserError as error:
             fault = f"method '{training.method}' requires what there is not: {error}"
             if training.setup.is_commanded:  # what a user asked for, rather than what a plugin does
@@ -143,10 +144,10 @@ class _Expansion:
         start = next((source for requirement, source in found if requirement.warm_start), None)
         return Sources(teachers, start, networks, optimizers, views)
 
-    def _views(self, training: Training, method: Method) -> tuple[str, ...]:
+    def _views(self, setting: Setting, training: Training, method: Method) -> tuple[str, ...]:
         """The names of the views that the method reads. UserError for one that there is not."""
         views = self.resolved.views
-        read = method.reads.view_names(self.documents.recipe(training).augmentation)
+        read = method.reads.view_names(self.documents.recipe(setting, training).augmentation)
         names = tuple(sorted({views.name_of(name) for name in read}))
         for name in names:
             views.get(name)
@@ -167,7 +168,7 @@ class _Expansion:
             setup=self._required_setup(requirement, pair, training.method),
             student=pair.student,
             teachers=pair.teachers,
-            seed=training.seed if requirement.same_seed else self.resolved.teacher_seed,
+            seed=training.seed if requirement.same_seed else self.resolved.seeding.of_teacher(setting.seed),
             role=TEACHER if requirement.role == TEACHER else STEP,
             subset=requirement.subset,
             requirements=requirement.teachers or None,
@@ -212,7 +213,7 @@ class _Expansion:
         return Cell(
             key=digest(document),
             benchmark=self.resolved.benchmark,
-            protocol=self.documents.protocol(document),
+            protocol=self.documents.protocol(setting, training, document),
             deviations="; ".join(
                 self.documents.deviations(setting, training, bool(pair.teachers), document["optimizers"])
             ),
@@ -230,6 +231,8 @@ class _Expansion:
             seed=training.seed,
             regime=_regime(regime, scenario, len(pair.teachers)),
             document=document,
+            recipe_name="" if training.role == TEACHER else setting.recipe,
+            seeding=self.resolved.seeding.drawn(scenario),
             start=sources.start,
             reference_teachers=_references(pair, teachers),
             weight_files=self.resolved.networks.files,

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kdharness.planning.cell import TEACHER
+from kdharness.protocol.benchmark import STANDARD
+
 
 def upgraded(cell: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON of a cell with what it lacks: the pair, which was what its teachers made of it."""
@@ -16,6 +19,7 @@ def upgraded(cell: Mapping[str, Any]) -> dict[str, Any]:
     taught = [_source(source) for source in cell["teachers"] if not source["auxiliary"]]
     return {
         **former,
+        "recipe_name": "" if cell["role"] == TEACHER else STANDARD,
         "pair": {"teachers": [source["model"] for source in taught], "student": cell["student"]},
         "teachers": sources,
         "reference_teachers": taught,

@@ -28,7 +28,7 @@ def network_part(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_settings(recipes: Recipes, settings: Settings, models: Collection[str]) -> Recipes:
     """The recipes with what --set says of the models' own. UserError for wrong values."""
-    tables, deviations = dict(recipes.models), list(recipes.deviations)
+    tables, deviations = {}, list(recipes.deviations)
     for model, given in of_models(settings, models):
         changes = recipe_part(given)
         try:
@@ -36,11 +36,11 @@ def with_settings(recipes: Recipes, settings: Settings, models: Collection[str])
         except ValidationError as error:
             places = ", ".join(f"{setting(model, key)}={value}" for key, value in changes.items())
             raise UserError(explain(error, Recipe, places, (model,))) from None
-        before = [recipes.of_model(model, teaches) for teaches in (False, True)]
+        before = [recipes.of_teacher(model), *(recipes.of_student(model, name) for name in recipes.students)]
         changed = [k for k in changes if any(getattr(made, k) != getattr(recipe, k) for recipe in before)]
         deviations += [f"{model}.{key}={shown(getattr(made, key))}" for key in sorted(changed)]
-        tables[model] = {**tables.get(model, {}), **{key: getattr(made, key) for key in changed}}
-    return replace(recipes, models=tables, deviations=tuple(deviations))
+        tables[model] = {key: getattr(made, key) for key in changed}
+    return replace(recipes, commanded=tables, deviations=tuple(deviations))
 
 
 def of_models(settings: Settings, models: Collection[str]) -> Iterable[tuple[str, Mapping[str, str]]]:

@@ -20,6 +20,7 @@ from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
+from kdharness.planning.seeding import Seeding
 from kdharness.planning.selection import MethodChoice
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
@@ -50,7 +51,7 @@ class Resolved:
     layers: what the benchmark says of methods, by method and pair.
     own_scenarios: the benchmark's, and those that methods bring with them.
     evaluation: when networks are measured.
-    teacher_seed: of all teachers.
+    seeding: what each student seed draws anew.
     files: teachers' weights, by model name.
     metrics: names of those to compute.
     claims: for reports, as are the next three.
@@ -76,7 +77,7 @@ class Resolved:
     evaluation: EvaluationRule = field(default_factory=EvaluationRule)
     layers: Mapping[str, Mapping[Pair | None, Layer]] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
-    teacher_seed: int = 0
+    seeding: Seeding = field(default_factory=Seeding)
     files: Mapping[str, TeacherFile] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -139,14 +140,14 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         own_scenarios=tuple(scenarios.by_name) if asked.brings_scenarios else asked.own_scenarios,
         evaluation=asked.evaluation,
         layers=asked.layers,
-        teacher_seed=asked.teacher_seed,
+        seeding=asked.seeding,
         files=asked.files,
         metrics=metrics,
         claims=tuple(resolve_claim(claim, sides, metric_specs) for _, claim in asked.claims),
         references=asked.references,
         summary=asked.summary,
         note=asked.note,
-        warnings=(*clashing, *runs_in.warnings, *unprovided),
+        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *unprovided),
     )
 
 
@@ -214,8 +215,8 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
         for kind in ("method", "dataset", "model"):
             if owner in registry.known(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
-        known = {*running, *registry.optimizers, "recipe"}
-        raise UnknownName("method, dataset, model, optimizer or 'recipe'", owner, known, where)
+        known = {*running, *registry.optimizers, "recipe", "student"}
+        raise UnknownName("method, dataset, model, optimizer, 'recipe' or 'student'", owner, known, where)
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

@@ -37,7 +37,10 @@ class Selection:
     datasets: names.
     pairs: as they are written.
     scenarios: names.
+    recipes: names.
     seeds: of students.
+    teacher_seeds: "single" or "paired".
+    scenario_seeds: "fixed" or "paired".
     settings: "owner.key=value" of --set.
     epochs: in place of the recipe's.
     teachers: "FILE" or "model=FILE" of --teacher.
@@ -51,7 +54,10 @@ class Selection:
     datasets: tuple[str, ...] | None = None
     pairs: tuple[str, ...] | None = None
     scenarios: tuple[str, ...] | None = None
+    recipes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
+    teacher_seeds: str | None = None
+    scenario_seeds: str | None = None
     settings: tuple[str, ...] = ()
     epochs: int | None = None
     teachers: tuple[str, ...] = ()
@@ -60,7 +66,7 @@ class Selection:
     download: bool = False
 
 
-# What --set says: by owner (a method, a dataset, a model, an optimiser or "recipe") and key.
+# What --set says: by owner (a method, a dataset, a model, an optimiser, "recipe" or "student") and key.
 Settings = Mapping[str, Mapping[str, str]]
 
 
@@ -72,6 +78,6 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, dict[str, str]]:
         owner, dot, key = target.strip().partition(".")
         if not equals or not dot or not owner or not key:
             forms = ", ".join(f"{kind}.parameter=value" for kind in ("method", "dataset", "model", "optimizer"))
-            raise UserError(f"--set {setting}: not of the form {forms}, recipe.field=value")
+            raise UserError(f"--set {setting}: not of the form {forms}, recipe.field=value, student.field=value")
         parsed.setdefault(owner, {})[key] = value.strip()
     return parsed

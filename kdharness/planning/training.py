@@ -11,16 +11,20 @@ from kdharness.protocol.variant import Setup
 
 @dataclass(frozen=True)
 class Setting:
-    """One point of the matrix but for method and seed.
+    """One point of the matrix but for the method.
 
     dataset: its name.
     scenario: its name.
+    recipe: the name of the students'.
     pair: the models.
+    seed: of the student that is asked for; what leads to it may have another.
     """
 
     dataset: str
     scenario: str
+    recipe: str
     pair: Pair
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -19,6 +20,14 @@ from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import parse_seeds
 from kdharness.protocol.variant import Layer, Variant
+
+# What the recipe of [recipe] is called, unless a benchmark says otherwise.
+STANDARD = "standard"
+# What each seed of a student draws anew beside itself.
+TEACHER_SEEDS = ("single", "paired")
+SCENARIO_SEEDS = ("fixed", "paired")
+
+_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
 class _Table(BaseModel):
@@ -46,12 +55,16 @@ class Benchmark(_Table):
     pairs: the models that meet.
     scenarios: names of what is done to the data.
     seeds: of students.
-    teacher_seed: of all teachers.
+    teacher_seeds: "single" for one teacher for all student seeds, "paired" for one each, of the student's seed.
+    teacher_seed: of the single teacher.
+    scenario_seeds: "fixed" for one draw of a scenario, "paired" for one for each student seed.
     teacher_top1_floor: percent that a teacher from a file must reach; None for twice what chance gives.
     run: names of methods, or "all".
     references: the methods that gains are measured against.
     metrics: names of those to compute, or "all".
     recipe: how networks are trained.
+    recipe_name: what that recipe is called.
+    recipes: further ones by name: the fields that differ, for students alone. One of `recipe_name` changes that.
     teacher: recipe fields that differ for teachers.
     models: by model name, recipe fields that differ for that network, and its parameters.
     methods: by method name, parameters that differ from its defaults; a table "pairs" in it holds those of pairs.
@@ -70,12 +83,16 @@ class Benchmark(_Table):
     pairs: tuple[Annotated[Pair, BeforeValidator(parse_pair)], ...]
     scenarios: tuple[str, ...] = ("clean",)
     seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = (0, 1, 2, 3, 4)
+    teacher_seeds: Literal["single", "paired"] = "single"
     teacher_seed: int = 0
+    scenario_seeds: Literal["fixed", "paired"] = "fixed"
     teacher_top1_floor: float | None = None
     run: tuple[str, ...] = ("all",)
     references: tuple[str, ...] = ("vanilla", "kd")
     metrics: tuple[str, ...] = ("all",)
     recipe: Recipe
+    recipe_name: str = STANDARD
+    recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     teacher: dict[str, Any] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -90,6 +107,11 @@ class Benchmark(_Table):
     def place(self) -> str:
         """Where a name or value comes from that the command line did not give."""
         return f"benchmark '{self.name}'"
+
+    @property
+    def recipe_tables(self) -> dict[str, dict[str, Any]]:
+        """By name of each recipe, the usual one first, the fields that differ for students."""
+        return {self.recipe_name: {}, **self.recipes}
 
     @property
     def layers(self) -> dict[str, dict[Pair | None, Layer]]:
@@ -139,9 +161,15 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
         if not getattr(benchmark, axis):
             raise UserError(f"{source}: '{axis}' is empty, so there is nothing to run")
     _check_pair_tables(benchmark, source)
-    for table, changes in [("teacher", benchmark.teacher), *((f"models.{k}", v) for k, v in benchmark.models.items())]:
+    for name in benchmark.recipe_tables:
+        if not _RECIPE_NAME.match(name):
+            raise UserError(f"{source}: recipe '{name}': a name is of letters, digits, '-', '_' and '.'")
+    of_models = [(f"models.{name}", table) for name, table in benchmark.models.items()]
+    of_recipes = [(f"recipes.{name}", table) for name, table in benchmark.recipes.items()]
+    for table, changes in [("teacher", benchmark.teacher), *of_recipes, *of_models]:
         # Beside recipe fields a model's table has parameters, which only those know who know what is installed.
-        fields = changes if table == "teacher" else {k: v for k, v in changes.items() if k in Recipe.model_fields}
+        is_model = table.startswith("models.")
+        fields = {k: v for k, v in changes.items() if k in Recipe.model_fields} if is_model else changes
         try:
             benchmark.recipe.replaced(fields)
         except ValidationError as error:

@@ -21,8 +21,9 @@ class Claim(BaseModel):
     than_metric: that of `than`, where it is another one (a student's accuracy against its teacher_top1).
     predictor: the output whose metric it is; None for the main one.
     than_predictor: likewise, of `than`.
-    dataset: where the claim is made; None for everywhere, as of the next two.
+    dataset: where the claim is made; None for everywhere, as of the next three.
     scenario: likewise.
+    recipe: likewise.
     pair: likewise.
     at_least: the difference that must be exceeded.
     smaller: whether less of the metric is better; None: as the metric says.
@@ -41,6 +42,7 @@ class Claim(BaseModel):
     than_predictor: str | None = None
     dataset: str | None = None
     scenario: str | None = None
+    recipe: str | None = None
     pair: str | None = Field(None, pattern=r"^[^:]+:[^:]+$")
     at_least: float = 0.0
     smaller: bool | None = None

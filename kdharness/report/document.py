@@ -10,6 +10,7 @@ from kdharness.report.sections.outputs import outputs_section
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.private_images import private_images_section
 from kdharness.report.sections.ranking import ranking_section
+from kdharness.report.sections.recipes import recipes_section
 from kdharness.report.sections.section import Section
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
@@ -22,6 +23,7 @@ def sections(report: Report) -> Iterator[Section]:
     """A report's sections, in their order."""
     yield from (ranking_section(ranking) for ranking in report.rankings if not ranking.deviations)
     yield from map(mean_gains_section, report.overalls)
+    yield from map(recipes_section, report.recipes)
     yield from (ranking_section(ranking) for ranking in report.rankings if ranking.deviations)
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)

@@ -17,6 +17,7 @@ from kdharness.stats.outcomes import Problem, problems_of
 from kdharness.stats.overall import Overall, overalls
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
 from kdharness.stats.rankings import Ranking, rankings
+from kdharness.stats.recipes import RecipesBeside, recipes_beside
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Report:
     effects: of `effects_of`.
     exits: of methods with several outputs.
     privacy: of settings with private images.
+    recipes: of settings that were run under several.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Report:
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EFFECT_COLUMNS)))
     exits: tuple[MethodExits, ...] = ()
     privacy: tuple[SettingPrivacy, ...] = ()
+    recipes: tuple[RecipesBeside, ...] = ()
 
 
 def report_of(contents: Contents) -> Report:
@@ -56,9 +59,10 @@ def report_of(contents: Contents) -> Report:
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
+    ranked = rankings(frame, references)
     return Report(
         name=contents.name,
-        rankings=rankings(frame, references),
+        rankings=ranked,
         overalls=overalls(frame, references),
         problems=problems_of(shown),
         note=newest.note if newest else "",
@@ -69,15 +73,18 @@ def report_of(contents: Contents) -> Report:
         effects=effects_of(contents.plans, frame),
         exits=exits_of(frame, metrics),
         privacy=privacy_of(frame),
+        recipes=recipes_beside(ranked),
     )
 
 
 def ranking_of(merged: Merged) -> Report:
     """The leaderboard alone, of one or several folders: what deviates from its benchmark is left out."""
     frame = merged.frame[merged.frame["deviations"] == ""]
+    ranked = rankings(frame, merged.references)
     return Report(
         name=", ".join(dict.fromkeys(frame["benchmark"])),
-        rankings=rankings(frame, merged.references),
+        rankings=ranked,
         overalls=overalls(frame, merged.references),
         note=merged.note,
+        recipes=recipes_beside(ranked),
     )

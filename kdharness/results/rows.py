@@ -46,6 +46,8 @@ def _cell_row(cell: Cell) -> Row:
         "deviations": cell.deviations,
         "dataset": cell.dataset,
         "scenario": cell.scenario,
+        "recipe": cell.recipe_name,
+        "seeding": cell.seeding,
         "role": cell.role,
         "method": cell.method,
         "variant": cell.variant,

@@ -23,8 +23,8 @@ FLOAT_COLUMNS = (
 )  # fmt: skip
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
 ORDER = (
-    "benchmark", "dataset", "scenario", "deviations", "protocol", "student", "teacher", "role", "method", "variant",
-    "seed", "cell",
+    "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "method",
+    "variant", "seed", "cell",
 )  # fmt: skip
 
 

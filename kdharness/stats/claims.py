@@ -22,6 +22,8 @@ CLAIM_COLUMNS = (
     "reason",
 )  # fmt: skip
 
+# Columns that a claim may be about.
+PLACES = ("dataset", "scenario", "recipe")
 # Counted, not sampled: the same for every seed, so that one is enough.
 COUNTED = ("macs", "parameters")
 
@@ -76,7 +78,7 @@ def _settings(claim: Claim, rows: pd.DataFrame) -> list[Pairing]:
     for name in (claim.better, claim.than):
         if _of(name, rows).empty:
             raise Unmeasured(f"{name} was not planned")
-    for column in ("dataset", "scenario"):
+    for column in PLACES:
         wanted = getattr(claim, column)
         if wanted is not None:
             rows = rows[rows[column] == wanted]
@@ -87,7 +89,7 @@ def _settings(claim: Claim, rows: pd.DataFrame) -> list[Pairing]:
     ]
     both = [pairing for pairing in found if len(pairing[1]) and len(pairing[2])]
     if not both:
-        where = [f"{column} {value}" for column in ("dataset", "scenario", "pair") if (value := getattr(claim, column))]
+        where = [f"{column} {value}" for column in (*PLACES, "pair") if (value := getattr(claim, column))]
         raise Unmeasured(f"no setting{' of ' if where else ''}{', '.join(where)} has both")
     return both
 

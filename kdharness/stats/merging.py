@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from kdharness.stats.settings import comparable
+from kdharness.planning.cell import STUDENT
+from kdharness.protocol.benchmark import STANDARD
+from kdharness.stats.settings import ALIKE, comparable
 
 SHARED = (
     ("kdharness_version", "releases of kdharness"),
@@ -38,9 +40,10 @@ def _versions(frame: pd.DataFrame) -> list[str]:
 def _protocols(frame: pd.DataFrame) -> list[str]:
     """Where the same data has several protocols."""
     found = []
-    for names, group in frame[frame["deviations"] == ""].groupby(["benchmark", "dataset", "scenario"]):
+    students = frame[(frame["deviations"] == "") & (frame["role"] == STUDENT)]
+    for names, group in students.groupby(list(ALIKE)):
         protocols = sorted(set(group["protocol"]))
         if len(protocols) > 1:
-            where = " ".join(str(name) for name in names)
+            where = " ".join(str(name) for name in names[:-1] if name != STANDARD)
             found.append(f"{where} has several protocols, ranked apart: {', '.join(protocols)}")
     return found

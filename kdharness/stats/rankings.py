@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kdharness.planning.cell import STUDENT
 from kdharness.stats.settings import (
+    ALIKE,
     BLOCK,
     COMPETITOR,
     SETTING,
@@ -51,8 +53,8 @@ def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, .
 
 
 def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, references: Sequence[str]) -> Iterator[Ranking]:
-    own = frame[frame["deviations"] == deviations]
-    protocols = own.groupby(["benchmark", "dataset", "scenario"])["protocol"].nunique().to_dict()
+    own = frame[(frame["deviations"] == deviations) & (frame["role"] == STUDENT)]
+    protocols = own.groupby(list(ALIKE))["protocol"].nunique().to_dict()
     board = standings(rows, references)
     cells = dict(iter(comparable(rows)[0][[*SETTING, *COMPETITOR, "status", "seed", *NUMBERS]].groupby(list(SETTING))))
     for key, ranked in board[board["n"] > 0].groupby(list(SETTING)):
@@ -62,7 +64,7 @@ def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, referenc
             deviations=deviations,
             board=ranked.reset_index(drop=True),
             references=tuple(r for r in references if ranked[f"gain_over_{r}"].notna().any()),
-            protocols=protocols[names["benchmark"], names["dataset"], names["scenario"]],
+            protocols=protocols[tuple(names[column] for column in ALIKE)],
             teachers=_each_teacher(frame, names),
             identical=_identical(cells[key], ranked),
         )

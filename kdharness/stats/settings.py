@@ -1,7 +1,7 @@
 """What may be compared with what: rows of the table arranged by setting.
 
-A setting is (protocol, dataset, scenario, pair) of one benchmark. No statistic crosses a setting's protocol, and a
-variant is a competitor of its own.
+A setting is (protocol, dataset, scenario, recipe, seeding, pair) of one benchmark. No statistic crosses a setting's
+protocol, and a variant is a competitor of its own.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import pandas as pd
 from kdharness.planning.cell import STUDENT
 
 # teacher_source: '' for teachers that the plan trains, a file's digest otherwise: another teacher of the same name.
-SETTING = ("benchmark", "protocol", "dataset", "scenario", "teacher", "teacher_source", "student")
+BLOCK = ("benchmark", "protocol", "dataset", "scenario", "recipe", "seeding")
+SETTING = (*BLOCK, "teacher", "teacher_source", "student")
 COMPETITOR = ("method", "variant")
-BLOCK = ("benchmark", "protocol", "dataset", "scenario")
+# What names a protocol for people: several of one name are ranked apart.
+ALIKE = tuple(name for name in BLOCK if name != "protocol")
 
 
 def names_of(key: tuple[Hashable, ...]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from kdharness.planning.optimizers import know_optimizers
 from kdharness.planning.plan import Plan
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.resolve import Resolved
+from kdharness.planning.seeding import Seeding
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Clean, Few, Noise, Split
 from kdharness.protocol.variant import COMMAND, Setup, coerced, completed
@@ -260,7 +261,7 @@ def test_a_method_runs_for_the_pairs_that_it_has_parameters_for() -> None:
 
 
 def test_a_chain_of_requirements() -> None:
-    plan = planned(chosen(Chain), seeds=(5,), teacher_seed=7)
+    plan = planned(chosen(Chain), seeds=(5,), seeding=Seeding(teacher_seed=7))
     assert labels(plan) == [
         "teacher alone big shapes seed 7",
         "teacher taught[heat=8] big:middle shapes seed 5",

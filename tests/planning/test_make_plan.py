@@ -323,7 +323,7 @@ def test_a_faulty_method_does_not_stop_the_plan_of_the_others(registry_with):
         ),
         (
             {"settings": ("dk.temperature=2",)},
-            "unknown method, dataset, model, optimizer or 'recipe' 'dk' (--set dk.temperature); did you",
+            "unknown method, dataset, model, optimizer, 'recipe' or 'student' 'dk' (--set dk.temperature); did you",
         ),
         ({"settings": ("temperature=2",)}, "--set temperature=2: not of the form method.parameter=value"),
         ({"settings": ("kd.temperature",)}, "--set kd.temperature: not of the form method.parameter=value"),

@@ -46,7 +46,7 @@ def cell(
         "teachers": sources, "reference_teachers": sources, "seed": seed, "regime": "", **changes,
     }  # fmt: skip
     identity = {k: str(v) for k, v in fields.items()}
-    document = {"identity": identity, "recipe": {"epochs": 2}, "subset": "train"}
+    document = {"identity": identity, "scenario": {}, "recipe": {"epochs": 2}, "subset": "train"}
     return Cell(key=digest(document), document=document, **fields)
 
 

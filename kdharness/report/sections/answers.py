@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from kdharness.report.sections.captions import over_seeds_of
 from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
 from kdharness.report.sections.section import Section, SectionKind
-from kdharness.report.sections.titles import scenario_of
+from kdharness.report.sections.titles import recipe_of, scenario_of
 from kdharness.stats.claims import Answer
 from kdharness.stats.settings import as_dicts, pair_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
@@ -24,7 +25,9 @@ HOW = (
 
 def answers_section(judged: pd.DataFrame) -> Section:
     """The answers to all claims. judged: what `judge` returns."""
-    return Section(SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW))
+    over = over_seeds_of(as_dicts(judged[judged["n"] > 0]))
+    how = f"{HOW}; {over}" if over else HOW
+    return Section(SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), how))
 
 
 def answers_grid(judged: pd.DataFrame) -> Grid:
@@ -65,7 +68,7 @@ def _compared(row: Mapping[str, Any]) -> str:
 
 
 def _where(row: Mapping[str, Any]) -> str:
-    words = " ".join(part for part in (row["dataset"], scenario_of(row), pair_of(row)) if part)
+    words = " ".join(part for part in (row["dataset"], scenario_of(row), recipe_of(row), pair_of(row)) if part)
     return f"{words} (deviates: {row['deviations']})" if row["deviations"] else words
 
 

@@ -6,19 +6,21 @@ from typing import Any
 
 import pandas as pd
 
+from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import Column, Grid, half_width, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
-from kdharness.report.sections.titles import joined, scenario_of
+from kdharness.report.sections.titles import joined, recipe_of, scenario_of
 from kdharness.stats.overall import Overall
 from kdharness.stats.settings import as_dicts, competitor_of
 
-HOW = "± half a 95 % interval over seeds; a pair counts where all planned seeds are done"
+HOW = "a pair counts where all planned seeds are done"
 
 
 def mean_gains_section(overall: Overall) -> Section:
     names, mean = overall.names, f"mean gain over {overall.pairs} pairs"
-    title = joined(names["benchmark"], names["dataset"], scenario_of(names), mean)
-    return Section(SectionKind.MEAN_GAINS, title, mean_gains_grid(overall), how=(HOW,))
+    title = joined(names["benchmark"], names["dataset"], scenario_of(names), recipe_of(names), mean)
+    how = f"± half a 95 % interval {over_seeds(names['seeding'], _seeds(overall), 'one for each pair')}; {HOW}"
+    return Section(SectionKind.MEAN_GAINS, title, mean_gains_grid(overall), how=(how,))
 
 
 def mean_gains_grid(overall: Overall) -> Grid:
@@ -30,9 +32,13 @@ def mean_gains_grid(overall: Overall) -> Grid:
         found.append(Column(f"vs {reference}", with_error(table[f"{reference}_gain"], half, "+")))
     pairs = [max(_whole(row[f"{reference}_pairs"]) for reference in overall.references) for row in rows]
     counted = tuple(f"{count}/{int(row['pairs_planned'])}" for count, row in zip(pairs, rows, strict=True))
-    seeds = tuple(str(max(_whole(row[f"{reference}_n"]) for reference in overall.references)) for row in rows)
-    found += [Column("pairs", counted), Column("n", seeds)]
+    found += [Column("pairs", counted), Column("n", tuple(map(str, _seeds(overall))))]
     return Grid(tuple(found), regime_groups(rows))
+
+
+def _seeds(overall: Overall) -> list[int]:
+    """How many count, by row."""
+    return [max(_whole(row[f"{name}_n"]) for name in overall.references) for row in as_dicts(overall.rows)]
 
 
 def _whole(value: Any) -> int:

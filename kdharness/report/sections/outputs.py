@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from kdharness.report.figures import Mark, OutputFigure, OutputPoint
+from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, count_text, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, setting_title
@@ -20,7 +21,7 @@ def outputs_section(outputs: MethodExits) -> Section:
         title,
         outputs_grid(outputs),
         departs,
-        how=(_how(outputs),),
+        how=(_how(outputs), f"± standard deviation {_over(outputs)}"),
         figure=output_figure(outputs, title),
     )
 
@@ -54,6 +55,11 @@ def output_figure(outputs: MethodExits, title: str) -> OutputFigure:
 
 def _point(mark: Mark, name: str, macs: float, top1: Estimate) -> OutputPoint:
     return OutputPoint(mark, name, macs, top1.mean, (top1.ci_high - top1.ci_low) / 2)
+
+
+def _over(outputs: MethodExits) -> str:
+    names = outputs.names
+    return over_seeds(names["seeding"], [each.top1.n for each in outputs.exits], names["teacher"])
 
 
 def _how(outputs: MethodExits) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from kdharness.report.sections.captions import over_seeds_of
 from kdharness.report.sections.grid import COST, Column, Grid, half_width, p_text, undecided_text, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import DOT, banner, setting_title
@@ -24,7 +25,8 @@ def parts_sections(effects: pd.DataFrame) -> Iterator[Section]:
         first, missing = as_dicts(rows)[0], as_dicts(rows[rows["reason"] != ""])
         title = f"what the parts of {first['method']} do{DOT}{setting_title(first)}"
         reasons = (f"{row['part']} was not measured: {row['reason']}" for row in missing)
-        yield Section(SectionKind.PARTS, title, parts_grid(rows), banner(first["deviations"]), how=(*reasons, HOW))
+        how = (*reasons, f"{HOW}; {over_seeds_of(as_dicts(rows))}")
+        yield Section(SectionKind.PARTS, title, parts_grid(rows), banner(first["deviations"]), how=how)
 
 
 def parts_grid(effects: pd.DataFrame) -> Grid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, setting_title
@@ -14,14 +15,16 @@ from kdharness.stats.summary import Estimate
 HOW = (
     "epsilon: privacy budget spent on the private images, at the delta beside it; none: nothing is claimed; infinite: "
     "the mechanism protects nothing, whatever its noise. Leak: by how much better than chance a threshold on the loss "
-    "tells private images from test images, in points, ± standard deviation over seeds"
+    "tells private images from test images, in points, ± standard deviation"
 )
 
 
 def private_images_section(privacy: SettingPrivacy) -> Section:
-    title = setting_title(privacy.names, "private images")
+    names, counts = privacy.names, [exposure.top1.n for exposure in privacy.exposures]
+    title = setting_title(names, "private images")
+    how = f"{HOW} {over_seeds(names['seeding'], counts, names['teacher'])}"
     return Section(
-        SectionKind.PRIVATE_IMAGES, title, private_images_grid(privacy), banner(privacy.deviations), how=(HOW,)
+        SectionKind.PRIVATE_IMAGES, title, private_images_grid(privacy), banner(privacy.deviations), how=(how,)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.report.figures import Gain, GainFigure
+from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import (
     COST,
     GAIN,
@@ -40,7 +41,7 @@ def ranking_section(ranking: Ranking) -> Section:
         grid=ranking_grid(ranking),
         banner=f"{departs}; not on the leaderboard" if departs else "",
         remarks=tuple(remarks(ranking)),
-        how=tuple(line for line in (_measured(ranking.board), _compared(ranking)) if line),
+        how=tuple(line for line in (_measured(ranking.board), _compared(ranking), _over(ranking)) if line),
         figure=gain_figure(ranking),
     )
 
@@ -142,6 +143,12 @@ def _compared(ranking: Ranking) -> str:
     interval = "± half a 95 % interval" if enough else f"no interval below {LEAST_FOR_INTERVAL} seeds"
     holm = f"; verdict against {reference}, Holm over {tests}" if tests else ""
     return f"gains paired by seed, {interval}{holm}"
+
+
+def _over(ranking: Ranking) -> str:
+    """What the spreads are of."""
+    names = ranking.names
+    return f"spreads and intervals {over_seeds(names['seeding'], ranking.board['n'], names['teacher'])}"
 
 
 def remarks(ranking: Ranking) -> list[str]:

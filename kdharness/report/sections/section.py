@@ -14,6 +14,7 @@ class SectionKind(StrEnum):
 
     RANKING = "ranking"
     MEAN_GAINS = "mean gains"
+    RECIPES = "recipes"
     OUTPUTS = "outputs"
     PRIVATE_IMAGES = "private images"
     PARTS = "parts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kdharness.protocol.benchmark import STANDARD
 from kdharness.stats.settings import pair_of
 
 DOT = " · "
@@ -11,12 +12,17 @@ DOT = " · "
 
 def setting_title(names: Mapping[str, str], *more: str) -> str:
     """'digits · few100 · conv32:conv16', of the columns of a setting, then what else is said of it."""
-    return joined(names["benchmark"], names["dataset"], scenario_of(names), pair_of(names), *more)
+    return joined(names["benchmark"], names["dataset"], scenario_of(names), recipe_of(names), pair_of(names), *more)
 
 
 def scenario_of(names: Mapping[str, str]) -> str:
     """The scenario's name; '' for the usual one."""
     return "" if names["scenario"] == "clean" else names["scenario"]
+
+
+def recipe_of(names: Mapping[str, str]) -> str:
+    """'recipe modern'; '' for the usual one."""
+    return "" if names["recipe"] in ("", STANDARD) else f"recipe {names['recipe']}"
 
 
 def joined(*parts: str) -> str:

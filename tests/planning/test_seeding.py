@@ -1,0 +1,116 @@
+"""What each student seed draws anew, and that no table mixes two rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdharness.errors import UserError
+from kdharness.planning import make_plan
+from kdharness.planning.cell import Cell
+from kdharness.planning.plan import Plan
+from kdharness.planning.selection import Selection
+from kdharness.protocol.benchmark import parse
+from kdharness.registry.manager import Registry
+
+CONTENT: dict[str, Any] = {
+    "name": "seeds",
+    "datasets": ["digits"],
+    "pairs": ["conv8:conv4"],
+    "scenarios": ["noise40"],
+    "seeds": [0, 1, 2],
+    "run": ["vanilla", "kd"],
+    "recipe": {"epochs": 2},
+}
+
+
+def plan_of(registry: Registry, changes: dict[str, Any] | None = None, **selection: Any) -> Plan:
+    return make_plan(parse({**CONTENT, **(changes or {})}, "seeds.toml"), Selection(**selection), registry)
+
+
+def cells(plan: Plan, role: str = "student", method: str = "kd") -> list[Cell]:
+    return [p.cell for p in plan.cells if (p.cell.role, p.cell.method) == (role, method)]
+
+
+def test_one_teacher_and_one_draw_are_the_usual_rule(registry: Registry) -> None:
+    plan = plan_of(registry)
+    (teacher,) = cells(plan, "teacher", "vanilla")
+    assert {source.cell for c in cells(plan) for source in c.teachers} == {teacher.key}
+    assert {(c.seeding, c.document["scenario"]["seed"]) for c in cells(plan)} == {("student", 0)}
+    assert "seeding" not in cells(plan)[0].document
+
+
+def test_paired_teachers_have_their_students_seeds(registry: Registry) -> None:
+    plan = plan_of(registry, teacher_seeds="paired")
+    teachers = {c.key: c.seed for c in cells(plan, "teacher", "vanilla")}
+    assert [(c.seed, teachers[c.teachers[0].cell]) for c in cells(plan)] == [(0, 0), (1, 1), (2, 2)]
+    # A teacher is the same network whoever asks for it.
+    assert cells(plan, "teacher", "vanilla")[0].key == cells(plan_of(registry), "teacher", "vanilla")[0].key
+
+
+def test_paired_scenarios_are_drawn_for_each_seed_with_their_teachers(registry: Registry) -> None:
+    changes = {"scenario": {"mine": {"kind": "noise", "ratio": 0.3, "seed": 10}}, "scenarios": ["mine", "clean"]}
+    plan = plan_of(registry, changes, scenario_seeds="paired")
+    noisy = [c for c in cells(plan) if c.scenario == "mine"]
+    assert [(c.seed, c.document["scenario"]["seed"]) for c in noisy] == [(0, 10), (1, 11), (2, 12)]
+    teachers = {c.key: c for c in cells(plan, "teacher", "vanilla")}
+    mine = [teachers[c.teachers[0].cell] for c in noisy]
+    assert [(t.seed, t.document["scenario"]["seed"]) for t in mine] == [(0, 10), (0, 11), (0, 12)]
+    assert len({t.address for t in mine}) == 3  # a later command for one seed takes none of the others away
+    clean = [c for c in cells(plan) if c.scenario == "clean"]
+    assert {(c.seeding, c.deviations) for c in clean} == {("student", "")}
+
+
+@pytest.mark.parametrize(
+    ("selection", "drawn", "deviations"),
+    [
+        ({"teacher_seeds": "paired"}, "student+teacher", "teacher_seeds=paired"),
+        ({"scenario_seeds": "paired"}, "student+data", "scenario_seeds=paired"),
+        (
+            {"teacher_seeds": "paired", "scenario_seeds": "paired"},
+            "student+teacher+data",
+            "teacher_seeds=paired; scenario_seeds=paired",
+        ),
+    ],
+)
+def test_another_rule_is_a_deviation_with_cells_and_a_protocol_of_its_own(
+    registry: Registry, selection: dict[str, Any], drawn: str, deviations: str
+) -> None:
+    usual, plan = plan_of(registry), plan_of(registry, **selection)
+    for method in ("vanilla", "kd"):
+        for before, after in zip(cells(usual, method=method), cells(plan, method=method), strict=True):
+            assert (after.seeding, after.deviations) == (drawn, deviations)
+            assert after.protocol != before.protocol
+            # One cell has one row: a student that nothing of this touches would leave the benchmark's own table.
+            assert after.key != before.key
+
+
+def test_a_benchmark_may_have_another_rule(registry: Registry) -> None:
+    changes = {"teacher_seeds": "paired", "scenario_seeds": "paired"}
+    own, asked = plan_of(registry, changes), plan_of(registry, teacher_seeds="paired", scenario_seeds="paired")
+    assert {c.deviations for c in cells(own)} == {""}
+    assert [c.key for c in cells(own)] == [c.key for c in cells(asked)]
+    back = plan_of(registry, changes, teacher_seeds="single", scenario_seeds="fixed")
+    assert [c.key for c in cells(back)] == [c.key for c in cells(plan_of(registry))]
+    assert {c.deviations for c in cells(back)} == {"teacher_seeds=single; scenario_seeds=fixed"}
+
+
+def test_chains_have_the_teacher_of_their_seed(registry: Registry) -> None:
+    plan = plan_of(registry, {"run": ["ban"]}, teacher_seeds="paired")
+    teachers = {c.key: c.seed for c in cells(plan, "teacher", "vanilla")}
+    assert [(c.seed, teachers[c.reference_teachers[0].cell]) for c in cells(plan, method="ban")] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+    ]
+
+
+def test_mistakes_are_one_line(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown value 'pared' \(--teacher-seeds\); did you mean 'paired'"):
+        plan_of(registry, teacher_seeds="pared")
+    file = tmp_path / "teacher.pt"
+    file.write_bytes(b"")
+    with pytest.raises(UserError, match=r"--teacher gives one teacher for all seeds.*--teacher-seeds single"):
+        plan_of(registry, teacher_seeds="paired", teachers=(str(file),))
