@@ -50,7 +50,7 @@ class BuildContext:
     epochs: int
     batch_size: int
     device: torch.device
-    make_generator: Callable[[str], torch.Generator]
+    make_generator: Callable[[str, bool], torch.Generator]
     new_model: Callable[[str, str], StagedModel]
 
     @property
@@ -58,9 +58,13 @@ class BuildContext:
         """The only, or first, teacher's shapes."""
         return self.teachers[0]
 
-    def generator(self, name: str) -> torch.Generator:
-        """A CPU generator whose stream depends on the method, `name` and the seed alone; its state is checkpointed."""
-        return self.make_generator(name)
+    def generator(self, name: str, device: bool = False) -> torch.Generator:
+        """A generator whose stream depends on the method, `name` and the seed alone; its state is checkpointed.
+
+        device: whether it draws on the device, for draws in a step; otherwise on the CPU. The numbers of the two differ
+        but where the device is the CPU.
+        """
+        return self.make_generator(name, device)
 
     def peer(self, role: str, model: str | None = None) -> StagedModel:
         """A new network, by default of the student's architecture, initialised from the stream of `role` (DML's
@@ -121,6 +125,8 @@ class Method(nn.Module, Generic[TeacherT]):
         reads: what `losses` reads.
         terms: each loss term's tag, "task", "distill" or "player"; ablations drop terms by these names.
         private_teacher: True for a method that changes its teacher; it then gets a copy of its own.
+        capturable: whether the operations of a step are the same in all steps of a phase, so that a recorded step can
+            be replayed: nothing in it is drawn, chosen or counted in Python.
         mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
             alone. "larger": its own terms read `batch.targets`, the label with the larger share. "refuse": it is not
             defined for them, and is skipped.
@@ -150,6 +156,10 @@ class Method(nn.Module, Generic[TeacherT]):
     @property
     def private_teacher(self) -> bool:
         return False
+
+    @property
+    def capturable(self) -> bool:
+        return True
 
     @property
     def mixed_labels(self) -> MixedLabels:

@@ -69,6 +69,9 @@ class CudaDevice(Device):
         torch.cuda.init()
         return [torch.default_generator, torch.cuda.default_generators[self.torch.index or 0]]
 
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.torch).manual_seed(seed)
+
     def clock(self) -> Clock:
         return EventClock(self)
 

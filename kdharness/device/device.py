@@ -71,6 +71,10 @@ class Device:
         """The generators that torch draws from where a caller names none."""
         return [torch.default_generator]
 
+    def generator(self, seed: int) -> torch.Generator:
+        """A generator that draws on the device."""
+        return torch.Generator().manual_seed(seed)
+
     def random_state(self, seed: int) -> RandomState:
         """States of all default generators, from one seed."""
         return RandomState(seed, self.default_generators())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,14 +73,24 @@ def settings_as_torch_begins() -> None:
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Torch's settings are after the block what they were before it. CellError names one that was changed."""
+    """Torch's settings are after the block what they were before it. CellError names one that was changed, unless the
+    block raises: its own error then says so in a note.
+    """
     before = [read() for _, read, _ in _SETTINGS]
     try:
         yield
-    finally:
-        changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if read() != value]
-        for (name, _, put), value in zip(_SETTINGS, before, strict=True):
-            if name in changed:
-                put(value)
-        if changed:
-            raise CellError("SharedStateChanged", f"it changed {changed[0]}, which other cells share")
+    except BaseException as error:
+        for name in _put_back(before):
+            error.add_note(f"before that, it changed {name}, which other cells share")
+        raise
+    for name in _put_back(before):
+        raise CellError("SharedStateChanged", f"it changed {name}, which other cells share")
+
+
+def _put_back(before: Sequence[Any]) -> list[str]:
+    """The names of settings that are not what they were. They are again."""
+    changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if read() != value]
+    for (name, _, put), value in zip(_SETTINGS, before, strict=True):
+        if name in changed:
+            put(value)
+    return changed

@@ -94,8 +94,9 @@ def _context(
     """What the method is told."""
     known = (cell.student, *(t.model for t in cell.teachers), *cell.networks)
 
-    def make_generator(name: str) -> torch.Generator:
-        generator = torch.Generator().manual_seed(stream("method", cell.method, name, cell.seed))
+    def make_generator(name: str, on_device: bool) -> torch.Generator:
+        seed = stream("method", cell.method, name, cell.seed)
+        generator = world.device.generator(seed) if on_device else torch.Generator().manual_seed(seed)
         generators.append(generator)
         return generator
 

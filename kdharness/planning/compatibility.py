@@ -81,7 +81,7 @@ def reason_to_skip(
             epochs=blueprint.epochs,
             batch_size=blueprint.batch_size,
             device=torch.device("meta"),
-            make_generator=lambda name: torch.Generator().manual_seed(0),
+            make_generator=lambda name, on_device: torch.Generator().manual_seed(0),
             new_model=lambda name, role: trial_model(by_name[name], blueprint),
         )
         return method.skip(context)

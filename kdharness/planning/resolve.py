@@ -210,12 +210,12 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
         if owner in running:
             continue
         where = setting(owner, next(iter(changes)))
-        if owner in registry.optimizers:
+        if owner in registry.known("optimizer"):
             continue  # the plan says which cells use it
         for kind in ("method", "dataset", "model"):
             if owner in registry.known(kind):
                 raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
-        known = {*running, *registry.optimizers, "recipe", "student"}
+        known = {*running, *registry.known("optimizer"), "recipe", "student"}
         raise UnknownName("method, dataset, model, optimizer, 'recipe' or 'student'", owner, known, where)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,13 @@ class Bench:
             clock.number += 1
             self.member.state.enter_phase()
 
-    def step(self) -> None:
-        """One step of the phase that was entered last."""
+    def step(self, within: AbstractContextManager[object] | None = None) -> None:
+        """One step of the phase that was entered last. within: what the step itself runs in."""
         shared = SharedBatch(self.samples, [self.member], ("bench",))
         info = self.member.info(self.member.clock.place(1, 2), shared.numbers)
         seen = shared.seen_by(self.member, info)
-        self.member.step(seen.samples, seen, info, measure=False)
+        with nullcontext() if within is None else within:
+            self.member.step(seen.samples, seen, info, measure=False)
 
     def steps(self) -> Iterator[Phase]:
         """Enters the phases in turn, and makes one step in each."""

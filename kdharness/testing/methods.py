@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api import MethodSpec
-from kdharness.testing import step_checks as steps, training_checks as trainings
+from kdharness.testing import replay, step_checks as steps, training_checks as trainings
 from kdharness.testing.case import CheckSkipped, MethodCase
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _of_what_it_declares(case: MethodCase) -> Iterator[Check]:
         yield steps.check_declared_terms_are_returned
     if method.reads.teachers != "none":
         yield steps.check_teachers_get_no_gradient
+    if method.capturable:
+        yield replay.check_step_can_be_replayed
     if method.ablations:
         yield steps.check_ablations_can_be_made
 

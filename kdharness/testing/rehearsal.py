@@ -57,6 +57,8 @@ class _Host(TorchDispatchMode):
         target = kwargs.get("device")
         faked = any(isinstance(tensor, FakeTensor) for tensor in tensors_of(args, kwargs))
         if not faked and (target is None or torch.device(target).type == "cpu"):
+            if any(map(is_on_device, generators_of(args, kwargs))):
+                raise CheckFailed("a generator on the device is to draw on the CPU")
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
         result = func(*self._faked(args), **self._faked(kwargs))
@@ -81,19 +83,39 @@ def _fault(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
             return "a tensor is copied from the device to the host, which waits for the device"
     if name in INDEXING and _on_cpu(args[0]) and not all(map(_on_cpu, tensors_of(args))):
         return "a tensor on the CPU is indexed by one on the device"
-    if any(_on_cpu(generator) for generator in generators_of(args, kwargs)):
+    if not all(map(is_on_device, generators_of(args, kwargs))):
         return "a generator on the CPU is to draw on the device"
     return ""
 
 
-def _on_cpu(owner: torch.Tensor | torch.Generator) -> bool:
-    return owner.device.type == "cpu"
+def _on_cpu(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+# The seeds of generators that stand for some on the device. An operation is given a generator by another object.
+_seeds_on_device: set[int] = set()
+
+
+def generator_on_device(seed: int) -> torch.Generator:
+    """Stands for one on the device: it may draw there, and nowhere else."""
+    # Another one than that of a generator on the host, which a method may make by the same name.
+    generator = torch.Generator().manual_seed(seed ^ 1)
+    _seeds_on_device.add(generator.initial_seed())
+    return generator
+
+
+def is_on_device(generator: torch.Generator) -> bool:
+    """Whether it is, or stands for, one on the device."""
+    return generator.device.type != "cpu" or generator.initial_seed() in _seeds_on_device
 
 
 class FakeAccelerator(Device):
     """An accelerator's tensors, without the accelerator: it has the CPU's clock, generators and memory."""
 
     kind = ACCELERATOR
+
+    def generator(self, seed: int) -> torch.Generator:
+        return generator_on_device(seed)
 
     def put(self, module: Module) -> Module:
         """As `Module.to`, which refuses fake parameters, does."""

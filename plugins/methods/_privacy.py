@@ -47,8 +47,8 @@ def row_norms(vectors: Tensor) -> Tensor:
 
 
 def noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal draws of a tensor's shape, dtype and device. generator: on the CPU."""
-    return torch.randn(tensor.shape, generator=generator).to(tensor)
+    """Standard normal draws of a tensor's shape, dtype and device. generator: on that device."""
+    return torch.randn(tensor.shape, generator=generator, device=tensor.device).to(tensor)
 
 
 def release(

@@ -100,6 +100,7 @@ class MEAL(Method[Sequence[Outputs]]):
         "mean_of_all": {"teacher_choice": "mean_probability"},
         "l1": {"similarity": "l1"},
     }
+    capturable = False  # the teacher of a batch is chosen in Python, and curves are kept there
     similarity: Literal["ce", "l1", "l2", "l1_soft", "l2_soft", "kl"] = "ce"
     similarity_weight: NotNegative = 1.0
     stage_weights: tuple[NotNegative, ...] = (0.001, 0.01, 0.05, 0.1, 1.0)

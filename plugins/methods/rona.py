@@ -180,7 +180,7 @@ class Rona(Method[Sequence[Outputs]]):
         nn.init.trunc_normal_(self.adapter.weight, std=0.1, a=-0.2, b=0.2)
         assert self.adapter.bias is not None
         nn.init.ones_(self.adapter.bias)
-        self.queries, self.noise = context.generator("queries"), context.generator("noise")
+        self.queries, self.noise = context.generator("queries"), context.generator("noise", device=True)
         self.recipe_epochs = context.epochs
         # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
         counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(5)]

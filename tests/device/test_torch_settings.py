@@ -91,3 +91,14 @@ def test_how_exactly_float32_is_multiplied_is_put_back(change: Callable[[], None
             change()
         assert torch.get_float32_matmul_precision() == "highest"
         assert getattr(torch.backends, "fp32_precision", "none") == "none"
+
+
+def test_what_a_block_raises_is_told_before_what_it_changed() -> None:
+    def fail() -> None:
+        torch.set_default_dtype(torch.float64)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as error, settings_kept():
+        fail()
+    assert torch.get_default_dtype() == torch.float32
+    assert error.value.__notes__ == ["before that, it changed torch's default dtype, which other cells share"]

@@ -104,3 +104,49 @@ def test_epochs_have_another_order(drawn: Any) -> None:
     order = drawn()["order"]
     half = len(order) // 2
     assert order[:half] != order[half:]
+
+
+def test_generators_of_the_device_are_kept_too(make_lab: Any, tmp_path: Any) -> None:
+    """On a CPU the two kinds give the same numbers; each is checkpointed."""
+    (tmp_path / "drawing.py").write_text(
+        """
+import torch
+from kdharness.api import Method, MethodSpec, Reads, hookimpl
+
+class Drawing(Method):
+    "Draws by name."
+    name = "drawing"
+    reads = Reads(teachers="none")
+    on_device: bool = False
+
+    def build(self, context):
+        self.noise = context.generator("noise", device=self.on_device)
+
+    def losses(self, batch, student, teacher):
+        noise = torch.randn(student.logits.shape, generator=self.noise, device=student.logits.device)
+        return {"ce": batch.task_loss(student.logits + noise)}
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Drawing)]
+"""
+    )
+    rest = {"plugin_files": (tmp_path / "drawing.py",), "metrics": ()}
+    whole, parts = make_lab("whole", **rest), make_lab("parts", checkpoint_seconds=0.0, **rest)
+    cells = [
+        whole.plan(methods=("drawing",), scenarios=("few100",), settings=(f"drawing.on_device={on}",)).cells[-1].cell
+        for on in (False, True)
+    ]
+    whole.train(cells)
+    assert whole.bits(cells[0].key) == whole.bits(cells[1].key)
+
+    def stop(event: object) -> None:
+        if getattr(event, "epoch", 0) == 2:
+            parts.on_event = lambda event: None
+            raise KeyboardInterrupt
+
+    parts.on_event = stop
+    with pytest.raises(KeyboardInterrupt):
+        parts.train([cells[1]])
+    parts.train([cells[1]])
+    assert parts.bits(cells[1].key) == whole.bits(cells[1].key)

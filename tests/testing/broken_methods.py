@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from kdharness.api import (
     Batch,
     BuildContext,
+    EpochContext,
     Method,
     Outputs,
     Pair,
@@ -36,10 +37,10 @@ class Sound(Method):
     def build(self, context: BuildContext) -> None:
         self.adapter = nn.Conv2d(context.student.stages[0][0], context.teacher.stages[0][0], 1)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.noise = context.generator("noise")
+        self.noise = context.generator("noise", device=True)
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
-        scale = 1 + 0.1 * torch.rand((), generator=self.noise).to(student.logits) + 0.01 * self.steps
+        scale = 1 + 0.1 * torch.rand((), generator=self.noise, device=student.logits.device) + 0.01 * self.steps
         soft, target = (x.logits / self.temperature for x in (student, teacher))
         return {
             "ce": F.cross_entropy(student.logits, batch.targets),
@@ -322,6 +323,10 @@ class DrawsOnTheDevice(Sound):
 
     name = "draws_on_the_device"
 
+    def build(self, context: BuildContext) -> None:
+        super().build(context)
+        self.noise = context.generator("noise")
+
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
         noise = torch.empty_like(student.logits).normal_(generator=self.noise)
         return super().losses(batch, student, teacher) | {"kd": F.mse_loss(student.logits + noise, teacher.logits)}
@@ -348,3 +353,50 @@ class NamesAPlayerThatIsNot(Sound):
         step.zero_grad()
         step.backward()
         step.apply("student")
+
+
+class WeighsByItsEpoch(Sound):
+    """With a plain number that changes from epoch to epoch."""
+
+    name = "weighs_by_its_epoch"
+
+    def before_epoch(self, epoch: EpochContext) -> None:
+        self.share = (epoch.epoch + 1) / epoch.epochs
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
+        found = super().losses(batch, student, teacher)
+        return {**found, "kd": self.share * found["kd"]}
+
+
+class TakesTurns(Sound):
+    """Every other step does something else."""
+
+    name = "takes_turns"
+
+    def after_step(self, batch: Batch, student: Outputs, teacher: Any) -> None:
+        super().after_step(batch, student, teacher)
+        self.turn = not getattr(self, "turn", False)
+
+    def update(self, step: Step) -> None:
+        step.zero_grad()
+        step.backward(step.total() * 2 if getattr(self, "turn", False) else step.total())
+        step.apply()
+
+
+class DrawsOnTheHost(Sound):
+    """Copies draws of the CPU to the device in every step."""
+
+    name = "draws_on_the_host"
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
+        noise = torch.randn(student.logits.shape, generator=self.host).to(student.logits)
+        return super().losses(batch, student, teacher) | {"kd": F.mse_loss(student.logits + noise, teacher.logits)}
+
+    def build(self, context: BuildContext) -> None:
+        super().build(context)
+        self.host = context.generator("host")
+
+
+class SaysThatItDraws(DrawsOnTheHost):
+    name = "says_that_it_draws"
+    capturable = False

@@ -59,6 +59,9 @@ NOTICED: dict[type[Method], dict[str, str]] = {
         "check_rehearsal_on_a_fake_accelerator": "depends on numbers that are on the device",
         "check_rehearsal_of_the_whole_step_on_meta": r"Tensor.item\(\) cannot",
     },
+    broken.WeighsByItsEpoch: {"check_step_can_be_replayed": "phase 'train', another epoch: a step does mul"},
+    broken.TakesTurns: {"check_step_can_be_replayed": "phase 'train', another step: a step does"},
+    broken.DrawsOnTheHost: {"check_step_can_be_replayed": r"draws on the host \(randn\)"},
     broken.HoldsATensorOnTheHost: {"check_rehearsal_on_a_fake_accelerator": "device"},
     broken.KeepsABankOnTheHost: {"check_rehearsal_on_a_fake_accelerator": "copied from the device to the host"},
     broken.DrawsOnTheDevice: {"check_rehearsal_on_a_fake_accelerator": "a generator on the CPU"},
@@ -108,6 +111,7 @@ def test_checks_are_chosen_by_what_is_declared() -> None:
     class Plain(Method):
         name = "plain"
 
+    assert "check_step_can_be_replayed" not in checks_of(broken.SaysThatItDraws)
     plain, sound = checks_of(Plain), checks_of(broken.Sound)
     assert set(sound) - set(plain) == {"check_declared_terms_are_returned", "check_ablations_can_be_made"}
     assert "check_same_bits_when_resumed" in plain

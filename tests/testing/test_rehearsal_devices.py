@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from kdharness.testing import CheckFailed, CheckSkipped
-from kdharness.testing.rehearsal import fake_accelerator, meta_device
+from kdharness.testing.rehearsal import FakeAccelerator, fake_accelerator, meta_device
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,10 @@ REFUSED: dict[str, tuple[Refused, str]] = {
     "copy into": (lambda device, host: host.copy_(device), "copied from the device to the host"),
     "index": (lambda device, host: host[torch.zeros(1, dtype=torch.int64).to(device.device)], "indexed by one on"),
     "draw": (lambda device, host: device.normal_(generator=torch.Generator()), "a generator on the CPU"),
+    "draw on the host": (
+        lambda device, host: host.normal_(generator=FakeAccelerator(str(device.device)).generator(0)),
+        "a generator on the device",
+    ),
     "factory": (lambda device, host: torch.rand(3, generator=torch.Generator(), device=device.device), "generator"),
 }
 
@@ -54,6 +58,9 @@ ALLOWED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "copy to the device": lambda device, host: device + host.to(device.device),
     "copy into": lambda device, host: device.copy_(host),
     "draw on the host": lambda device, host: torch.rand(3, generator=torch.Generator()).to(device),
+    "draw by one of the device": lambda device, host: torch.rand(
+        3, generator=FakeAccelerator(str(device.device)).generator(0), device=device.device
+    ),
     "draw on the device": lambda device, host: device + torch.rand_like(device),
     "index of the host": lambda device, host: device[torch.tensor([0, 2])],
 }

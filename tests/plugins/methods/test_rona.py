@@ -45,7 +45,7 @@ def context(guide: tuple[int, ...] = GUIDE, hint: tuple[int, ...] = HINT, epochs
         epochs=epochs,
         batch_size=8,
         device=torch.device("cpu"),
-        make_generator=lambda name: torch.Generator().manual_seed(7),
+        make_generator=lambda name, on_device: torch.Generator().manual_seed(7),
         new_model=nothing,
     )
 

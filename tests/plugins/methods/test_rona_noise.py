@@ -59,7 +59,7 @@ class World:
                 epochs=1,
                 batch_size=SAMPLES,
                 device=torch.device("cpu"),
-                make_generator=lambda name: torch.Generator().manual_seed(SEED),
+                make_generator=lambda name, on_device: torch.Generator().manual_seed(SEED),
                 new_model=nothing,
             )
         )
