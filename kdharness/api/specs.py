@@ -99,7 +99,7 @@ class ViewSpec:
 
     name: [a-z][a-z0-9_]*.
     draws: called with a number of samples n and a generator, which is on the CPU; gives all that is random as CPU
-        tensors by name, [n, ...] each, independent of the images and of their size: in [0, 1), or small integers.
+        tensors by name, [n, ...] each, independent of the images and of their size: shares and choices.
     apply: called with images, uint8 [n, C, H, W], their draws, on the images' device, and a ViewInfo; gives uint8
         [n, C, height, width] and draws nothing. It may change the images in place, and not the draws.
     summary: one line for listings.
