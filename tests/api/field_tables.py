@@ -35,8 +35,9 @@ GROUPS = {
     ),
     "What a method declares": ("Pair", "Requirement", "Reads", "View", "Phase", "Player", "Neutral"),
     "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "CellInfo"),
-    "Models": ("ModelSpec", "Tokens", "Preprocessing"),
+    "Models": ("ModelSpec", "Tokens", "Preprocessing", "Pretrained"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
+    "Views": ("ViewSpec", "ViewInfo"),
     "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
     "Executors": (
         "WorkerSettings", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished", "CellAborted",
