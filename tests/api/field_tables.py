@@ -35,7 +35,7 @@ GROUPS = {
     ),
     "What a method declares": ("Pair", "Requirement", "Reads", "View", "Phase", "Player", "Neutral"),
     "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "CellInfo"),
-    "Models": ("ModelSpec", "Tokens", "Preprocessing"),
+    "Models": ("ModelSpec", "Pretrained", "Tokens", "Preprocessing"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
     "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
     "Executors": (
