@@ -86,6 +86,17 @@ def test_all_doors_of_a_network_give_float32(placed):
     assert seen.types == {torch.bfloat16}
 
 
+def test_all_doors_of_a_network_of_tokens_give_float32(registry):
+    spec = registry.get("model", "deit_micro_p2").spec
+    network = StagedModel(spec.factory(10, (1, 8, 8)), spec, (1, 8, 8)).place(Placement("bf16", channels_last=True))
+    images = torch.randn(4, 1, 8, 8)
+    outputs = network.run(images, ("stem", "stages", "tokens", "embedding"), ("stage2.0.attention.softmax",))
+    found = [outputs.logits, *outputs.named.values(), outputs.stem, *outputs.stages, outputs.tokens(1)]
+    found += [outputs.embedding, outputs.module("stage2.0.attention.softmax"), network.trunk(0, images)]
+    found += [network.head(outputs.tokens(-1)), network.tail(0, outputs.tokens(0), "frozen")]
+    assert {tensor.dtype for tensor in found} == {torch.float32}
+
+
 def test_a_part_is_found_by_its_path(placed):
     assert placed.part("") is placed.network
     assert placed.part(placed.spec.stages[0]) is placed.network.get_submodule(placed.spec.stages[0])

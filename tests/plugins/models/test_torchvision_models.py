@@ -10,6 +10,7 @@ import torch
 from kdharness_plugins.models import torchvision_models
 
 from kdharness.api import ModelSpec, StagedModel
+from kdharness.planning.compatibility import unlike_outputs
 
 SPECS = {spec.name: spec for spec in torchvision_models.kdharness_models()}
 
@@ -47,6 +48,29 @@ def test_declared_parts_exist(name: str) -> None:
 def test_stage_shapes(name: str, expected: list[tuple[int, int]]) -> None:
     stages = on_meta(SPECS[name], (3, 64, 64)).run(torch.empty(1, 3, 64, 64, device="meta"), taps=("stages",)).stages
     assert [(stage.shape[1], stage.shape[2]) for stage in stages] == expected
+
+
+def test_auxiliary_classifiers_are_outputs_of_train_mode() -> None:
+    """GoogLeNet returns a named tuple in train mode, and a tensor in eval mode."""
+    from torchvision.models import googlenet
+
+    def made(*auxiliary: str) -> StagedModel:
+        with torch.device("meta"):
+            network = googlenet(num_classes=7, init_weights=False)
+            spec = ModelSpec("aided", lambda c, s: network, auxiliary=auxiliary)
+            return StagedModel(network, spec, (3, 64, 64))
+
+    model = made("aux_logits1", "aux_logits2")
+    assert unlike_outputs(model) == ""
+    outputs = model.train().run(torch.empty(2, 3, 64, 64, device="meta"))
+    assert outputs.logits.shape == (2, 7)
+    assert {name: tuple(value.shape) for name, value in outputs.named.items()} == {
+        "aux_logits1": (2, 7),
+        "aux_logits2": (2, 7),
+    }
+    assert model.eval().run(torch.empty(2, 3, 64, 64, device="meta")).named == {}
+    fault = "model 'aided' returns other outputs in train mode (aux_logits2, logits) than in eval mode (logits): "
+    assert unlike_outputs(made("aux_logits1")).startswith(fault)
 
 
 @pytest.mark.parametrize("name", ["torchvision_resnet18", "torchvision_regnet_y_400mf"])
