@@ -22,7 +22,8 @@ def python_in(text: str) -> str:
 
 def test_the_table_names_every_check() -> None:
     told = re.findall(r"^\| `(check_\w+)` \|", SECTION, re.MULTILINE)
-    have = [name for room in (label_checks, step_checks, replay, training_checks) for name in vars(room) if name.startswith("check_")]
+    rooms = (label_checks, step_checks, replay, training_checks)
+    have = [name for room in rooms for name in vars(room) if name.startswith("check_")]
     assert sorted(told) == sorted(have)
 
 
