@@ -210,7 +210,7 @@ class Phase:
     subset: the training data it sees, a name that the scenario defines ("train" everywhere).
     batch_size: None for the recipe's.
     players: who trains what.
-    recipe: other recipe fields to replace (schedule, milestones, ...).
+    recipe: other recipe fields to replace (schedule, mixup, label_smoothing, ...).
     """
 
     name: str = "train"

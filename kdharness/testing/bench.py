@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from kdharness.api import EpochContext, Phase
+from kdharness.api.labels import Mixing
 from kdharness.api.prepared import share
 from kdharness.data.batches import Samples
+from kdharness.data.mixing import larger_labels, mixed_images, soft_labels
 from kdharness.data.views import ViewKey
 from kdharness.device.device import Device
 from kdharness.engine.builder import build
@@ -30,11 +32,12 @@ SAMPLES = 6
 class Bench:
     """A case's first cell, all of its networks as initialised.
 
-    seed: of the cell; teachers do not depend on it. member: the cell as its group has it. teachers: its networks.
+    seed: of the cell; teachers do not depend on it. mixed: whether the batch's images are.
+    member: the cell as its group has it. teachers: its networks.
     returned: what `losses` returned last, whatever it is.
     """
 
-    def __init__(self, case: MethodCase, device: Device, seed: int = 0) -> None:
+    def __init__(self, case: MethodCase, device: Device, seed: int = 0, mixed: bool = False) -> None:
         cell = replace(case.cell, start=None, seed=seed)
         world = World(case.registry, ResultsFolder(Path()), Path(), device)
         data = world.data.of(cell)
@@ -45,7 +48,7 @@ class Bench:
         self.classes = data.num_classes
         self.returned: Any = None
         self._listen()
-        self.samples = self._samples(device.torch)
+        self.samples = self._samples(device.torch, _mixing(device.torch) if mixed else None)
 
     def _listen(self) -> None:
         """Notes what `losses` returns, and leaves out `select`: once an epoch, a method may wait for the device."""
@@ -61,15 +64,20 @@ class Bench:
         # Of this instance, in place of its class's.
         vars(self.method).update(losses=noted, select=everything)
 
-    def _samples(self, device: torch.device) -> Samples:
+    def _samples(self, device: torch.device, mixing: Mixing | None) -> Samples:
         shape = (SAMPLES, *self.member.data.input_shape)
 
         def make(key: ViewKey, partners: bool) -> Tensor:
             generator = torch.Generator().manual_seed(stream(key.name, key.occurrence, int(partners)))
-            return share(torch.rand(shape, generator=generator).to(device))
+            images = torch.rand(shape, generator=generator).to(device)
+            return share(images if mixing is None else mixed_images(images, mixing))
 
-        targets, indices = torch.arange(SAMPLES) % self.classes, torch.arange(SAMPLES)
-        return Samples(targets.to(device), indices.to(device), make, self.member.device.clock())
+        indices = torch.arange(SAMPLES).to(device)
+        targets, clock = indices % self.classes, self.member.device.clock()
+        if mixing is None:
+            return Samples(targets, indices, make, clock)
+        soft = soft_labels(targets, mixing, self.classes)
+        return Samples(larger_labels(targets, mixing), indices, make, clock, mixing, soft)
 
     @property
     def images(self) -> Tensor:
@@ -105,3 +113,9 @@ class Bench:
         for phase in self.phases():
             self.step()
             yield phase
+
+
+def _mixing(device: torch.device) -> Mixing:
+    """Each image gives three tenths to the one after it."""
+    permutation = torch.arange(SAMPLES).roll(1)
+    return Mixing("mixup", torch.tensor(0.7).to(device), permutation.to(device), torch.zeros(4).to(device))

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api import MethodSpec
-from kdharness.testing import replay, step_checks as steps, training_checks as trainings
+from kdharness.engine.seen_batch import transforms
+from kdharness.testing import label_checks as labels, replay, step_checks as steps, training_checks as trainings
 from kdharness.testing.case import CheckSkipped, MethodCase
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def _of_what_it_declares(case: MethodCase) -> Iterator[Check]:
         yield replay.check_step_can_be_replayed
     if method.ablations:
         yield steps.check_ablations_can_be_made
+    if method.mixed_labels != "refuse":
+        yield labels.check_mixed_labels_are_read_as_declared
+    if transforms(method):
+        yield labels.check_transform_is_pure
 
 
 def method_checks(method: MethodSpec | MethodCase) -> Iterator[tuple[str, Callable[[], None]]]:

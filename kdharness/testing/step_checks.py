@@ -101,7 +101,7 @@ def check_state_round_trip(case: MethodCase) -> None:
             pass
         for _ in other.phases():
             pass
-        _hand_over(bench, other)
+        hand_over(bench, other)
         for one in (bench, other):
             one.member.clock.number = len(one.member.clock.phases) - 1
             one.member.state.enter_phase()
@@ -113,7 +113,7 @@ def check_state_round_trip(case: MethodCase) -> None:
         raise CheckFailed(f"after state_dict() and load_state_dict() the losses differ: {what}; see get_extra_state")
 
 
-def _hand_over(bench: Bench, other: Bench) -> None:
+def hand_over(bench: Bench, other: Bench) -> None:
     """Weights and generators, written and read as a checkpoint is."""
     buffer = io.BytesIO()
     torch.save(bench.member.state.weights(), buffer)

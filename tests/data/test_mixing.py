@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from kdharness.api import Mixing
+from kdharness.api import Mixing, TaskLoss
 from kdharness.data.mixing import (
     EpochMixing,
     MixingRequest,
@@ -21,6 +21,8 @@ from kdharness.data.mixing import (
     soft_labels,
 )
 from kdharness.protocol.recipe import Recipe
+from kdharness.testing.case import CheckSkipped
+from kdharness.testing.rehearsal import fake_accelerator
 
 CPU = torch.device("cpu")
 N, CLASSES, SIZE = 6, 4, (8, 12)
@@ -160,3 +162,18 @@ def test_which_epochs_are_mixed(changes: dict[str, float], epochs: list[int]) ->
     recipe = Recipe(epochs=3).replaced(changes)
     assert [epoch for epoch in range(3) if mixing_request(recipe, epoch) is not None] == epochs
     assert recipe.mixes == bool(epochs)
+
+
+@pytest.mark.parametrize("asked", [MixingRequest(0.2, 0.0, 1.0), MixingRequest(0.0, 1.0, 1.0)])
+def test_on_a_device_nothing_waits_for_it(asked: MixingRequest) -> None:
+    try:
+        with fake_accelerator() as device:
+            images, targets = IMAGES.to(device.torch), TARGETS.to(device.torch)
+            one = EpochMixing(asked, [N], SIZE, 3, device.torch).batch(0)
+            assert one is not None
+            mixed, soft = mixed_images(images, one), soft_labels(targets, one, CLASSES)
+            labels = larger_labels(targets, one)
+            losses = [TaskLoss(kind, 0.1)(soft, labels, given) for kind in ("ce", "bce") for given in (soft, None)]
+            assert {tensor.device for tensor in (mixed, soft, labels, *losses)} == {images.device}
+    except CheckSkipped as reason:
+        pytest.skip(str(reason))

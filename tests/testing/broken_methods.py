@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ class Sound(Method):
     name = "sound"
     reads = Reads(taps=("stages", "embedding"), indices=True, views=("recipe", "standard"))
     terms = {"ce": "task", "kd": "distill", "first": "distill"}
+    mixed_labels = "mix"
     ablations = {"cold": {"temperature": 1.0}}
     temperature: float = 2.0
 
@@ -43,7 +45,7 @@ class Sound(Method):
         scale = 1 + 0.1 * torch.rand((), generator=self.noise, device=student.logits.device) + 0.01 * self.steps
         soft, target = (x.logits / self.temperature for x in (student, teacher))
         return {
-            "ce": F.cross_entropy(student.logits, batch.targets),
+            "ce": batch.task_loss(student.logits),
             "kd": scale * F.kl_div(soft.log_softmax(1), target.softmax(1), reduction="batchmean"),
             "first": F.mse_loss(self.adapter(student.stages[0]), teacher.stages[0]),
         }
@@ -145,6 +147,68 @@ class AblationOfNothing(Sound):
 class AblationThatDivides(Sound):
     name = "ablation_that_divides"
     ablations = {"coldest": {"temperature": 0.0}}
+
+
+# -- labels and images -------------------------------------------------------------------------------------------------
+
+
+class ReadsTheLabelOfMixedImages(Sound):
+    name = "reads_the_label_of_mixed_images"
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
+        return super().losses(batch, student, teacher) | {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+
+class TakesOneLabelForTheTask(ReadsTheLabelOfMixedImages):
+    """What it declares holds for terms that distil."""
+
+    name = "takes_one_label_for_the_task"
+    mixed_labels = "larger"
+
+
+class BreaksOnMixedImages(Sound):
+    name = "breaks_on_mixed_images"
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
+        share = 0.0 if batch.mixing is None else batch.mixing.share
+        return super().losses(batch, student, teacher) | {"first": student.logits.sum() / (0.7 - share)}
+
+
+class AsksForTheShare(Sound):
+    name = "asks_for_the_share"
+
+    def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> Any:
+        share = 1.0 if batch.mixing is None else float(batch.mixing.share)
+        found = super().losses(batch, student, teacher)
+        return found | {"kd": share * found["kd"]}
+
+
+class Transforms(Sound):
+    """Sound too: turns each image over, or not, and has each batch twice."""
+
+    name = "transforms"
+
+    def transform(self, batch: Batch, generator: torch.Generator) -> Batch:
+        over = (torch.rand(len(batch.images), generator=generator) < 0.5).to(batch.images.device)
+        views = tuple(torch.where(over.view(-1, 1, 1, 1), v.flip(2), v).repeat(2, 1, 1, 1) for v in batch.views)
+        soft = None if batch.soft_targets is None else batch.soft_targets.repeat(2, 1)
+        assert batch.indices is not None
+        targets, indices = batch.targets.repeat(2), batch.indices.repeat(2)
+        return replace(batch, images=views[0], views=views, targets=targets, indices=indices, soft_targets=soft)
+
+
+class TransformsByCounting(Sound):
+    name = "transforms_by_counting"
+
+    def transform(self, batch: Batch, generator: torch.Generator) -> Batch:
+        return replace(batch, images=batch.images * (1 - 0.01 * self.steps))
+
+
+class TransformsByItsOwnDraws(Sound):
+    name = "transforms_by_its_own_draws"
+
+    def transform(self, batch: Batch, generator: torch.Generator) -> Batch:
+        return replace(batch, images=batch.images + torch.rand((), generator=self.noise))
 
 
 # -- teachers ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from kdharness.api import Method, MethodSpec
 from kdharness.testing import CheckFailed, CheckSkipped, MethodCase, method_checks, parametrize_with_checks
 
 
-@parametrize_with_checks([MethodSpec.of(broken.Sound), MethodSpec.of(broken.TwoPhases)])
+@parametrize_with_checks([MethodSpec.of(method) for method in (broken.Sound, broken.TwoPhases, broken.Transforms)])
 def test_sound_methods_pass(check: Callable[[], None]) -> None:
     check()
 
@@ -27,6 +27,12 @@ NOTICED: dict[type[Method], dict[str, str]] = {
     broken.TermThatNeverComes: {"check_declared_terms_are_returned": "does not return: hint"},
     broken.AblationOfNothing: {"check_ablations_can_be_made": "the ablation 'colder' takes no step: .*temprature"},
     broken.AblationThatDivides: {"check_ablations_can_be_made": "the ablation 'coldest' takes no step"},
+    broken.ReadsTheLabelOfMixedImages: {"check_mixed_labels_are_read_as_declared": "reads batch.targets, and .*mix"},
+    broken.TakesOneLabelForTheTask: {"check_mixed_labels_are_read_as_declared": "reads batch.targets, and .*larger"},
+    broken.BreaksOnMixedImages: {"check_mixed_labels_are_read_as_declared": r"of mixed images .* is (-?inf|nan)"},
+    broken.AsksForTheShare: {"check_mixed_labels_are_read_as_declared": "waits for the device: _local_scalar_dense"},
+    broken.TransformsByCounting: {"check_transform_is_pure": "something else after a step: view 'recipe'"},
+    broken.TransformsByItsOwnDraws: {"check_transform_is_pure": "something else"},
     broken.TrainsItsTeacher: {"check_teachers_get_no_gradient": "leaves a gradient in a teacher"},
     broken.WritesToItsTeacher: {"check_teachers_get_no_gradient": "changes a teacher's weights"},
     broken.MovesItsTeachersStatistics: {"check_teachers_get_no_gradient": "changes a teacher's buffers"},
@@ -98,7 +104,7 @@ def test_a_broken_promise_is_noticed(method: type[Method], name: str, says: str)
 
 
 def test_every_check_notices_something() -> None:
-    assert {name for checks in NOTICED.values() for name in checks} == set(checks_of(broken.Sound))
+    assert {name for checks in NOTICED.values() for name in checks} == set(checks_of(broken.Transforms))
 
 
 def test_a_method_that_does_not_serve_the_pair_is_skipped_with_its_reason() -> None:
@@ -112,8 +118,13 @@ def test_checks_are_chosen_by_what_is_declared() -> None:
         name = "plain"
 
     assert "check_step_can_be_replayed" not in checks_of(broken.SaysThatItDraws)
-    plain, sound = checks_of(Plain), checks_of(broken.Sound)
-    assert set(sound) - set(plain) == {"check_declared_terms_are_returned", "check_ablations_can_be_made"}
+    plain, sound = checks_of(Plain), checks_of(broken.Transforms)
+    assert set(sound) - set(plain) == {
+        "check_declared_terms_are_returned",
+        "check_ablations_can_be_made",
+        "check_mixed_labels_are_read_as_declared",
+        "check_transform_is_pure",
+    }
     assert "check_same_bits_when_resumed" in plain
 
 

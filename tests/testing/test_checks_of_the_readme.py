@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kdharness.testing import replay, step_checks, training_checks
+from kdharness.testing import label_checks, replay, step_checks, training_checks
 
 README = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("\n## Checking a method\n")[1].split("\n## ")[0]
@@ -22,7 +22,8 @@ def python_in(text: str) -> str:
 
 def test_the_table_names_every_check() -> None:
     told = re.findall(r"^\| `(check_\w+)` \|", SECTION, re.MULTILINE)
-    have = [name for room in (step_checks, replay, training_checks) for name in vars(room) if name.startswith("check_")]
+    rooms = (label_checks, step_checks, replay, training_checks)
+    have = [name for room in rooms for name in vars(room) if name.startswith("check_")]
     assert sorted(told) == sorted(have)
 
 
@@ -42,6 +43,7 @@ def test_the_example_passes_and_a_method_that_breaks_a_promise_does_not(tmp_path
     # Some versions of torch skip the fake accelerator.
     assert {name.partition("-")[2] for name, how in ended.items() if how == "FAILED" and "fake" not in name} == {
         "check_plan_is_repeatable]",  # it was expected to fail, and passed
+        "check_mixed_labels_are_read_as_declared]",
         "check_no_read_back_in_a_step]",
         "check_step_can_be_replayed]",
         "check_rehearsal_of_the_whole_step_on_meta]",
