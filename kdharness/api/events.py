@@ -13,12 +13,13 @@ class CellInfo:
     benchmark: the benchmark's name.
     dataset: the dataset's name.
     scenario: what is done to the data.
-    role: "student" or "teacher".
+    role: "student", "teacher" or "step".
     method: the method's name.
     variant: parameters that are not the benchmark's own; '' for none.
     teacher: names of the teacher models, joined by '+'; '' without one.
     student: the model that is trained.
     seed: the cell's.
+    recipe: what the benchmark calls its recipe; '' for teachers.
     """
 
     key: str
@@ -31,3 +32,4 @@ class CellInfo:
     teacher: str
     student: str
     seed: int
+    recipe: str = ""

@@ -11,6 +11,7 @@ from typing import Any
 from kdharness.api.executors import CellAborted, CellFinished, CellStarted, EpochFinished, Event
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
+from kdharness.protocol.benchmark import STANDARD
 from kdharness.results.record import Status
 
 
@@ -29,6 +30,7 @@ class RunningGroup:
         if not others:
             return first.label
         scenario = "" if first.scenario == "clean" else f" {first.scenario}"
+        scenario += "" if first.recipe_name in ("", STANDARD) else f" {first.recipe_name}"
         pairs = dict.fromkeys(f"{c.teacher}:{c.student}" if c.teacher else c.student for c in self.cells.values())
         pair = next(iter(pairs)) if len(pairs) == 1 else f"{len(pairs)} pairs"
         return f"{pair} {first.dataset}{scenario} seed {first.seed}"

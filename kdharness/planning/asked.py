@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from kdharness.errors import UnknownName, UserError
 from kdharness.planning.model_recipes import network_part
 from kdharness.planning.recipe_axis import AxisChanges, with_recipe_axis
 from kdharness.planning.recipes import Recipes, resolve_recipes
-from kdharness.planning.seeding import PAIRED, Seeding, resolve_seeding
+from kdharness.planning.seeding import Seeding, resolve_seeding
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
+from kdharness.planning.teacher_files import TeacherFile, teacher_files
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.pair import parse_pair
@@ -45,14 +45,6 @@ class Side:
     text: str
     method: str
     place: str
-
-
-@dataclass(frozen=True)
-class TeacherFile:
-    """A file with a teacher's weights, given on the command line."""
-
-    path: str
-    sha256: str
 
 
 # Of a method that the benchmark says nothing of.
@@ -140,18 +132,12 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
     that is left empty.
     """
     settings = parse_settings(selection.settings)
-    of_recipe, of_students = settings.pop("recipe", {}), settings.pop("student", {})
-    everyone = frozenset([*of_recipe, *(["epochs"] if selection.epochs is not None else [])])
-    axis = AxisChanges(selection.recipes, of_students, everyone)
+    recipes = _recipes(benchmark, selection, settings.pop("recipe", {}), settings.pop("student", {}))
     seeding = resolve_seeding(benchmark, selection.teacher_seeds, selection.scenario_seeds)
     place = benchmark.place
     pairs = benchmark.pairs if selection.pairs is None else _given_pairs(selection.pairs)
     model_names = (*benchmark.models, *(name for pair in pairs for name in (*pair.teachers, pair.student)))
-    claims = tuple((f"{place}, claim {number}", claim) for number, claim in enumerate(benchmark.claims, 1))
-    for where, claim in claims:
-        if claim.recipe is not None and claim.recipe not in benchmark.recipe_tables:
-            raise UnknownName("recipe", claim.recipe, benchmark.recipe_tables, where)
-    recipes = with_recipe_axis(resolve_recipes(benchmark, of_recipe, selection.epochs), benchmark, axis)
+    claims = _claims(benchmark)
     return Asked(
         benchmark=benchmark.name,
         place=place,
@@ -178,7 +164,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         model_names=model_names,
         optimizers=benchmark.optimizers,
         data=DataPlace(selection.data_root, selection.download),
-        files=_teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}, seeding),
+        files=teacher_files(selection.teachers, {teacher for pair in pairs for teacher in pair.teachers}, seeding),
         metrics=benchmark.metrics,
         claims=claims,
         sides=tuple(_side(text, where) for where, claim in claims for text in (claim.better, claim.than)),
@@ -193,6 +179,24 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         note=benchmark.note,
         recipes=recipes,
     )
+
+
+def _recipes(
+    benchmark: Benchmark, selection: Selection, everyone: Mapping[str, str], students: Mapping[str, str]
+) -> Recipes:
+    """everyone: of --set recipe.…; students: of --set student.…."""
+    given = frozenset([*everyone, *(["epochs"] if selection.epochs is not None else [])])
+    recipes = resolve_recipes(benchmark, everyone, selection.epochs)
+    return with_recipe_axis(recipes, benchmark, AxisChanges(selection.recipes, students, given))
+
+
+def _claims(benchmark: Benchmark) -> tuple[tuple[str, Claim], ...]:
+    """Each with its place."""
+    claims = tuple((f"{benchmark.place}, claim {n}", claim) for n, claim in enumerate(benchmark.claims, 1))
+    for where, claim in claims:
+        if claim.recipe is not None and claim.recipe not in benchmark.recipe_tables:
+            raise UnknownName("recipe", claim.recipe, benchmark.recipe_tables, where)
+    return claims
 
 
 def _variants(benchmark: Benchmark) -> tuple[MethodChoice, ...]:
@@ -221,28 +225,3 @@ def _given_pairs(texts: tuple[str, ...]) -> tuple[Pair, ...]:
     if not pairs:
         raise UserError("no pair is left: --pairs names none")
     return pairs
-
-
-def _teacher_files(given: tuple[str, ...], models: Collection[str], seeding: Seeding) -> dict[str, TeacherFile]:
-    """Weights' files by model name. given: of --teacher; models: the pairs' teachers."""
-    if given and seeding.teachers == PAIRED:
-        raise UserError(
-            "--teacher gives one teacher for all seeds, and each is to have its own (--teacher-seeds single)"
-        )
-    files: dict[str, TeacherFile] = {}
-    for text in given:
-        model, equals, path = text.partition("=")
-        if not equals:
-            if len(models) > 1:
-                raise UserError(
-                    f"--teacher {text}: name its model, as model=FILE; the pairs have {', '.join(sorted(models))}"
-                )
-            model, path = next(iter(models)), text
-        if model not in models:
-            raise UnknownName("teacher model", model, models, "--teacher")
-        try:
-            with open(path, "rb") as file:
-                files[model] = TeacherFile(str(Path(path).resolve()), file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise UserError(f"--teacher: file {path} cannot be read: {error.strerror}") from None
-    return files

@@ -200,6 +200,7 @@ class Cell:
             teacher=self.teacher,
             student=self.student,
             seed=self.seed,
+            recipe=self.recipe_name,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -63,9 +63,11 @@ class Recipes:
     def named(self, field: str) -> Iterator[tuple[str, str]]:
         """Every value of a field that holds a name, and the place that it comes from."""
         yield getattr(self.base, field), setting("recipe", field) if field in self.base_commanded else self.place
-        for table in (self.teacher, *self.models.values(), *self.students.values(), *self.commanded.values()):
-            if field in table:
-                yield table[field], self.place
+        of_students = any(text.startswith(f"student.{field}=") for text in self.student_deviations)
+        student_place = setting("student", field) if of_students else self.place
+        others = (self.teacher, *self.models.values(), *self.commanded.values())
+        yield from ((table[field], self.place) for table in others if field in table)
+        yield from ((table[field], student_place) for table in self.students.values() if field in table)
 
     def renamed(self, field: str, name_of: Callable[[str], str]) -> Recipes:
         """With another name for what a field names."""

@@ -10,7 +10,7 @@ from kdharness.api.declarations import ModelSpec
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec, ViewSpec
 from kdharness.errors import UnknownName, UserError
-from kdharness.planning.asked import NO_LAYERS, Asked, TeacherFile
+from kdharness.planning.asked import NO_LAYERS, Asked
 from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
@@ -22,6 +22,7 @@ from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
 from kdharness.planning.seeding import Seeding
 from kdharness.planning.selection import MethodChoice
+from kdharness.planning.teacher_files import TeacherFile
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.scenario import Scenario

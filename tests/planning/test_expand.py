@@ -15,7 +15,6 @@ from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.specs import MethodSpec, OptimizerSpec, ViewSpec
 from kdharness.errors import UserError
-from kdharness.planning.asked import TeacherFile
 from kdharness.planning.catalogue import Catalogue, Installed
 from kdharness.planning.cell import Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
@@ -27,6 +26,7 @@ from kdharness.planning.plan import Plan
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.seeding import Seeding
+from kdharness.planning.teacher_files import TeacherFile
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Clean, Few, Noise, Split
 from kdharness.protocol.variant import COMMAND, Setup, coerced, completed

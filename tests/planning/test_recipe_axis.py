@@ -132,6 +132,11 @@ def test_steps_have_the_recipe_of_what_they_lead_to(registry: Registry) -> None:
         ({}, {"recipes": ()}, "no recipe is left: --recipes names none"),
         ({"recipes": {"a": {"epoch": 1}}}, {}, "axis.toml: unknown key 'recipes.a.epoch'; did you mean 'epochs'?"),
         ({"recipes": {"a b": {}}}, {}, "axis.toml: recipe 'a b': a name is of letters, digits, '-', '_' and '.'"),
+        (
+            {},
+            {"settings": ("student.optimizer=sdg",)},
+            "unknown optimizer 'sdg' (--set student.optimizer); did you mean 'sgd'?",
+        ),
         ({}, {"settings": ("student.lrr=1",)}, "unknown recipe field 'lrr' (--set student.lrr); did you mean 'lr'?"),
         (
             {},

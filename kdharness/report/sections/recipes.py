@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from kdharness.report.sections.captions import over_seeds
-from kdharness.report.sections.grid import Column, Grid, half_width, regime_groups, with_error
+from kdharness.report.sections.grid import GAIN, Column, Grid, half_width, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, joined, scenario_of
 from kdharness.stats.recipes import RecipesBeside
@@ -32,7 +32,8 @@ def recipes_grid(beside: RecipesBeside) -> Grid:
     columns = [Column("method", tuple(competitor_of(row) for row in as_dicts(rows)), name=True)]
     for reference in beside.references:
         for recipe, board in beside.boards.items():
-            columns.append(Column(f"{recipe} vs {reference}", _gains(rows, board, reference)))
+            dropped = 0 if reference == beside.references[-1] else GAIN
+            columns.append(Column(f"{recipe} vs {reference}", _gains(rows, board, reference), dropped=dropped))
     return Grid(tuple(columns), regime_groups(as_dicts(rows)))
 
 
