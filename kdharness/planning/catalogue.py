@@ -22,6 +22,11 @@ class Installed(Generic[S]):
     package: str
     stamp: Mapping[str, str | int]
 
+    @property
+    def revision(self) -> str:
+        """What its plugin declares, else a version or digest; of an edited built-in "1+0a1b…", with its digest."""
+        return "+".join(str(self.stamp[part]) for part in ("revision", "version", "digest") if part in self.stamp)
+
 
 @dataclass(frozen=True)
 class Catalogue(Generic[S]):

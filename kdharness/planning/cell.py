@@ -83,7 +83,7 @@ class Cell:
     variant: what differs from the benchmark's own parameters, as text; "" for nothing.
     parameters: the method's, all of them, JSON-valued.
     method_package: the distribution or file that the method comes from.
-    method_revision: what its plugin declares, else a version or digest.
+    method_revision: what its plugin declares, else a version or digest; of an edited built-in both.
     pair: the models that were asked for; its student is what is trained. It has no teachers where the method asks for
         none.
     teachers: what the method is taught by, in its order.

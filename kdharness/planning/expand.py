@@ -208,7 +208,7 @@ class _Expansion:
         """teachers: those that it rests on."""
         pair = _pair(training, teachers)
         document = self.documents.of_cell(setting, training, sources)
-        stamp = document["method"]["plugin"]
+        installed = self.resolved.methods.get(training.method)
         scenario = self.resolved.scenarios[setting.scenario]
         return Cell(
             key=digest(document),
@@ -224,8 +224,8 @@ class _Expansion:
             method=training.method,
             variant=training.setup.variant,
             parameters=training.setup.values,
-            method_package=str(stamp.get("package", self.resolved.methods.get(training.method).package)),
-            method_revision=str(stamp.get("revision", stamp.get("version", stamp.get("digest", "")))),
+            method_package=str(installed.stamp.get("package", installed.package)),
+            method_revision=installed.revision,
             pair=pair,
             teachers=sources.teachers,
             seed=training.seed,

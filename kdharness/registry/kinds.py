@@ -44,6 +44,11 @@ KINDS = {
 }
 
 
+def kind_of(spec: Any) -> Kind:
+    """The kind of a spec record."""
+    return next(kind for kind in KINDS.values() if isinstance(spec, kind.spec))
+
+
 def checked_specs(kind: Kind, returned: Any) -> Iterator[Any]:
     """The records in what a hook returned, each checked. TypeError or ValueError, in one line, in place of one that is
     something else; what a generator raises comes after the records that it gave before.

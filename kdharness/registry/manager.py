@@ -20,7 +20,7 @@ from kdharness.registry.collection import Collection
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
 from kdharness.registry.source import Broken, Failure, Registered, Source, attempt
-from kdharness.registry.stamp import stamp
+from kdharness.registry.stamp import Stamp, Stamps
 
 PROJECT = "kdharness"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kdharness_"))
@@ -60,7 +60,7 @@ class Registry:
         self._broken: list[Broken] = []
         self._notes: list[str] = []
         self._collections: dict[str, Collection] = {}
-        self._stamps: dict[tuple[Source, int | None], dict[str, str | int]] = {}
+        self._stamps = Stamps()
         self._switched_off: set[Source] = set()
         for plugin in plugins:
             self._add(plugin)
@@ -201,14 +201,9 @@ class Registry:
         collection = self._collection(kind)
         return collection.get(name, where, [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)])
 
-    def stamp(self, registered: Registered[Any]) -> dict[str, str | int]:
+    def stamp(self, registered: Registered[Any]) -> Stamp:
         """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""
-        revision: int | None = getattr(registered.spec, "revision", None)
-        # The digest covers a whole package, so the file of the one record does not matter to it.
-        key = (replace(registered.source, file=""), revision)
-        if key not in self._stamps:
-            self._stamps[key] = stamp(registered.source, revision)
-        return dict(self._stamps[key])
+        return self._stamps.of(registered)
 
     def _collection(self, kind: str) -> Collection:
         if kind not in self._collections:

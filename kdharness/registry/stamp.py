@@ -4,21 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from kdharness.registry.source import Source
+from kdharness.registry.code import PackageCode
+from kdharness.registry.kinds import kind_of
+from kdharness.registry.lock import Step
+from kdharness.registry.source import Registered, Source
 
 # What can change a method's numbers: Python, and the native code that torch compiles for it.
 SUFFIXES = frozenset({".py", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp"})
 DIGITS = 16
+OWN, PLUGINS = "kdharness", "kdharness_plugins"
+
+Stamp = dict[str, str | int]
 
 
-def stamp(source: Source, revision: int | None) -> dict[str, str | int]:
-    """The identity of a plugin's code. revision: what its spec declares."""
+class Stamps:
+    """The identities of plugins' code, each found once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Source, int | None], Stamp] = {}
+
+    def of(self, registered: Registered[Any]) -> Stamp:
+        """package and revision or version, or a digest of the source; of an edited built-in both."""
+        if registered.source.distribution == OWN:
+            return self._built_in(registered)
+        revision: int | None = getattr(registered.spec, "revision", None)
+        # The digest covers a whole package, so the file of the one record does not matter to it.
+        key = (replace(registered.source, file=""), revision)
+        if key not in self._found:
+            self._found[key] = _stamp(registered.source, revision)
+        return dict(self._found[key])
+
+    def _built_in(self, registered: Registered[Any]) -> Stamp:
+        step = self.step(registered)
+        found: Stamp = {"package": OWN, "revision": step.revision}
+        return found if self._code.lock.holds(lock_name(registered), step) else {**found, "digest": step.digest}
+
+    def step(self, registered: Registered[Any]) -> Step:
+        """The revision of a built-in, and the digest of its code as it is now."""
+        revision: int | None = registered.spec.revision
+        return Step(1 if revision is None else revision, self._code.digest(Path(registered.source.file)))
+
+    @cached_property
+    def _code(self) -> PackageCode:
+        return PackageCode(PLUGINS, Path(next(iter(sys.modules[PLUGINS].__path__))))
+
+
+def lock_name(registered: Registered[Any]) -> str:
+    """What the lock file calls a built-in."""
+    return f"{kind_of(registered.spec).name} {registered.spec.name}"
+
+
+def _stamp(source: Source, revision: int | None) -> Stamp:
+    """Of what is not built in. revision: what its spec declares."""
     if source.kind == "file":
         return {"digest": source.digest[:DIGITS]}
-    if source.distribution == "kdharness":
-        return {"package": source.distribution, "revision": 1 if revision is None else revision}
     if source.editable:
         return {"digest": source_digest(source)[:DIGITS]}
     if revision is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from made_packages import method_source
 
+from kdharness.registry.code import PackageCode
 from kdharness.registry.manager import Registry
 
 
@@ -12,8 +15,19 @@ def stamp_of(name, files=()):
     return registry.stamp(registry.get("method", name))
 
 
-def test_a_built_in_is_its_revision():
+def test_a_built_in_that_equals_the_lock_is_its_revision():
     assert stamp_of("kd") == {"package": "kdharness", "revision": 1}
+
+
+def test_an_edited_built_in_has_its_digest_beside_its_revision(monkeypatch):
+    real = PackageCode.digest
+    monkeypatch.setattr(PackageCode, "digest", lambda self, path: "ab" if path.stem == "kd" else real(self, path))
+    assert stamp_of("kd") == {"package": "kdharness", "revision": 1, "digest": "ab"}
+    assert stamp_of("at") == {"package": "kdharness", "revision": 1}
+    registry = Registry.load()
+    kd = registry.get("method", "kd")
+    raised = replace(kd, spec=replace(kd.spec, revision=2))
+    assert registry.stamp(raised) == {"package": "kdharness", "revision": 2, "digest": "ab"}
 
 
 def test_a_package_is_its_revision_or_its_version(install):
