@@ -30,7 +30,7 @@ class BuildContext:
     teachers: the same of each teacher.
     student_model: the network, on the meta device when a plan is made.
     teacher_models: likewise.
-    targets: int64 labels of the subset trained on; [0] when a plan is made.
+    targets: int64 [n], labels of the subset trained on; none when a plan is made.
     subset_sizes: samples by name of the subset.
     epochs: the recipe's.
     batch_size: the recipe's.
@@ -93,9 +93,10 @@ class EpochContext:
     epoch: counted from 0 within the phase.
     epochs: the phase's length.
     student: the network.
-    targets: int64 labels of the phase's subset.
-    predict: the student's present logits, in eval mode.
-    predict_teacher: a teacher's, in eval mode.
+    targets: int64 [n], labels of the phase's subset.
+    predict: called with positions in the phase's subset (int64 [n]), or for all of it with nothing: the student's
+        present logits [n, classes], in eval mode.
+    predict_teacher: called with a teacher's number k and positions: its logits [n, classes] likewise.
     """
 
     phase: str

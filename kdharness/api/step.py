@@ -25,10 +25,10 @@ class StepInfo:
     is plain Python is the same in all steps of a phase.
 
     phase: the phase's name.
-    epoch: int64, counted from 0 within the phase.
+    epoch: 0-d int64, counted from 0 within the phase.
     epochs: the phase's length.
-    progress: float32, the share of the phase done, in [0, 1].
-    rates: by player, its learning rate, float32.
+    progress: 0-d float32, the share of the phase done, in [0, 1].
+    rates: by player, its learning rate, 0-d float32.
     """
 
     phase: str

@@ -13,6 +13,7 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
+from kdharness.api.hooks import ModuleSpecs
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 from kdharness.errors import nearest
 from kdharness.registry import hookspecs
@@ -263,9 +264,10 @@ class Registry:
 
 def _gather(kind: Kind, implementation: _Implementation, records: list[Registered[Any]]) -> None:
     """Appends what the hook returns to `records`, up to where it raises."""
-    source = implementation.plugin.source
-    for spec in checked_specs(kind, implementation.function()):
-        records.append(Registered(spec, replace(source, file=_defining_file(kind, spec, implementation))))
+    source, returned = implementation.plugin.source, implementation.function()
+    for spec in checked_specs(kind, returned):
+        own = returned.file if isinstance(returned, ModuleSpecs) else ""
+        records.append(Registered(spec, replace(source, file=own or _defining_file(kind, spec, implementation))))
 
 
 def _defining_file(kind: Kind, spec: Any, implementation: _Implementation) -> str:

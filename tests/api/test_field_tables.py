@@ -83,6 +83,16 @@ def test_shapes_are_told(name: str, field: str, shape: str) -> None:
     assert row[2] == shape
 
 
+def test_every_tensor_has_a_shape() -> None:
+    untold = [
+        (name, row[0])
+        for name in NAMES
+        for row in rows(name)
+        if re.fullmatch(r"`(Tensor|NDArray\[.*\])( \0 None)?`", row[1]) and not row[0].endswith(")`") and not row[2]
+    ]
+    assert untold == []
+
+
 # -- the maker ---------------------------------------------------------------------------------------------------------
 
 
