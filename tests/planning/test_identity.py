@@ -186,6 +186,8 @@ teachers[0].name
 teachers[0].plugin.package
 teachers[0].plugin.revision
 teachers[0].source
+views.standard.package
+views.standard.revision
 """
 
 
