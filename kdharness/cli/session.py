@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
+from kdharness.cli.recipe_lines import recipe_lines
 from kdharness.device.names import slots
 from kdharness.errors import UserError
 from kdharness.execution.display import make_display
@@ -202,6 +203,8 @@ def dry(request: RunRequest) -> int:
     console.print(
         f"{len(request.plan.cells)} cells: {len(waiting)} to run, {kept} done, {skipped} skipped", highlight=False
     )
+    for line in recipe_lines(request.plan):
+        console.print(line, highlight=False, markup=False)
     _warn_of_plugins_and_plan(request)
     if line := unmeasured(request.plan, known, resumption):
         warn(line)

@@ -31,10 +31,10 @@ SIZES = {source.name: source for source in SOURCES}
 @pytest.fixture
 def anywhere(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """The registry, with data that is never asked for."""
-    of = registry.of
+    known = registry.known
 
     def described(kind: str) -> Mapping[str, Any]:
-        return {name: undemanding(found) if kind == "dataset" else found for name, found in of(kind).items()}
+        return {name: undemanding(found) if kind == "dataset" else found for name, found in known(kind).items()}
 
     def undemanding(found: Any) -> Any:
         if found.spec.name not in SIZES:
@@ -43,7 +43,7 @@ def anywhere(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Registry:
         info = DatasetInfo("made up", source.num_classes, source.input_shape, source.train_size)
         return replace(found, spec=replace(found.spec, describe=lambda request: info))
 
-    monkeypatch.setattr(registry, "of", described)
+    monkeypatch.setattr(registry, "known", described)
     return registry
 
 
@@ -72,6 +72,8 @@ def test_cifar100_is_the_recipe_that_papers_share() -> None:
     rates = [recipe.lr_at(epoch, 240) for epoch in (0, 149, 150, 179, 180, 209, 210, 239)]
     assert rates == pytest.approx([0.05, 0.05, 0.005, 0.005, 0.0005, 0.0005, 0.00005, 0.00005])
     assert not benchmark.teacher
+    assert benchmark.models == {name: {"lr": 0.01} for name in ("mobilenet_v2", "shuffle_v1", "shuffle_v2")}
+    assert len(benchmark.pairs) == 13
     assert benchmark.evaluation.validation == 0
 
 
