@@ -16,6 +16,7 @@ from kdharness.api.prepared import share
 from kdharness.data.batches import Samples
 from kdharness.data.views import ViewKey
 from kdharness.device.device import Device
+from kdharness.device.ledger import Ledger
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
@@ -69,7 +70,7 @@ class Bench:
             return share(torch.rand(shape, generator=generator).to(device))
 
         targets, indices = torch.arange(SAMPLES) % self.classes, torch.arange(SAMPLES)
-        return Samples(targets.to(device), indices.to(device), make, self.member.device.clock())
+        return Samples(targets.to(device), indices.to(device), make, Ledger(self.member.device.clock()))
 
     @property
     def images(self) -> Tensor:
