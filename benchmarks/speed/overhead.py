@@ -66,9 +66,9 @@ def member_of(pair: str, method: str, folder: Path) -> Member:
 def overhead(member: Member, times: int) -> dict[str, float]:
     """Microseconds per step: around it, of its hooks, and of a bare one."""
     views = member.registry.views
-    batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device)
     lockstep = Lockstep(member.device, lambda name: views[name].spec, _raise, lambda number: None)
-    shared = SharedBatch(batches.samples(0, lockstep.clock), [member], (*batches.axes, 0))
+    batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device, lockstep.ledger)
+    shared = SharedBatch(batches.samples(0), [member], (*batches.axes, 0))
     info = member.info(member.clock.place(0, len(batches)), shared.numbers)
     outputs = TeacherOutputs(member.teachers, shared.seen_by(member, info), member.views)
     _ = [outputs[number] for number in range(len(outputs))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,13 +11,14 @@ from torch import Tensor
 from kdharness.api.labels import Mixing
 from kdharness.api.prepared import share
 from kdharness.api.specs import ViewInfo, ViewSpec
+from kdharness.api.staged import StagedModel
 from kdharness.data.images import as_pixels
 from kdharness.data.mixing import EpochMixing, MixingRequest, larger_labels, mixed_images, soft_labels
 from kdharness.data.prepare import Data
 from kdharness.data.views import EpochView, ViewKey
 from kdharness.data.watched import Watched
-from kdharness.device.clock import SHARED, Clock
 from kdharness.device.device import Device
+from kdharness.device.ledger import Ledger, Shelf
 from kdharness.errors import CellError
 from kdharness.protocol.seeds import stream
 
@@ -54,6 +54,7 @@ class Samples:
     indices: int64 [n], positions in the subset.
     make: gives the pixels of a view, or of the partners in this view.
     mixing, soft_targets: how the images are mixed, and labels with their shares [n, classes]; None where they are not.
+    shelf: what was made of the batch, by name, and who read it.
     watched: all that was handed out, which nobody may change in place.
     """
 
@@ -62,7 +63,7 @@ class Samples:
         targets: Tensor,
         indices: Tensor,
         make: Callable[[ViewKey, bool], Tensor],
-        clock: Clock,
+        ledger: Ledger,
         mixing: Mixing | None = None,
         soft_targets: Tensor | None = None,
     ) -> None:
@@ -70,12 +71,11 @@ class Samples:
         self.indices = indices
         self.mixing = mixing
         self.soft_targets = soft_targets
-        self.clock = clock
+        self.shelf = Shelf(ledger)
         self.watched = Watched()
         self.watched.watch([targets, indices, *([] if mixing is None else mixing.tensors())])
         self.watched.watch([] if soft_targets is None else [soft_targets])
         self._make = make
-        self._made: dict[tuple[ViewKey, bool], Tensor] = {}
 
     def view(self, key: ViewKey) -> Tensor:
         """float32 [n, C, H, W] in [0, 1]."""
@@ -85,22 +85,35 @@ class Samples:
         """The same of another image of each sample's class, under the draws of the sample."""
         return self._pixels(key, partners=True)
 
+    def prepare(self, key: ViewKey, network: StagedModel, partners: bool = False) -> None:
+        """Has a view preprocessed as the network does it, once for all networks that do it alike.
+
+        A network that is run on the view does it anyway; whoever comes first would pay for the others.
+        """
+        layout = network.placement.channels_last
+        name = "prepared", key, partners, network.prepare.preprocessing, layout
+        self.shelf.read(name, lambda: network.prepare(self._pixels(key, partners), layout))
+
     def _pixels(self, key: ViewKey, partners: bool) -> Tensor:
-        if (key, partners) not in self._made:
-            with self.clock.charge(SHARED):
-                made = self._made[key, partners] = self._make(key, partners)
+        def make() -> Tensor:
+            made = self._make(key, partners)
             self.watched.watch([made])
-        return self._made[key, partners]
+            return made
+
+        return self.shelf.read(("pixels", key, partners), make)
 
 
 class EpochBatches:
     """The batches of one epoch. Any batch can be made again, so that a damaged one can be replaced.
 
     find: gives the installed view of a name; UserError where there is none.
+    ledger: is told what is made, and who reads it.
     axes: what its draws depend on: subset, batch size, seed and epoch.
     """
 
-    def __init__(self, request: BatchRequest, data: Data, find: Callable[[str], ViewSpec], device: Device) -> None:
+    def __init__(
+        self, request: BatchRequest, data: Data, find: Callable[[str], ViewSpec], device: Device, ledger: Ledger
+    ) -> None:
         self.request = request
         self.images = data.train.images
         self.subset = data.subsets[request.subset]
@@ -117,7 +130,7 @@ class EpochBatches:
         self.order = self._repeated(self._distinct)
         times = request.repeats
         self.bounds = [(times * start, times * end) for start, end in batch_bounds(len(order), request.batch_size)]
-        self._views: dict[ViewKey, EpochView] = {}
+        self._shelf = Shelf(ledger)
         self._classes = data.num_classes
         self._mixing = None
         if request.mixing is not None:
@@ -127,8 +140,8 @@ class EpochBatches:
     def __len__(self) -> int:
         return len(self.bounds)
 
-    def samples(self, number: int, clock: Clock) -> Samples:
-        """Batch `number` of the epoch. clock: charged with the making of its images."""
+    def samples(self, number: int) -> Samples:
+        """Batch `number` of the epoch."""
         start, end = self.bounds[number]
         # A copy: a slice would hand out the order itself, of which a damaged batch is made again.
         positions = self.order[start:end].clone()
@@ -136,14 +149,15 @@ class EpochBatches:
         mixing = None if self._mixing is None else self._mixing.batch(number)
 
         def make(key: ViewKey, partners: bool) -> Tensor:
-            rows = self.subset[(self._partners if partners else self.order)[start:end]]
+            order = self._shelf.read("partners", self._partners) if partners else self.order
+            rows = self.subset[order[start:end]]
             pixels = as_pixels(self._view(key).images(self.images[rows], start, end))
             return pixels if mixing is None else share(mixed_images(pixels, mixing))
 
         if mixing is None:
-            return Samples(targets, positions, make, clock)
+            return Samples(targets, positions, make, self._shelf.ledger)
         soft = soft_labels(targets, mixing, self._classes)
-        return Samples(larger_labels(targets, mixing), positions, make, clock, mixing, soft)
+        return Samples(larger_labels(targets, mixing), positions, make, self._shelf.ledger, mixing, soft)
 
     def _repeated(self, of_images: Tensor) -> Tensor:
         """What holds a number per image, with one per sample."""
@@ -154,12 +168,12 @@ class EpochBatches:
         return torch.Generator().manual_seed(stream(name, *self.axes))
 
     def _view(self, key: ViewKey) -> EpochView:
-        if key not in self._views:
+        def make() -> EpochView:
             seed = stream("views", key.name, key.occurrence, *self.axes)
-            self._views[key] = EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
-        return self._views[key]
+            return EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
 
-    @cached_property
+        return self._shelf.read(key, make)
+
     def _partners(self) -> Tensor:
         """For each sample, the position of another one of its class; its own where it is alone in its class."""
         labels = self.targets[self.subset][self._distinct].cpu()

@@ -1,36 +1,34 @@
-"""Time by account: what a cell's own steps took, and what was done once for the group."""
+"""Time by account: of a cell's own steps, and of each thing that is made once for several."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SHARED = "shared"
-
 
 class Clock:
-    """Charges stretches of time to named accounts. A nested stretch is charged to its own account alone.
+    """Charges stretches of time to accounts. A nested stretch is charged to its own account alone.
 
     seconds: by account, as far as they are settled.
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._open: list[tuple[str, Any]] = []
+        self.seconds: dict[Hashable, float] = defaultdict(float)
+        self._open: list[tuple[Hashable, Any]] = []
 
     def _mark(self) -> Any:
         """A moment."""
         return time.perf_counter()
 
-    def _book(self, account: str, start: Any, end: Any) -> None:
+    def _book(self, account: Hashable, start: Any, end: Any) -> None:
         """Adds the time between two moments to an account."""
         self.seconds[account] += end - start
 
     @contextmanager
-    def charge(self, account: str) -> Iterator[None]:
+    def charge(self, account: Hashable) -> Iterator[None]:
         now = self._mark()
         if self._open:
             self._book(*self._open[-1], now)
@@ -46,6 +44,6 @@ class Clock:
     def settle(self) -> None:
         """Adds up what was recorded and not read yet. May wait for the device."""
 
-    def take(self, account: str) -> float:
+    def take(self, account: Hashable) -> float:
         """The account's seconds so far, which is then empty."""
         return self.seconds.pop(account, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ class EventClock(Clock):
     def __init__(self, device: CudaDevice) -> None:
         super().__init__()
         self.device = device
-        self._recorded: list[tuple[str, Any, Any]] = []
+        self._recorded: list[tuple[Hashable, Any, Any]] = []
         self._free: list[Any] = []
 
     def _mark(self) -> Any:
@@ -110,7 +111,7 @@ class EventClock(Clock):
         event.record(torch.cuda.current_stream(self.device.torch))
         return event
 
-    def _book(self, account: str, start: Any, end: Any) -> None:
+    def _book(self, account: Hashable, start: Any, end: Any) -> None:
         self._recorded.append((account, start, end))
 
     def settle(self) -> None:

@@ -26,10 +26,14 @@ def says_out_of_memory(error: BaseException) -> bool:
 
 
 class MemoryMeter(TorchDispatchMode):
-    """The most bytes that tensors made inside the block held at one time, whatever else the process holds."""
+    """The most bytes that tensors made inside the block held at one time, whatever else the process holds.
+
+    counts: whether tensors that are made now are among them.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.counts = True
         self.held = 0
         self.peak = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -39,6 +43,8 @@ class MemoryMeter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        if not self.counts:
+            return result
         before = {t.untyped_storage().data_ptr() for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
         for tensor in tree_iter(result):
             if isinstance(tensor, Tensor):

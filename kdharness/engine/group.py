@@ -144,7 +144,7 @@ class Group:
         asked: dict[BatchRequest, list[Member]] = {}
         for member in list(self.members):
             self.beat(member.number)
-            with self._contained(member), self.lockstep.clock.charge(member.cell.key):
+            with self._contained(member), self.lockstep.ledger.turn(member.cell.key):
                 asked.setdefault(member.request(), []).append(member)
         for request, members in asked.items():
             for member in self.lockstep.run(request, members):

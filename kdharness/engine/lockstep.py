@@ -8,8 +8,8 @@ from kdharness.api.declarations import Wanted
 from kdharness.api.specs import ViewSpec
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
-from kdharness.device.clock import SHARED
 from kdharness.device.device import Device
+from kdharness.device.ledger import Ledger, Shelf, Thing
 from kdharness.engine.member import Member
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.teacher_batch import TeacherBatch
@@ -32,37 +32,47 @@ class Lockstep:
     ) -> None:
         self.device = device
         self.find_view = find_view
-        self.clock = device.clock()
+        self.ledger = Ledger(device.clock())
         self.fail = fail
         self.beat = beat
 
     def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
         """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
-        with self.clock.charge(SHARED):
-            batches = EpochBatches(request, members[0].data, self.find_view, self.device)
+        with self.ledger.making() as order:
+            batches = EpochBatches(request, members[0].data, self.find_view, self.device, self.ledger)
+        _read_by(members, order)
         alive = list(members)
         for number in range(len(batches)):
             if not alive:
                 break
-            shared = self._prepare(batches, number, alive)
-            for member in list(alive):
-                self.beat(member.number)
-                if not self._step(member, shared, batches, number):
-                    alive.remove(member)
-                if shared.changed:
-                    shared = self._prepare(batches, number, alive)
+            self._batch(batches, number, alive)
         self._account(members)
         return alive
 
+    def _batch(self, batches: EpochBatches, number: int, alive: list[Member]) -> None:
+        """Every member's step on one batch. Takes out of `alive` those that leave."""
+        waiting = list(alive)
+        shared = self._prepare(batches, number, waiting)
+        while waiting:
+            member = waiting.pop(0)
+            self.beat(member.number)
+            if not self._step(member, shared, batches, number):
+                alive.remove(member)
+            if waiting and shared.changed:
+                shared = self._prepare(batches, number, waiting)
+
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
-        with self.clock.charge(SHARED):
-            return SharedBatch(batches.samples(number, self.clock), members, (*batches.axes, number))
+        """The batch for members that will step on it."""
+        with self.ledger.making() as bare:
+            shared = SharedBatch(batches.samples(number), tuple(members), (*batches.axes, number))
+        _read_by(members, bare)
+        return shared
 
     def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
         measure = number == 0 and member.clock.epoch == min(1, member.epochs - 1)
         errors: list[Exception] = []
-        with self.device.contained(errors.append), self.clock.charge(member.cell.key):
+        with self.device.contained(errors.append), self.ledger.turn(member.cell.key):
             info = member.info(member.clock.place(number, len(batches)), shared.numbers)
             seen = shared.seen_by(member, info)
             member.step(seen.samples, seen, info, measure)
@@ -77,11 +87,17 @@ class Lockstep:
         return not errors
 
     def _account(self, members: Sequence[Member]) -> None:
-        self.clock.settle()
-        shared = self.clock.take(SHARED)
+        bills = self.ledger.bills([member.cell.key for member in members])
         for member in members:
-            member.effort.own_seconds += self.clock.take(member.cell.key)
-            member.effort.shared_seconds += shared / len(members)
+            bill = bills[member.cell.key]
+            member.effort.own_seconds += bill.own
+            member.effort.shared_seconds += bill.shared
+            member.effort.alone_seconds += bill.alone
+
+
+def _read_by(members: Sequence[Member], thing: Thing) -> None:
+    for member in members:
+        thing.read_by(member.cell.key)
 
 
 class SharedBatch:
@@ -95,22 +111,26 @@ class SharedBatch:
         self.members = members
         self.axes = axes
         # As it is, and as some members' methods transform it.
-        self._seen: dict[object, TeacherBatch] = {}
+        self._seen: list[TeacherBatch] = []
+        self._shelf = Shelf(samples.shelf.ledger)
         self.numbers = SharedNumbers(samples.targets.device, samples.watched)
 
     def seen_by(self, member: Member, info: StepInfo) -> TeacherBatch:
         """The batch, and the teachers on it, as the member sees it."""
         key = member.transform_key
-        if key not in self._seen:
+
+        def make() -> TeacherBatch:
             samples = self.samples if key is None else member.transformed(self.samples, info, *self.axes)
             readers = [other for other in self.members if other.transform_key == key]
-            self._seen[key] = TeacherBatch(samples, _wanted(readers))
-        return self._seen[key]
+            self._seen.append(TeacherBatch(samples, _wanted(readers)))
+            return self._seen[-1]
+
+        return self._shelf.read(key, make)
 
     @property
     def changed(self) -> bool:
         """Whether somebody changed in place what others share."""
-        return self.samples.watched.changed or any(seen.samples.watched.changed for seen in self._seen.values())
+        return self.samples.watched.changed or any(seen.samples.watched.changed for seen in self._seen)
 
     def damage(self, member: Member, thorough: bool) -> str:
         """What the member's step did to what others share, '' for nothing. Teachers are put right.

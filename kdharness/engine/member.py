@@ -211,8 +211,7 @@ class Member:
         outputs = TeacherOutputs(self.teachers, teachers, self.views)
         with self.isolated():
             if measure:
-                self._read_batch(samples)
-                with self.device.memory_meter() as meter:
+                with samples.shelf.ledger.metered(self.device.memory_meter()) as meter:
                     self.stepper.step(samples, outputs, info)
                 self.effort.memory_bytes = meter.peak + self.state.standing_bytes()
             else:
@@ -237,14 +236,6 @@ class Member:
         with self.isolated():
             batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
             return transformed(self.method, batch, samples, self.views, seed, self.device)
-
-    def _read_batch(self, samples: Samples) -> None:
-        """Has the batch made, which a group shares, and prepared for the student: its memory is not the step's."""
-        seen = [key for view, key in self.views if view.student]
-        for key in seen:
-            self.student.prepare(samples.view(key), self.student.placement.channels_last)
-        if self.reads.partners == "same_class":
-            samples.partners(seen[0])
 
     def end_epoch(self) -> Mapping[str, float]:
         """Hooks, curves, and the check that every loss was finite.

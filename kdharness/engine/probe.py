@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdharness.data.batches import EpochBatches
 from kdharness.device.door import open_device
+from kdharness.device.ledger import Ledger
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
@@ -41,8 +42,9 @@ def find_terms(cell: Cell, registry: Registry, data_root: Path) -> tuple[str, ..
 
 def _step(member: Member, world: World) -> Sequence[str]:
     """The terms of the phase that the member is in, which one step ends."""
-    batches = EpochBatches(member.request(), member.data, world.view, member.device)
-    shared = SharedBatch(batches.samples(0, member.device.clock()), [member], (*batches.axes, 0))
+    ledger = Ledger(member.device.clock())
+    batches = EpochBatches(member.request(), member.data, world.view, member.device, ledger)
+    shared = SharedBatch(batches.samples(0), [member], (*batches.axes, 0))
     info = member.info(member.clock.place(0, 1), shared.numbers)
     seen = shared.seen_by(member, info)
     member.step(seen.samples, seen, info, measure=False)

@@ -65,7 +65,7 @@ def transformed(
         return made.partners
 
     indices = samples.indices if made.indices is None else made.indices
-    return Samples(made.targets, indices, make, samples.clock, made.mixing, made.soft_targets)
+    return Samples(made.targets, indices, make, samples.shelf.ledger, made.mixing, made.soft_targets)
 
 
 def _shared(made: Tensor, given: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class EagerStepper:
     views: Sequence[SeenView]
 
     def step(self, samples: Samples, teachers: TeacherOutputs, info: StepInfo) -> None:
+        self._prepare(samples)
         batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
         teacher = self._teacher(teachers)
         student, losses = self._losses(batch, teacher)
@@ -46,6 +47,14 @@ class EagerStepper:
         if self.state.averages is not None:  # of the weights with which the next step begins
             self.state.averages.update()
         self.state.terms.remember(losses)
+
+    def _prepare(self, samples: Samples) -> None:
+        """Has what the student will be run on preprocessed, for all cells that prepare it alike."""
+        shown = [key for view, key in self.views if view.student]
+        for key in shown:
+            samples.prepare(key, self.state.student)
+        if self.reads.partners == "same_class":
+            samples.prepare(shown[0], self.state.student, partners=True)
 
     def _teacher(self, teachers: TeacherOutputs) -> Any:
         if self.reads.teachers == "none":

@@ -15,7 +15,6 @@ from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
 from kdharness.data.views import ViewKey
-from kdharness.device.clock import SHARED
 from kdharness.engine.teachers import AnyTeacher, Ensemble, Teacher
 
 
@@ -28,19 +27,19 @@ class TeacherBatch:
     def __init__(self, samples: Samples, wanted: Mapping[int, Wanted]) -> None:
         self.samples = samples
         self.wanted = wanted
-        self._outputs: dict[tuple[int, ViewKey], Outputs] = {}
 
     def outputs(self, teacher: AnyTeacher, view: ViewKey) -> Outputs:
         """Of one view alone."""
-        key = id(teacher), view
-        if key not in self._outputs:
-            with self.samples.clock.charge(SHARED):
-                made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view)
-            self._outputs[key] = made
+
+        def make() -> Outputs:
+            made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view)
             self.samples.watched.watch(made.tensors())
-        return self._outputs[key]
+            return made
+
+        return self.samples.shelf.read(("teacher", id(teacher), view), make)
 
     def _run(self, teacher: Teacher, view: ViewKey) -> Outputs:
+        self.samples.prepare(view, teacher.model)
         wanted = self.wanted.get(id(teacher), Wanted())
         with torch.no_grad():
             return teacher.model.run(self.samples.view(view), wanted.taps, wanted.modules)

@@ -97,12 +97,12 @@ def _costs(subject: Subject, main: nn.Module | None) -> dict[str, Any]:
     """main: the network that gives the main output alone, where the predictor has others beside it."""
     shape, device = subject.data.input_shape, subject.device.torch
     effort = subject.effort
-    seconds = effort.own_seconds + effort.shared_seconds
     values: dict[str, Any] = {
         "x_train_images": len(subject.data.subsets[subject.cell.document["subset"]]),
         "train_seconds": effort.own_seconds,
         "shared_seconds": effort.shared_seconds,
-        "images_per_second": effort.images_seen / seconds if seconds else None,
+        "alone_seconds": effort.alone_seconds,
+        "images_per_second": effort.images_seen / effort.alone_seconds if effort.alone_seconds else None,
         "peak_memory_bytes": effort.memory_bytes,
         "device": str(subject.device),
         "precision": subject.recipe.precision,

@@ -51,13 +51,15 @@ class Effort:
 
     images_seen: training images, each as often as it was seen.
     own_seconds: of the cell's own steps.
-    shared_seconds: its share of what its group did once.
-    memory_bytes: the most that its tensors held at one time; 0 before it was measured.
+    shared_seconds: its share of what was made once for several cells and read by it.
+    alone_seconds: its own steps and the full time of all that it read, as if it had trained alone.
+    memory_bytes: the most that its own tensors held at one time; 0 before it was measured.
     """
 
     images_seen: int = 0
     own_seconds: float = 0.0
     shared_seconds: float = 0.0
+    alone_seconds: float = 0.0
     memory_bytes: int = 0
 
 

@@ -9,8 +9,8 @@ from kdharness.protocol.claim import EQUAL_POINTS, Claim
 
 # Columns and numbers of cells that are no metric of a plugin and of which less is better.
 COSTS = (
-    "train_seconds", "shared_seconds", "peak_memory_bytes", "student_parameters", "student_macs", "parameters", "macs",
-    "latency_seconds",
+    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "peak_memory_bytes", "student_parameters",
+    "student_macs", "parameters", "macs", "latency_seconds",
 )  # fmt: skip
 ACCURACIES = ("top1_last10", "top1_test_oracle", "val_top1", "teacher_top1")
 

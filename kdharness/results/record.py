@@ -32,10 +32,10 @@ COLUMNS = (
     "benchmark", "protocol", "deviations", "dataset", "scenario", "recipe", "seeding", "role", "method", "variant",
     "method_package", "method_revision", "parameters", "teacher", "student", "seed", "status", "error_type",
     "error_message", "selection", "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1",
-    "teacher_top1", "teacher_agreement", "epochs", "train_seconds", "shared_seconds", "group_size", "images_per_second",
-    "peak_memory_bytes", "student_parameters", "student_macs", "device", "precision", "fingerprint", "cell",
-    "teacher_cell", "teacher_digest", "source_cells", "kdharness_version", "torch_version", "started_at", "finished_at",
-    "regime",
+    "teacher_top1", "teacher_agreement", "epochs", "train_seconds", "shared_seconds", "alone_seconds",
+    "chain_seconds", "group_size", "images_per_second", "peak_memory_bytes", "student_parameters", "student_macs",
+    "device", "precision", "fingerprint", "cell", "teacher_cell", "teacher_digest", "source_cells", "kdharness_version",
+    "torch_version", "started_at", "finished_at", "regime",
 )  # fmt: skip
 
 # Columns that a record's `values` may hold (all but those the cell and the status give).

@@ -7,6 +7,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.plan import PlannedCell
+from kdharness.results.chains import chain_seconds
 from kdharness.results.record import VALUE_COLUMNS, Record, Status
 
 Row = dict[str, Any]
@@ -31,6 +32,8 @@ def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mappin
         row.update(_values(record))
         row.update(error_type=record.error_type, error_message=record.error_message)
         row.update(started_at=record.started_at, finished_at=record.finished_at)
+        if record.status is Status.OK:
+            row["chain_seconds"] = chain_seconds(entry.cell, planned, records)
         row["teacher_digest"] = _file_digest(entry.cell) or row["teacher_digest"]
     elif entry.skip:
         row.update(error_message=entry.skip)

@@ -19,7 +19,7 @@ from kdharness.results.rows import Row
 INTEGER_COLUMNS = ("seed", "epochs", "group_size", "peak_memory_bytes", "student_parameters", "student_macs")
 FLOAT_COLUMNS = (
     "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
-    "train_seconds", "shared_seconds", "images_per_second",
+    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second",
 )  # fmt: skip
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
 ORDER = (

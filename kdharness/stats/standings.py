@@ -13,6 +13,8 @@ from kdharness.stats.settings import COMPETITOR, SETTING, comparable
 from kdharness.stats.summary import summarise
 
 REFERENCES = ("vanilla", "kd")
+# What it takes to have a student, its pair's teachers given: the sum of these.
+COST = ("alone_seconds", "chain_seconds")
 # Below this teacher-student gap in points a share of it says nothing.
 LEAST_GAP_POINTS = 1.0
 
@@ -33,11 +35,12 @@ GAIN_COLUMNS = (
     "_seeds_needed",
 )
 MEASURED_COLUMNS = (
-    "teacher_top1", "gap_share", "train_seconds", "shared_seconds", "peak_memory_bytes", "student_parameters",
-    "student_macs", "pareto", "planned", "ok", "failed", "pending", "skipped", "complete", "method_package",
-    "method_revision", "device", "precision", "fingerprint", "kdharness_version", "torch_version",
+    "teacher_top1", "gap_share", "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds",
+    "peak_memory_bytes", "student_parameters", "student_macs", "pareto", "planned", "ok", "failed", "pending",
+    "skipped", "complete", "method_package", "method_revision", "device", "precision", "fingerprint",
+    "kdharness_version", "torch_version",
 )  # fmt: skip
-MEANS = ("train_seconds", "shared_seconds")
+MEANS = ("train_seconds", "shared_seconds", *COST)
 LARGEST = ("peak_memory_bytes", "student_parameters", "student_macs")
 TEXTS = (
     "selection", "method_package", "method_revision", "device", "precision", "fingerprint", "kdharness_version",
@@ -129,14 +132,20 @@ def _gap_share(board: pd.DataFrame) -> pd.Series[float]:
 
 
 def _pareto(board: pd.DataFrame) -> pd.Series[bool]:
-    """Whether no complete variant of the setting is as good at less time, or better in as little."""
+    """Whether no complete variant of the setting is as good at less cost, or better at as little."""
     best: list[int] = []
-    candidates = board[board["complete"] & board["train_seconds"].notna()]
+    costs = cost_seconds(board)
+    candidates = board[board["complete"] & costs.notna()]
     for _, group in candidates.groupby(list(SETTING)):
-        points = list(zip(group["top1_mean"], group["train_seconds"], strict=True))
+        points = list(zip(group["top1_mean"], costs[group.index], strict=True))
         free = [not any(_dominates(other, point) for other in points) for point in points]
         best += group.index[free].to_list()
     return pd.Series(board.index.isin(best), index=board.index)
+
+
+def cost_seconds(board: pd.DataFrame) -> pd.Series[float]:
+    """Of each row the time that it takes to have such a student; empty where a part of it is not known."""
+    return board[list(COST)].sum(axis=1, skipna=False)
 
 
 def _dominates(other: tuple[float, float], point: tuple[float, float]) -> bool:

@@ -18,6 +18,7 @@ from kdharness.data.batches import Samples
 from kdharness.data.mixing import larger_labels, mixed_images, soft_labels
 from kdharness.data.views import ViewKey
 from kdharness.device.device import Device
+from kdharness.device.ledger import Ledger
 from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
@@ -73,11 +74,11 @@ class Bench:
             return share(images if mixing is None else mixed_images(images, mixing))
 
         indices = torch.arange(SAMPLES).to(device)
-        targets, clock = indices % self.classes, self.member.device.clock()
+        targets, ledger = indices % self.classes, Ledger(self.member.device.clock())
         if mixing is None:
-            return Samples(targets, indices, make, clock)
+            return Samples(targets, indices, make, ledger)
         soft = soft_labels(targets, mixing, self.classes)
-        return Samples(larger_labels(targets, mixing), indices, make, clock, mixing, soft)
+        return Samples(larger_labels(targets, mixing), indices, make, ledger, mixing, soft)
 
     @property
     def images(self) -> Tensor:

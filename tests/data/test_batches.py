@@ -17,6 +17,7 @@ from kdharness.data.prepare import Data
 from kdharness.data.subsets import Subsets
 from kdharness.data.views import ViewKey
 from kdharness.device.door import open_device
+from kdharness.device.ledger import Ledger
 
 BUILT_IN = {spec.name: spec for spec in kdharness_views()}
 CPU = open_device("cpu")
@@ -28,18 +29,21 @@ SUBSET = torch.arange(0, 60, 2)  # 30 of the 60
 
 
 def an_epoch(
-    request: BatchRequest = REQUEST, subset: torch.Tensor = SUBSET, labels: np.ndarray = LABELS
+    request: BatchRequest = REQUEST,
+    subset: torch.Tensor = SUBSET,
+    labels: np.ndarray = LABELS,
+    ledger: Ledger | None = None,
 ) -> EpochBatches:
     pixels = np.arange(60, dtype=np.uint8).repeat(4 * 4).reshape(60, 1, 4, 4)  # each image is its own number
     dataset = ImageDataset({"train": Split(pixels, labels)}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
     images, targets = DeviceImages(dataset, "train", CPU.torch), torch.from_numpy(labels)
     hidden = Subsets({}, labels, {})
     data = Data("any", dataset, images, images, {"train": subset}, targets, targets, hidden)
-    return EpochBatches(request, data, BUILT_IN.__getitem__, CPU)
+    return EpochBatches(request, data, BUILT_IN.__getitem__, CPU, ledger or Ledger(CPU.clock()))
 
 
 def epoch(batches: EpochBatches) -> list[Samples]:
-    return [batches.samples(number, CPU.clock()) for number in range(len(batches))]
+    return [batches.samples(number) for number in range(len(batches))]
 
 
 def read(samples: Samples) -> list[torch.Tensor]:
@@ -87,18 +91,18 @@ def test_any_batch_can_be_made_again():
     batches = an_epoch()
     before = [read(s) for s in epoch(batches)]
     for number in (2, 0, 3, 0):
-        again = batches.samples(number, CPU.clock())
+        again = batches.samples(number)
         assert all(torch.equal(a, b) for a, b in zip(read(again), before[number], strict=True))
 
 
 def test_whatever_was_done_to_a_batch():
     batches = an_epoch()
-    before = [t.clone() for t in read(batches.samples(0, CPU.clock()))]
-    damaged = batches.samples(0, CPU.clock())
+    before = [t.clone() for t in read(batches.samples(0))]
+    damaged = batches.samples(0)
     for tensor in read(damaged):
         tensor.zero_()
     assert damaged.watched.changed
-    assert all(torch.equal(a, b) for a, b in zip(read(batches.samples(0, CPU.clock())), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(read(batches.samples(0)), before, strict=True))
 
 
 def test_equal_requests_are_equal_passes():
@@ -114,19 +118,19 @@ def test_equal_requests_are_equal_passes():
 def test_epochs_and_seeds_differ_in_order_and_in_views(change):
     one, other = an_epoch(), an_epoch(replace(REQUEST, **change))
     assert not torch.equal(one.order, other.order)
-    assert not torch.equal(*(batches.samples(0, CPU.clock()).view(STANDARD) for batches in (one, other)))
+    assert not torch.equal(*(batches.samples(0).view(STANDARD) for batches in (one, other)))
 
 
 def test_what_else_is_read_of_a_batch_does_not_change_a_view():
     """So that methods are compared on the same batches, whatever else they read."""
-    plain, other = (batches.samples(1, CPU.clock()) for batches in (an_epoch(), an_epoch()))
+    plain, other = (batches.samples(1) for batches in (an_epoch(), an_epoch()))
     _ = other.view(ViewKey("standard", 1)), other.view(PLAIN), other.partners(PLAIN), other.partners(STANDARD)
     assert torch.equal(plain.view(STANDARD), other.view(STANDARD))
     assert torch.equal(plain.indices, other.indices)
 
 
 def test_images_are_made_when_they_are_read_and_once():
-    samples = an_epoch().samples(0, CPU.clock())
+    samples = an_epoch().samples(0)
     made: list[tuple[ViewKey, bool]] = []
     make = samples._make
     samples._make = lambda key, partners: made.append((key, partners)) or make(key, partners)
@@ -136,11 +140,23 @@ def test_images_are_made_when_they_are_read_and_once():
     assert made == [(PLAIN, False), (PLAIN, True)]
 
 
-def test_the_time_that_images_take_is_the_groups():
-    clock = CPU.clock()
-    with clock.charge("cell"):
-        an_epoch().samples(0, clock).view(STANDARD)
-    assert set(clock.seconds) == {"cell", "shared"}
+def test_the_time_that_images_take_is_its_readers():
+    """The draws of the epoch too: whoever reads a view in some batch pays for them."""
+    ledger = Ledger(CPU.clock())
+    batches = an_epoch(ledger=ledger)
+    first, second = batches.samples(0), batches.samples(1)
+    with ledger.turn("plain"):
+        first.view(PLAIN)
+    with ledger.turn("both"):
+        _ = first.view(PLAIN), second.view(STANDARD), second.partners(STANDARD)
+    with ledger.turn("neither"):
+        pass
+    things = [thing.readers for thing in ledger._things]
+    # Draws and pixels of the plain view; then those of the standard one, the order of partners, and their pixels.
+    assert things == [{"plain", "both"}] * 2 + [{"both"}] * 4
+    bills = ledger.bills(["plain", "both", "neither"])
+    assert bills["neither"].shared == 0
+    assert 0 < bills["plain"].shared < bills["both"].shared
 
 
 def test_two_views_of_one_name_are_drawn_apart():
@@ -178,7 +194,7 @@ def test_a_selection_is_what_comes():
 
 def test_partners_come_from_the_selection():
     chosen = (0, 3, 6, 9)  # images 0, 6, 12, 18, all of class 0
-    samples = an_epoch(replace(REQUEST, selection=chosen)).samples(0, CPU.clock())
+    samples = an_epoch(replace(REQUEST, selection=chosen)).samples(0)
     assert set(image_numbers(samples.partners(PLAIN))) == {0, 6, 12, 18}
 
 
@@ -222,16 +238,16 @@ def test_a_mixed_batch_can_be_made_again_after_somebody_changed_it():
     def shared(samples: Samples) -> list[torch.Tensor]:
         return [samples.view(STANDARD), samples.targets, samples.soft_targets, *samples.mixing.tensors()]
 
-    number = next(n for n in range(len(batches)) if batches.samples(n, CPU.clock()).mixing is not None)
-    before = [tensor.clone() for tensor in shared(batches.samples(number, CPU.clock()))]
+    number = next(n for n in range(len(batches)) if batches.samples(n).mixing is not None)
+    before = [tensor.clone() for tensor in shared(batches.samples(number))]
     for place in range(len(before)):
-        samples = batches.samples(number, CPU.clock())
+        samples = batches.samples(number)
         shared(samples)[place].add_(1)
         assert samples.watched.changed
-    assert all(map(torch.equal, before, shared(batches.samples(number, CPU.clock()))))
+    assert all(map(torch.equal, before, shared(batches.samples(number))))
 
 
 def test_how_images_are_mixed_does_not_depend_on_who_reads_which_view():
-    one, other = an_epoch(MIXED).samples(0, CPU.clock()), an_epoch(MIXED).samples(0, CPU.clock())
+    one, other = an_epoch(MIXED).samples(0), an_epoch(MIXED).samples(0)
     one.view(PLAIN)
     assert torch.equal(one.view(STANDARD), other.view(STANDARD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ class FakeDevice(Device):
 
     asked: "use", "precision bf16", "synchronize", ... in order. An error that says NO_MEMORY is out of memory, one that
     says LOST is fatal.
+    now: the seconds that its clock shows; whoever works on it adds to them.
     """
 
     kind = "fake"
@@ -26,6 +28,7 @@ class FakeDevice(Device):
         super().__init__("cpu")
         self.name = name
         self.asked: list[str] = []
+        self.now = 0
 
     def use(self) -> None:
         self.asked.append("use")
@@ -57,22 +60,17 @@ class FakeDevice(Device):
 
 
 class FakeClock(Clock):
-    """Like events: a moment is a number that is known at once, and the time between two when the device has settled.
-
-    Every moment is one second after the one before.
-    """
+    """Like events: what lies between two moments is only known when the device has settled."""
 
     def __init__(self, device: FakeDevice) -> None:
         super().__init__()
         self.device = device
-        self._now = 0
-        self._recorded: list[tuple[str, int, int]] = []
+        self._recorded: list[tuple[Hashable, int, int]] = []
 
     def _mark(self) -> Any:
-        self._now += 1
-        return self._now
+        return self.device.now
 
-    def _book(self, account: str, start: Any, end: Any) -> None:
+    def _book(self, account: Hashable, start: Any, end: Any) -> None:
         self._recorded.append((account, start, end))
 
     def settle(self) -> None:

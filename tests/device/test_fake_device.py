@@ -86,27 +86,11 @@ def test_on_a_device_that_computes_as_the_cpu_does_the_bits_are_the_same(faulty_
     assert "release_memory" not in device.asked
 
 
-def test_times_are_those_of_the_devices_clock_when_it_has_settled(faulty_lab: Callable[..., Lab]) -> None:
-    """Four steps and two beginnings of an epoch, each begun and ended a second apart."""
-    fake = faulty_lab("fake", device=FakeDevice())
-    (cell,) = cells_of(fake, "")
-    assert fake.train([cell])[cell.key].values["train_seconds"] == 6
-
-
-def test_shared_time_is_divided_and_counts_in_the_speed(faulty_lab: Callable[..., Lab]) -> None:
-    """In each of two epochs a second for its order and one for each of two batches, for two cells."""
-    fake = faulty_lab("fake", device=FakeDevice())
-    records = fake.train(cells_of(fake, "", "vanilla"))
-    for record in records.values():
-        assert (record.values["train_seconds"], record.values["shared_seconds"]) == (6, 3)
-        assert record.values["images_per_second"] == pytest.approx(200 / 9)
-
-
 def test_memory_is_what_a_step_makes_beside_what_stands(
     faulty_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, gradients and momentum are four bytes each; running statistics are few."""
-    step = nullcontext(SimpleNamespace(peak=10_000_000))
+    step = nullcontext(SimpleNamespace(peak=10_000_000, counts=True))
     monkeypatch.setattr(FakeDevice, "memory_meter", lambda device: step)
     fake = faulty_lab("fake", device=FakeDevice())
     (cell,) = cells_of(fake, "")

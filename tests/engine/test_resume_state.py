@@ -196,7 +196,7 @@ def test_time_and_images_of_all_attempts_count(lab_of: Any) -> None:
     began = time.monotonic()
     values = train_in_parts(lab, cell, 3).values
     assert 0.2 <= values["train_seconds"] < time.monotonic() - began
-    images = values["images_per_second"] * (values["train_seconds"] + values["shared_seconds"])
+    images = values["images_per_second"] * values["alone_seconds"]
     assert images == pytest.approx(300)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kdharness.api.staged import StagedModel
-from kdharness.device.clock import SHARED, Clock
+from kdharness.device.clock import Clock
 from kdharness.device.door import open_device
 from kdharness.device.memory import MemoryMeter
 from kdharness.engine.member import Member
@@ -129,11 +129,11 @@ def test_a_nested_stretch_is_charged_to_its_own_account():
     clock = Clock()
     with clock.charge("cell"):
         time.sleep(0.02)
-        with clock.charge(SHARED):
+        with clock.charge("shared"):
             time.sleep(0.05)
         time.sleep(0.02)
     clock.settle()
-    cell, shared = clock.take("cell"), clock.take(SHARED)
+    cell, shared = clock.take("cell"), clock.take("shared")
     assert 0.04 <= cell < 0.05 + 0.04
     assert shared >= 0.05
     assert clock.take("cell") == 0.0
@@ -143,14 +143,14 @@ def test_time_is_charged_when_the_block_raises():
     clock = Clock()
 
     def fail() -> None:
-        with clock.charge("cell"), clock.charge(SHARED):
+        with clock.charge("cell"), clock.charge("shared"):
             time.sleep(0.01)
             raise ValueError("x")
 
     with pytest.raises(ValueError, match="x"):
         fail()
-    assert clock.take(SHARED) >= 0.01
+    assert clock.take("shared") >= 0.01
     assert clock.take("cell") < 0.01
     with clock.charge("cell"):
         pass
-    assert clock.take(SHARED) == 0.0
+    assert clock.take("shared") == 0.0

@@ -74,5 +74,5 @@ def test_what_a_cell_saw_is_counted(trained: tuple[Lab, Record]) -> None:
     values = record.values
     assert values["x_train_images"] == 100
     assert (values["epochs"], values["selection"]) == (3, "last")
-    images = values["images_per_second"] * (values["train_seconds"] + values["shared_seconds"])
+    images = values["images_per_second"] * values["alone_seconds"]
     assert images == pytest.approx(300)

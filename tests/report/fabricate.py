@@ -56,7 +56,8 @@ def record(of: Cell, top1: float | None = 90.0, status: Status = Status.OK, mess
     if status is Status.OK:
         measured = {
             "selection": "last", "top1": top1, "top5": 99.0, "nll": 0.3, "ece": 0.02, "epochs": 2, "train_seconds": 1.5,
-            "shared_seconds": 1.5, "group_size": 4, "images_per_second": 1000.0, "peak_memory_bytes": 64 * 2**20,
+            "shared_seconds": 1.5, "alone_seconds": 2.5, "group_size": 4, "images_per_second": 1000.0,
+            "peak_memory_bytes": 64 * 2**20,
             "student_parameters": 12345, "student_macs": 67890, "device": "cpu", "precision": "float32",
             "fingerprint": "cpu-abc", "kdharness_version": "0.1.0", "torch_version": "2.9.0", **values,
         }  # fmt: skip

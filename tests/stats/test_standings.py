@@ -107,13 +107,12 @@ def test_a_tiny_gap_has_no_share() -> None:
 
 
 def test_times_are_means_over_seeds_and_sizes_the_largest() -> None:
-    values = ({"train_seconds": 1.0, "shared_seconds": 4.0, "peak_memory_bytes": 10, "student_macs": 7},
-              {"train_seconds": 2.0, "shared_seconds": 6.0, "peak_memory_bytes": 30, "student_macs": 5})  # fmt: skip
-    row = board([fabricate.record(fabricate.cell("kd", seed), 90.0, **each) for seed, each in enumerate(values)]).iloc[
-        0
-    ]
-    names = ["train_seconds", "shared_seconds", "peak_memory_bytes", "student_macs"]
-    assert row[names].to_list() == [1.5, 5.0, 30, 7]
+    names = ["train_seconds", "shared_seconds", "alone_seconds", "peak_memory_bytes", "student_macs"]
+    seeds = ((1.0, 4.0, 8.0, 10, 7), (2.0, 6.0, 9.0, 30, 5))
+    values = (dict(zip(names, numbers, strict=True)) for numbers in seeds)
+    records = [fabricate.record(fabricate.cell("kd", seed), 90.0, **each) for seed, each in enumerate(values)]
+    row = board(records).iloc[0]
+    assert row[[*names, "chain_seconds"]].to_list() == [1.5, 5.0, 8.5, 30, 7, 0.0]
 
 
 def test_circumstances_that_differ_are_joined() -> None:
@@ -126,6 +125,6 @@ def test_pareto_front() -> None:
         "cheap": (90.0, 1.0), "good": (92.0, 5.0), "dominated": (91.0, 6.0),
         "as_fast": (91.0, 5.0), "as_good": (92.0, 5.5), "equal": (92.0, 5.0),
     }  # fmt: skip
-    records = [fabricate.record(fabricate.cell(m), top1, train_seconds=s) for m, (top1, s) in costs.items()]
+    records = [fabricate.record(fabricate.cell(m), top1, alone_seconds=s) for m, (top1, s) in costs.items()]
     found = board(records).set_index("method")["pareto"]
     assert set(found.index[found]) == {"cheap", "good", "equal"}

@@ -26,6 +26,7 @@ from kdharness.report.sections.titles import banner, joined, setting_title
 from kdharness.stats.paired import Verdict
 from kdharness.stats.rankings import Ranking
 from kdharness.stats.settings import as_dicts, competitor_of
+from kdharness.stats.standings import cost_seconds
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
 SELECTIONS = {"last": "last epoch", "val": "best on validation", "validation": "best on validation"}
@@ -57,7 +58,7 @@ def ranking_grid(ranking: Ranking) -> Grid:
         Column("n", tuple(_count(row) for row in rows)),
         *_gains(board, ranking.references),
     ]
-    seconds = tuple("" if math.isnan(s) else f"{s:.{1 if s < 100 else 0}f}" for s in board["train_seconds"])
+    seconds = tuple("" if math.isnan(s) else f"{s:.{1 if s < 100 else 0}f}" for s in cost_seconds(board))
     memory = tuple("" if pd.isna(b) else f"{b / MEBIBYTE:.0f}" for b in board["peak_memory_bytes"])
     found.append(Column("train s", seconds, dropped=COST))
     if any(memory):
