@@ -164,6 +164,11 @@ def test_which_epochs_are_mixed(changes: dict[str, float], epochs: list[int]) ->
     assert recipe.mixes == bool(epochs)
 
 
+def test_what_a_recipe_asks_for() -> None:
+    recipe = Recipe(epochs=3, mixup=0.2, cutmix=1.0, mixing_probability=0.7)
+    assert mixing_request(recipe, 0) == MixingRequest(mixup=0.2, cutmix=1.0, probability=0.7)
+
+
 @pytest.mark.parametrize("asked", [MixingRequest(0.2, 0.0, 1.0), MixingRequest(0.0, 1.0, 1.0)])
 def test_on_a_device_nothing_waits_for_it(asked: MixingRequest) -> None:
     try:
@@ -177,3 +182,18 @@ def test_on_a_device_nothing_waits_for_it(asked: MixingRequest) -> None:
             assert {tensor.device for tensor in (mixed, soft, labels, *losses)} == {images.device}
     except CheckSkipped as reason:
         pytest.skip(str(reason))
+
+
+def test_the_draws_of_an_epoch() -> None:
+    """Cells trained before are to be trained again alike: these stay what they are."""
+    epoch = EpochMixing(MixingRequest(0.4, 1.0, 0.8), [4] * 5, (8, 8), 1, CPU)
+    found = [epoch.batch(number) for number in range(5)]
+    told = [m and (m.kind, round(float(m.share), 4), m.permutation.tolist(), m.box.tolist()) for m in found]
+    nothing = [0.0, 0.0, 0.0, 0.0]
+    assert told == [
+        ("mixup", 0.0946, [0, 1, 2, 3], nothing),
+        ("mixup", 0.8413, [0, 1, 3, 2], nothing),
+        ("mixup", 0.8535, [3, 0, 1, 2], nothing),
+        ("cutmix", 0.4375, [0, 2, 3, 1], [0.125, 0.25, 0.875, 1.0]),
+        None,
+    ]
