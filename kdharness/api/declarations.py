@@ -189,7 +189,8 @@ class Player:
     name: what `Step` calls it.
     parts: attribute paths that begin with "student" or "method", such as "method.adapter". It trains all parameters
         below them. "method" alone means every parameter of the method that no other player of the phase names.
-    optimizer: fields of the recipe's optimiser to replace, such as {"optimizer": "adam", "lr": 1e-3}.
+    optimizer: fields of the recipe to replace that are about optimiser, schedule and clipping, and parameters of the
+        optimiser's own: {"optimizer": "adam", "lr": 1e-3, "eps": 1e-6}.
     lasting: whether the optimiser and its moments outlive the phase. A later phase's lasting player of the same name
         goes on with them, at its own learning rate. Otherwise each phase begins with new ones.
     """
@@ -210,7 +211,7 @@ class Phase:
     subset: the training data it sees, a name that the scenario defines ("train" everywhere).
     batch_size: None for the recipe's.
     players: who trains what.
-    recipe: other recipe fields to replace (schedule, mixup, label_smoothing, ...).
+    recipe: recipe fields to replace: what players may, and what is done to labels (schedule, mixup, ...).
     """
 
     name: str = "train"

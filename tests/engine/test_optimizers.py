@@ -50,6 +50,7 @@ class Chooser(Method):
     declares: str = ""
     late: bool = False
     parts: bool = False
+    field: str = ""
 
     def build(self, context):
         self.built = True
@@ -61,6 +62,7 @@ class Chooser(Method):
         if self.late:
             assert self.built
         own = {"nudge": self.nudge} if self.nudge >= 0 else {}
+        own |= {self.field: 3} if self.field else {}
         return [Phase(players=(Player(optimizer={"optimizer": self.kind, "lr": 1e-3, **own}),))]
 
     def losses(self, batch, student, teacher):
@@ -198,6 +200,10 @@ def test_a_method_that_names_none_is_skipped_with_the_nearest(lab_of: Any) -> No
         (("late=True", "kind=oddd"), "unknown optimizer 'oddd'; did you mean 'odd'?"),
         (("kind=adam", "nudge=1"), "unknown parameter of optimizer 'adam' 'nudge'"),
         (("kind=none",), "the optimizer 'none' made a NoneType, and no torch Optimizer"),
+        (
+            ("kind=adam", "field=epochs"),
+            "player 'main' of phase 'train' replaces 'epochs' of the recipe",
+        ),
         (("parts=True",), "update() gives gradients by name, which Odd, the optimizer of player 'main', does not take"),
     ],
 )
