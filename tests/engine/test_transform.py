@@ -16,7 +16,7 @@ from kdharness.results.record import Status
 from kdharness.testing import Lab
 
 PLUGIN = '''
-import json
+import json, time
 from dataclasses import replace
 import torch
 import torch.nn.functional as F
@@ -29,11 +29,13 @@ class Turned(Method):
     strength: float = 0.1
     where: str = ""
     elsewhere: bool = False
+    seconds: float = 0.0
 
     def transform(self, batch, generator):
         if self.where:
             with open(self.where, "a") as file:
                 file.write(json.dumps(["transform", int(batch.step.epoch)]) + "\\n")
+        time.sleep(self.seconds)
         drawn = torch.rand(len(batch.images), generator=generator)
         if self.elsewhere:
             drawn = torch.rand(len(batch.images))
@@ -144,6 +146,23 @@ def test_equal_cells_share_it_and_others_make_their_own(lab_with: Callable[..., 
     calls = Counter(tuple(json.loads(line)) for line in (tmp_path / "calls").read_text().splitlines())
     batches = 2
     assert calls == {("transform", 0): 2 * batches, ("transform", 1): 2 * batches}
+
+
+def test_those_who_share_it_pay_for_it(lab_with: Callable[..., Lab]) -> None:
+    """Each half of it, and all of it alone; nothing of it is in own steps, nor paid by a neighbour."""
+    lab, slow, pairs = lab_with("lab"), "turned.seconds=0.25", ("conv32:conv16", "conv32:conv8")
+    lab.train_plan(plan_of(lab, methods=("kd",), pairs=pairs))
+    plan = plan_of(lab, slow, methods=("turned", "kd"), pairs=pairs, epochs=2)
+    records = lab.train([p.cell for p in plan.cells if p.cell.role == "student" and p.cell.method != "vanilla"])
+    slept = 0.25 * 4  # two epochs of two batches
+    for record in records.values():
+        values = record.values
+        if record.cell.method == "turned":
+            assert slept / 2 <= values["shared_seconds"] < slept
+            assert values["alone_seconds"] >= slept
+        else:
+            assert max(values["shared_seconds"], values["alone_seconds"]) < slept / 2
+        assert values["train_seconds"] < slept / 2
 
 
 @pytest.mark.parametrize(
