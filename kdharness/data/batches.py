@@ -170,7 +170,9 @@ class EpochBatches:
     def _view(self, key: ViewKey) -> EpochView:
         def make() -> EpochView:
             seed = stream("views", key.name, key.occurrence, *self.axes)
-            return EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
+            # In the first epoch a view is looked at closely: it does the same in every one.
+            spec, thorough = self._find(key.name), self.request.epoch == 0
+            return EpochView(spec, self._info, len(self.order), seed, self.device, thorough)
 
         return self._shelf.read(key, make)
 

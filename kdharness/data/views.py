@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from kdharness.api.specs import ViewInfo, ViewSpec
 from kdharness.device.device import Device
-from kdharness.device.random import default_generators_kept
+from kdharness.device.random import draw_marks
 from kdharness.errors import CellError
 
 
@@ -38,18 +39,20 @@ def view_keys(names: Iterable[str]) -> tuple[ViewKey, ...]:
 
 
 class EpochView:
-    """One view in one epoch: its draws for n samples, and default generators of its own.
+    """One view in one epoch, with its draws for n samples.
 
     seed: of all that it draws.
+    thorough: whether also draws from NumPy's and Python's default generators are noticed, which takes time.
     """
 
-    def __init__(self, spec: ViewSpec, info: ViewInfo, n: int, seed: int, device: Device) -> None:
+    def __init__(
+        self, spec: ViewSpec, info: ViewInfo, n: int, seed: int, device: Device, thorough: bool = True
+    ) -> None:
         self.spec = spec
         self.info = info
-        self.device = device
-        # A plugin that draws where it should not draws from these, and touches no cell.
-        self._random = device.random_state(seed)
-        with default_generators_kept(device.default_generators()), self._random.active():
+        self.generators = device.default_generators()
+        self.thorough = thorough
+        with self._drawing_nothing("draws() draws from a default generator, and not from the one it is given"):
             drawn = spec.draws(n, torch.Generator().manual_seed(seed))
         self._draws = {name: tensor.to(device.torch) for name, tensor in self._checked(drawn, n).items()}
 
@@ -57,7 +60,7 @@ class EpochView:
         """The view, uint8, of `images`, which are the samples from `start` to `end`. It may change them in place."""
         draws = {name: tensor[start:end] for name, tensor in self._draws.items()}
         before = sum(tensor._version for tensor in self._draws.values())
-        with default_generators_kept(self.device.default_generators()), self._random.active(), torch.no_grad():
+        with self._drawing_nothing("apply() draws from a default generator: what is random belongs in draws()"):
             made = self.spec.apply(images, draws, self.info)
         if sum(tensor._version for tensor in self._draws.values()) != before:
             raise self._error("apply() changes its draws in place, which other batches need")
@@ -67,6 +70,17 @@ class EpochView:
         if made.device != images.device:
             raise self._error(f"apply() must give images on {images.device}, got {made.device}")
         return made
+
+    @contextmanager
+    def _drawing_nothing(self, fault: str) -> Iterator[None]:
+        """The default generators are those of the cell that reads the view first: its neighbours' would go on unlike
+        its own. The state that they are left in is of no account, for the cell has failed.
+        """
+        before = draw_marks(self.generators, self.thorough)
+        with torch.no_grad():
+            yield
+        if draw_marks(self.generators, self.thorough) != before:
+            raise self._error(fault)
 
     def _checked(self, drawn: object, n: int) -> Mapping[str, Tensor]:
         if not isinstance(drawn, Mapping):
