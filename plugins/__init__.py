@@ -1,1 +1,1 @@
-"""The built-in plugins of kdharness: methods, models, datasets and metrics."""
+"""The built-in plugins of kdharness: methods, models, datasets, views, optimisers and metrics."""
