@@ -19,8 +19,8 @@ RUN = ("run", "--methods", "vanilla,kd,at", "--seeds", "0-1", "--epochs", "6", "
 
 # What depends on the clock or on how cells were bundled, not on what was trained.
 CIRCUMSTANCES = [
-    "train_seconds", "shared_seconds", "images_per_second", "group_size", "started_at", "finished_at",
-    "peak_memory_bytes",
+    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second", "group_size",
+    "started_at", "finished_at", "peak_memory_bytes",
 ]  # fmt: skip
 
 
