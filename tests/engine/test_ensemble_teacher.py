@@ -35,8 +35,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
     return lab, plan, lab.train_plan(plan)
 
 
-def cell_of(plan, method: str):
-    return next(p.cell for p in plan.cells if p.cell.method == method and p.cell.role == "student")
+def cell_of(plan, method: str, role: str = "student"):
+    return next(p.cell for p in plan.cells if p.cell.method == method and p.cell.role == role)
 
 
 def member_of(lab, cell) -> Member:
@@ -146,7 +146,7 @@ def test_regimes(lab) -> None:
 
 def test_a_warm_start_is_a_required_cell_that_does_not_teach(trained) -> None:
     lab, plan, records = trained
-    cell, plain = cell_of(plan, "meal_v2"), cell_of(plan, "vanilla")
+    cell, plain = cell_of(plan, "meal_v2"), cell_of(plan, "vanilla", "step")
     assert cell.requires[-1] == plain.key
     assert cell.teacher == "conv4+sepconv16"
     assert cell.document["start"] == plain.key
@@ -161,7 +161,7 @@ def test_a_warm_start_begins_with_the_trained_weights(trained) -> None:
     from kdharness.engine.teachers import load_weights
 
     lab, plan, _ = trained
-    weights = load_weights(lab.folder.cell(cell_of(plan, "vanilla").key).model)
+    weights = load_weights(lab.folder.cell(cell_of(plan, "vanilla", "step").key).model)
     started = member_of(lab, cell_of(plan, "meal_v2")).student.network.state_dict()
     fresh = member_of(lab, cell_of(plan, "meal")).student.network.state_dict()
     assert all(torch.equal(started[name], tensor) for name, tensor in weights.items())

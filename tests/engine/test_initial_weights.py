@@ -187,7 +187,7 @@ def test_published_weights_are_downloaded_where_that_is_allowed(publishing: Lab)
 
 def test_they_bring_their_preprocessing(publishing: Lab) -> None:
     cell = cell_of(release(publishing, "first"))
-    assert cell.document["student"]["preprocessing"]["size"] == (12, 12)
+    assert cell.document["student"]["preprocessing"]["size"] == [12, 12]
     model = begun(publishing, cell, download=True)
     assert model.input_shape == (1, 10, 10)
     assert model.run(torch.rand(2, 1, 8, 8), ("stages",)).stages[0].shape == (2, 4, 10, 10)

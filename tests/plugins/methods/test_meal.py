@@ -36,7 +36,7 @@ def context_for(teachers: Sequence[Stages], models: Sequence[nn.Module] = ()) ->
         "student": shape_of(STUDENT),
         "teachers": tuple(shape_of(stages) for stages in teachers),
         "teacher_models": tuple(models),
-        "make_generator": lambda name: torch.Generator().manual_seed(3),
+        "make_generator": lambda name, on_device: torch.Generator().manual_seed(3),
     }
     return BuildContext(**{field.name: given.get(field.name) for field in dataclasses.fields(BuildContext)})
 

@@ -12,7 +12,7 @@ SPECS = {spec.name: spec for module in (small_conv, separable_conv) for spec in 
 
 
 def test_names() -> None:
-    assert list(SPECS) == ["conv4", "conv8", "conv16", "conv32", "conv64", "sepconv16", "sepconv32"]
+    assert list(SPECS) == ["conv4", "conv8", "conv16", "conv24", "conv32", "conv64", "sepconv16", "sepconv32"]
 
 
 @pytest.mark.parametrize("name", SPECS)
