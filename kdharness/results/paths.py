@@ -37,6 +37,11 @@ class CellFiles:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint"
 
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """What stays beside a finished cell's record, where it is there."""
+        return self.history, self.model, self.predictions, self.traceback
+
 
 @dataclass(frozen=True)
 class TableFiles:

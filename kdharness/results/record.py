@@ -76,6 +76,8 @@ class Record:
     finished_at: likewise.
     attempts: how often the cell was handed out.
     measured: the metrics that were asked for and did not fail; () where that is not known.
+    files: by name of each file beside the record, its SHA-256 when the cell ended.
+    digest: of the record's own values, as its file holds it; "" for one that is not written, or is of a former release.
     """
 
     cell: Cell
@@ -89,10 +91,12 @@ class Record:
     finished_at: str = ""
     attempts: int = 1
     measured: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    digest: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that shares its parts with the record."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "digest"}
         metrics = [asdict(row) for row in self.metrics]
         return {**own, "cell": self.cell.to_json(), "metrics": metrics, "schema": RECORD_SCHEMA}
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
 from kdharness.results.contents import Contents
-from kdharness.results.files import dumps, write_atomic, writing
+from kdharness.results.files import write_atomic, writing
 from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import PlanFiles
 from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.reading import JsonReader, collector_paused
-from kdharness.results.record import RECORD_SCHEMAS, Record
+from kdharness.results.record import RECORD_SCHEMAS, Record, Status
+from kdharness.results.seal import check_seal, file_digests, sealed
 
 
 def to_stderr(message: str) -> None:
@@ -68,9 +71,17 @@ class ResultsFolder:
         data["metrics"] = [row for row in data["metrics"] if math.isfinite(row["value"])]
         if record.traceback:
             write_atomic(files.traceback, record.traceback)
-        write_atomic(files.record, dumps(data))
+        # The files of a cell at work change with each epoch.
+        data["files"] = {} if record.status is Status.INTERRUPTED else self._file_digests(record)
+        write_atomic(files.record, sealed(data))
         if not record.traceback:
             files.traceback.unlink(missing_ok=True)  # of an earlier attempt
+
+    def _file_digests(self, record: Record) -> dict[str, str]:
+        files = self.cell(record.cell.key)
+        with writing(files.record):
+            found = file_digests(files)
+        return found if record.traceback else {k: v for k, v in found.items() if k != files.traceback.name}
 
     def read_record(self, key: str) -> Record | None:
         """A cell's record; None when there is none, or none that can be read (a warning).
@@ -78,11 +89,7 @@ class ResultsFolder:
         UserError for another schema version.
         """
         path = self.cell(key).record
-        record = self._reader.read(path, Record.from_json, RECORD_SCHEMAS)
-        if record is not None and record.cell.key != key:
-            self._reader.warn(f"{path} holds the record of cell {record.cell.key}; it counts as absent")
-            return None
-        return record
+        return self._reader.read(path, partial(_record_of, key), RECORD_SCHEMAS)
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
@@ -111,6 +118,15 @@ class ResultsFolder:
             yield
         finally:
             lock.release()
+
+
+def _record_of(key: str, data: Mapping[str, Any]) -> Record:
+    """ValueError for what is not the record of this cell, as it was written."""
+    check_seal(data)
+    record = Record.from_json(data)
+    if record.cell.key != key:
+        raise ValueError(f"it is the record of cell {record.cell.key}")
+    return record
 
 
 def find_folders(path: Path | str, warn: Callable[[str], None] = to_stderr) -> list[ResultsFolder]:

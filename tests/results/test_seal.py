@@ -1,0 +1,116 @@
+"""A record and the files beside it show whether they are as they were written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import fabricate
+import pytest
+
+from kdharness.results.record import Record, Status
+from kdharness.results.seal import altered, digest_of
+from kdharness.results.store import ResultsFolder
+
+
+def written(path: Path, status: Status = Status.OK) -> tuple[ResultsFolder, Record, list[str]]:
+    warnings: list[str] = []
+    folder = ResultsFolder(path / "tiny", warnings.append)
+    record = fabricate.record(fabricate.cell(), 91.0 if status is Status.OK else None, status)
+    files = folder.cell(record.cell.key)
+    files.folder.mkdir(parents=True)
+    files.history.write_text("epoch,split,predictor,metric,value\n")
+    files.predictions.write_bytes(b"logits")
+    folder.write_record(record)
+    return folder, record, warnings
+
+
+def edit(path: Path, change: Any) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_the_digest_is_of_all_values_sorted_without_spaces() -> None:
+    expected = hashlib.sha256(b'{"a":[1,2.5],"b":"x"}').hexdigest()
+    assert digest_of({"b": "x", "digest": "of before", "a": [1, 2.5]}) == expected
+
+
+def test_a_finished_record_names_the_digest_of_each_file(tmp_path: Path) -> None:
+    folder, record, _ = written(tmp_path)
+    read = folder.read_record(record.cell.key)
+    assert read is not None
+    assert read.files == {
+        "history.csv": hashlib.sha256(b"epoch,split,predictor,metric,value\n").hexdigest(),
+        "predictions.npz": hashlib.sha256(b"logits").hexdigest(),
+    }
+    assert len(read.digest) == 64
+
+
+def test_a_failed_record_has_the_digest_of_its_traceback(tmp_path: Path) -> None:
+    folder, record, _ = written(tmp_path, Status.FAILED)
+    read = folder.read_record(record.cell.key)
+    assert read is not None
+    assert read.files["traceback.txt"] == hashlib.sha256(b"Traceback ...").hexdigest()
+
+
+def test_a_cell_at_work_has_no_digests_of_files(tmp_path: Path) -> None:
+    folder, record, _ = written(tmp_path, Status.INTERRUPTED)
+    read = folder.read_record(record.cell.key)
+    assert read is not None
+    assert read.files == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["values"].update(top1=99.9),
+        lambda data: data["metrics"][0].update(value=99.9),
+        lambda data: data.update(status="failed"),
+        lambda data: data["cell"].update(seed=7),
+        lambda data: data["files"].update({"model.safetensors": "0" * 64}),
+        lambda data: data.update(digest="0" * 64),
+        lambda data: data.update(digest=3),
+        lambda data: data["values"].update(x_note="added"),
+    ],
+)
+def test_an_edited_record_is_named_and_counts_as_absent(tmp_path: Path, change: Any) -> None:
+    folder, record, warnings = written(tmp_path)
+    path = folder.cell(record.cell.key).record
+    edit(path, change)
+    assert folder.records() == {}
+    (warning,) = warnings
+    assert str(path) in warning
+    assert "do not match its digest" in warning
+
+
+def test_another_order_and_spacing_is_no_edit(tmp_path: Path) -> None:
+    folder, record, warnings = written(tmp_path)
+    path = folder.cell(record.cell.key).record
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(data.items())), indent=4))
+    assert folder.read_record(record.cell.key) == record
+    assert warnings == []
+
+
+def test_a_record_of_a_former_release_has_no_digest(tmp_path: Path) -> None:
+    folder, record, warnings = written(tmp_path)
+    edit(folder.cell(record.cell.key).record, lambda data: (data.pop("digest"), data.pop("files")))
+    read = folder.read_record(record.cell.key)
+    assert read == record
+    assert read is not None
+    assert (read.digest, read.files) == ("", {})
+    assert warnings == []
+
+
+def test_a_file_that_was_replaced_is_found_and_one_that_was_deleted_is_not(tmp_path: Path) -> None:
+    folder, record, _ = written(tmp_path)
+    files = folder.cell(record.cell.key)
+    read = folder.read_record(record.cell.key)
+    assert read is not None
+    assert altered(files, read.files) == []
+    files.predictions.write_bytes(b"better")
+    files.history.unlink()
+    assert altered(files, read.files) == [files.predictions]
