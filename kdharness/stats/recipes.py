@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kdharness.protocol.benchmark import STANDARD
 from kdharness.stats.rankings import Ranking
 
 # What a setting has under every recipe.
@@ -18,7 +19,7 @@ class RecipesBeside:
     """The rankings of one setting.
 
     names: its columns, but for protocol and recipe.
-    boards: by recipe, rows of `standings`.
+    boards: by recipe, rows of `standings`; the benchmark's usual recipe comes first.
     references: those that some gain is measured against.
     """
 
@@ -41,7 +42,8 @@ def recipes_beside(rankings: Sequence[Ranking]) -> tuple[RecipesBeside, ...]:
 
 def _beside(groups: Sequence[Sequence[Ranking]]) -> Iterator[RecipesBeside]:
     for group in groups:
-        boards = {ranking.names["recipe"]: ranking.board for ranking in group}
+        first = sorted(group, key=lambda ranking: ranking.names["recipe"] != STANDARD)
+        boards = {ranking.names["recipe"]: ranking.board for ranking in first}
         references = tuple(dict.fromkeys(name for ranking in group for name in ranking.references))
         if references and len(boards) == len(group) > 1:
             names = {name: group[0].names[name] for name in SHARED}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from itertools import pairwise
 
 import pandas as pd
 
@@ -27,23 +27,27 @@ def recipes_section(beside: RecipesBeside) -> Section:
 
 
 def recipes_grid(beside: RecipesBeside) -> Grid:
-    """A row per method; for each reference, a column per recipe."""
-    rows = _competitors(beside)
-    columns = [Column("method", tuple(competitor_of(row) for row in as_dicts(rows)), name=True)]
+    """For each method a row per recipe, so that any number of recipes fits any place."""
+    rows = _rows(beside)
+    each = as_dicts(rows)
+    known = ["", *(competitor_of(row) for row in each)]
+    methods = tuple("" if name == before else name for before, name in pairwise(known))
+    columns = [Column("method", methods, name=True), Column("recipe", tuple(rows["recipe"]), name=True)]
+    columns.append(Column("top-1 ±sd", with_error(rows["top1_mean"], rows["top1_sd"])))
     for reference in beside.references:
-        for recipe, board in beside.boards.items():
-            dropped = 0 if reference == beside.references[-1] else GAIN
-            columns.append(Column(f"{recipe} vs {reference}", _gains(rows, board, reference), dropped=dropped))
-    return Grid(tuple(columns), regime_groups(as_dicts(rows)))
+        dropped = 0 if reference == beside.references[-1] else GAIN
+        columns.append(Column(f"vs {reference}", _gains(rows, reference), dropped=dropped))
+    return Grid(tuple(columns), regime_groups(each))
 
 
-def _competitors(beside: RecipesBeside) -> pd.DataFrame:
-    """Every competitor once, by regime, in the order of the recipes' rankings."""
-    return pd.concat([b[KEY] for b in beside.boards.values()]).drop_duplicates().sort_values("regime", kind="stable")
+def _rows(beside: RecipesBeside) -> pd.DataFrame:
+    """Every competitor under every recipe, by regime, in the order of the first recipe's ranking."""
+    whole = pd.concat([board.assign(recipe=recipe) for recipe, board in beside.boards.items()], ignore_index=True)
+    place = whole.groupby(KEY, sort=False).ngroup()
+    return whole.assign(place=place).sort_values(["regime", "place"], kind="stable").drop_duplicates([*KEY, "recipe"])
 
 
-def _gains(rows: pd.DataFrame, board: pd.DataFrame, reference: str) -> tuple[str, ...]:
+def _gains(rows: pd.DataFrame, reference: str) -> tuple[str, ...]:
     gain = f"gain_over_{reference}"
-    names = [gain, f"{gain}_ci_low", f"{gain}_ci_high"]
-    found = rows.merge(board.reindex(columns=[*KEY, *names]), on=KEY, how="left")[names].astype(float)
-    return with_error(found[gain].fillna(math.nan), half_width(found[names[1]], found[names[2]]), "+")
+    found = rows.reindex(columns=[gain, f"{gain}_ci_low", f"{gain}_ci_high"]).astype(float)
+    return with_error(found[gain], half_width(found.iloc[:, 1], found.iloc[:, 2]), "+")
