@@ -25,13 +25,14 @@ def leaderboard(
     from kdharness.report.leaderboard import merge
     from kdharness.report.terminal import show
     from kdharness.report.view import ranking_of
-    from kdharness.results.store import find_folders, to_stderr
+    from kdharness.results.finding import find_folders, load_all
+    from kdharness.results.store import to_stderr
     from kdharness.results.table import write_csv
     from kdharness.stats.standings import leaderboard as ranking
 
     found = [folder for path in folders or [Path("results")] for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once
-    merged = merge([folder.load() for folder in once])
+    merged = merge(load_all(once))
     for warning in merged.warnings:
         to_stderr(warning)
     if out is None:

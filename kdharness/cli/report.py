@@ -51,9 +51,9 @@ def report(
     from kdharness.report.terminal import show
     from kdharness.report.view import report_of
     from kdharness.results.files import write_atomic
-    from kdharness.results.store import find_folders
+    from kdharness.results.finding import find_folders, load_all
 
-    reports = [report_of(found.load()) for found in find_folders(folder)]
+    reports = [report_of(contents) for contents in load_all(find_folders(folder))]
     if plots is not None:
         _draw(reports, plots)
     if form is Format.TERMINAL and out is None:

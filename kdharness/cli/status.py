@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kdharness.results.contents import Contents
 
-SHOWN = ("ok", "running", "failed", "oom", "timeout", "interrupted", "not_run", "skipped")
+SHOWN = ("ok", "running", "failed", "oom", "timeout", "interrupted", "unreadable", "not_run", "skipped")
 
 
 @collector_paused()
@@ -28,10 +28,10 @@ def status(
     from rich.console import Console
     from rich.text import Text
 
-    from kdharness.results.store import find_folders
+    from kdharness.results.finding import find_folders, load_all
 
     console = Console()
-    found = [each.load() for each in find_folders(folder)]
+    found = load_all(find_folders(folder))
     console.print(counts_table(found))
     for contents in found:
         for line in running_lines(contents):
@@ -62,7 +62,7 @@ def running_lines(contents: Contents) -> list[str]:
     if progress is not None:
         groups = [f"  {_group(group)}" for group in progress.get("running", ())]
         return [f"{contents.name}: {summary_line(progress)}", *groups]
-    unfinished = sum(contents.counts.get(name, 0) for name in ("interrupted", "not_run"))
+    unfinished = sum(contents.counts.get(name, 0) for name in ("interrupted", "unreadable", "not_run"))
     if unfinished:
         return [f"{contents.name}: nothing is running; the next run goes on with {_cells(unfinished)}"]
     return []

@@ -51,7 +51,7 @@ def stale_line(count: int) -> str:
 
 def endings(report: Report) -> list[str]:
     """What did not go well, grouped by reason, and what was left out."""
-    lines = [problem_line(problem) for problem in report.problems]
+    lines = [*map(problem_line, report.problems), *report.doubts]
     return [*lines, stale_line(report.stale)] if report.stale else lines
 
 

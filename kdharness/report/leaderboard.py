@@ -33,7 +33,8 @@ def merge(folders: Sequence[Contents]) -> Merged:
     frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
     newest = [contents.newest for contents in folders if contents.newest is not None]
     note = " ".join(dict.fromkeys(plan.note for plan in newest if plan.note))
-    return Merged(frame, _references(newest), warnings, note)
+    doubts = [doubt for contents in folders for doubt in contents.doubts]
+    return Merged(frame, _references(newest), (*doubts, *warnings), note)
 
 
 def references_of(contents: Contents) -> tuple[str, ...]:

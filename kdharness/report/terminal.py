@@ -21,7 +21,14 @@ STYLES = {
     "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
     "helps": "green", "hurts": "red", "makes no difference": "cyan", "not measured": "dim",
 }  # fmt: skip
-STATUS_STYLES = {"failed": "red", "oom": "red", "timeout": "red", "interrupted": "yellow", "not_run": "yellow"}
+STATUS_STYLES = {
+    "failed": "red",
+    "oom": "red",
+    "timeout": "red",
+    "unreadable": "red",
+    "interrupted": "yellow",
+    "not_run": "yellow",
+}
 GAP = 2
 
 
@@ -140,6 +147,8 @@ def _problem_lines(problems: Iterable[Problem]) -> Iterator[Text]:
 
 
 def _closing_lines(report: Report) -> Iterator[Text]:
+    for doubt in report.doubts:
+        yield Text(doubt, style="yellow")
     if report.stale:
         yield Text(stale_line(report.stale), style="dim")
     if report.files:

@@ -30,6 +30,7 @@ class Report:
     problems: what did not go well.
     note: the benchmark's sentence above the table.
     stale: how many results no plan produces any more.
+    doubts: what cannot be trusted of the folder, one line each.
     progress: of a run at work; "" for none.
     files: the tables beside it.
     claims: of `judge`.
@@ -45,6 +46,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     note: str = ""
     stale: int = 0
+    doubts: tuple[str, ...] = ()
     progress: str = ""
     files: tuple[Path, ...] = ()
     claims: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CLAIM_COLUMNS)))
@@ -67,6 +69,7 @@ def report_of(contents: Contents) -> Report:
         problems=problems_of(shown),
         note=newest.note if newest else "",
         stale=len(contents.stale) if newest else 0,
+        doubts=contents.doubts,
         progress=summary_line(progress) if progress else "",
         files=contents.tables.written(),
         claims=judge(newest.claims if newest else (), frame, metrics),

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdharness.planning.plan import Plan, PlannedCell
+from kdharness.results.doubts import doubts_of
 from kdharness.results.paths import TableFiles
 from kdharness.results.plans import planned_cells
+from kdharness.results.reading import Fault
 from kdharness.results.record import Record
 from kdharness.results.rows import Row, rows_of, status_of
 
@@ -28,13 +30,15 @@ class Contents:
     path: the folder.
     plans: oldest first.
     records: by key, stale ones too.
+    faults: by key, why a record that is there cannot be used.
     progress: of the run that was at work on the folder; None when none was.
-    foreign: a results.csv that stands in for plans, as in a folder that holds somebody else's table.
+    foreign: a results.csv that stands in for plans and records, as in a folder that holds somebody else's table.
     """
 
     path: Path
     plans: tuple[Plan, ...] = ()
     records: Mapping[str, Record] = field(default_factory=dict)
+    faults: Mapping[str, Fault] = field(default_factory=dict)
     progress: Mapping[str, Any] | None = None
     foreign: Path | None = None
 
@@ -54,7 +58,12 @@ class Contents:
 
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:
-        """The cells of all plans, by key. At one address only the newest plan's cells count."""
+        """The cells of all plans, by key. At one address only the newest plan's cells count.
+
+        Without a plan that can be read, the cells that left a record.
+        """
+        if not self.plans:
+            return {key: PlannedCell(record.cell) for key, record in self.records.items()}
         return planned_cells(self.plans)
 
     @cached_property
@@ -75,16 +84,24 @@ class Contents:
             from kdharness.results.table import read_rows  # loads pandas
 
             return read_rows(self.foreign)
-        return rows_of(self.planned, self.records)
+        return rows_of(self.planned, self.records, self.faults)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
         """Planned cells by status, 'running' for those at work, in alphabetical order."""
         if self.foreign is not None:
             return dict(sorted(Counter(row["status"] for row in self.rows).items()))
-        statuses = {key: status_of(entry, self.records.get(key)).value for key, entry in self.planned.items()}
+        planned, records, faults = self.planned, self.records, self.faults
+        statuses = {key: status_of(entry, records.get(key), faults.get(key)) for key, entry in planned.items()}
         found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())
         return dict(sorted(found.items()))
+
+    @cached_property
+    def doubts(self) -> tuple[str, ...]:
+        """What cannot be trusted of what is here, one line each. Reads all files of the cells."""
+        if self.foreign is not None:
+            return (f"{self.foreign} stands alone: there are no records to hold its numbers against",)
+        return doubts_of(self.path, {key: record for key, record in self.records.items() if key in self.planned})
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from kdharness.errors import UserError
 from kdharness.planning.cell import STEP
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import dumps, write_atomic
@@ -27,8 +29,14 @@ class PlanFiles:
         self._reader = reader
 
     def paths(self) -> list[Path]:
-        """Oldest first."""
-        return sorted(self.folder.glob("[!.]*.json"))
+        """Oldest first. UserError for a folder that the system does not show."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(f"cannot read {self.folder}: {error.strerror}") from error
+        return [self.folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
 
     def write(self, plan: Plan) -> Path:
         """Keeps the plan and says where. The same plan made by the same command as the newest one is not kept twice."""

@@ -3,44 +3,64 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import os
+import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdharness.errors import UserError
+from kdharness.errors import UserError, one_line
 
 Read = TypeVar("Read")
+
+# No record or plan comes near it, and a file that is larger would fill the memory.
+MOST_BYTES = 2**30
+# A version beyond this was never written by a newer release: the file is damaged.
+NEWEST_SCHEMA = 1000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a file that is there cannot be used. refused: by the system, so that nobody knows what it holds."""
+
+    reason: str
+    refused: bool = False
 
 
 class JsonReader:
     """Reads JSON objects of known schema versions.
 
     warn: called with one line for each file that cannot be used, once per file.
+    faults: by path of each file that could not be used when it was last read.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._warned: set[str] = set()
+        self.faults: dict[Path, Fault] = {}
 
     def read(self, path: Path, parse: Callable[[Mapping[str, Any]], Read], schemas: Collection[int]) -> Read | None:
         """What `parse` makes of the object; None when there is no file, or none that can be read (a warning).
 
-        UserError for another schema version than these.
+        schemas: () for a file that has no versions. UserError for a newer version than these.
         """
+        self.faults.pop(path, None)
         try:
-            data = json.loads(path.read_bytes())
-            if not isinstance(data, dict):
-                raise ValueError("not an object")
+            data = json_object(path)
             found = data.get("schema")
-            if isinstance(found, int) and found not in schemas:
+            if schemas and type(found) is int and max(schemas) < found <= NEWEST_SCHEMA:
                 raise UserError(f"{path} has schema version {found}, this release of kdharness reads {max(schemas)}")
             return parse(data)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, AttributeError) as error:
-            self.warn(f"{path} cannot be read and counts as absent ({error})")
+        # What a damaged file may hold has no end, and what it raises where it is used neither.
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            self.faults[path] = Fault(_reason(error), isinstance(error, OSError))
+            self.warn(f"{path} cannot be read and counts as absent ({self.faults[path].reason})")
             return None
 
     def warn(self, message: str) -> None:
@@ -48,6 +68,35 @@ class JsonReader:
         if message not in self._warned:
             self._warned.add(message)
             self._warn(message)
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. OSError for what is no plain file, ValueError for what is no object, RecursionError
+    for one that is too deep.
+    """
+    with io.open(path, "rb", opener=_without_waiting) as file:  # noqa: UP020 - where tests count what is opened
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("not a file")
+        if about.st_size > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES // 2**20} MiB")
+        data = json.loads(file.read(MOST_BYTES + 1))
+    if not isinstance(data, dict):
+        raise ValueError("not an object")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens it. A pipe without a writer would hold up its reader for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    if isinstance(error, OSError):
+        return error.strerror or one_line(error)
+    return one_line(error)
 
 
 @contextmanager

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.plan import PlannedCell
 from kdharness.results.chains import chain_seconds
+from kdharness.results.reading import Fault
 from kdharness.results.record import VALUE_COLUMNS, Record, Status
 
 Row = dict[str, Any]
 
+# The status of a cell of which the system does not say whether there is a record. No record says it of itself.
+UNREADABLE = "unreadable"
+NONE: Mapping[str, Fault] = MappingProxyType({})
 
-def rows_of(planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> list[Row]:
-    """Values by column name, of planned cells and what is on record of them. What a row lacks is empty."""
-    return [_row(entry, planned, records) for entry in planned.values()]
+
+def rows_of(
+    planned: Mapping[str, PlannedCell], records: Mapping[str, Record], faults: Mapping[str, Fault] = NONE
+) -> list[Row]:
+    """Values by column name, of planned cells and what is on record of them. What a row lacks is empty.
+
+    faults: by key, why there is a record that cannot be used.
+    """
+    return [
+        _faulty_row(entry, faults[key]) if key in faults else _row(entry, planned, records)
+        for key, entry in planned.items()
+    ]
 
 
-def status_of(entry: PlannedCell, record: Record | None) -> Status:
+def status_of(entry: PlannedCell, record: Record | None, fault: Fault | None = None) -> str:
     """What became of a planned cell: the record says, or that there is none."""
+    if fault is not None and fault.refused:
+        return UNREADABLE
     if record is not None:
-        return record.status
-    return Status.SKIPPED if entry.skip else Status.NOT_RUN
+        return record.status.value
+    return (Status.SKIPPED if entry.skip else Status.NOT_RUN).value
 
 
 def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> Row:
     record = records.get(entry.cell.key)
-    row = {**_cell_row(entry.cell), "status": status_of(entry, record).value}
+    row = {**_cell_row(entry.cell), "status": status_of(entry, record)}
     if record is not None:
         row.update(_values(record))
         row.update(error_type=record.error_type, error_message=record.error_message)
@@ -40,6 +56,11 @@ def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mappin
     else:
         row.update(error_message=_obstacle(entry.cell, planned, records))
     return row
+
+
+def _faulty_row(entry: PlannedCell, fault: Fault) -> Row:
+    reason = f"record.json: {fault.reason}"
+    return {**_cell_row(entry.cell), "status": status_of(entry, None, fault), "error_message": reason}
 
 
 def _cell_row(cell: Cell) -> Row:

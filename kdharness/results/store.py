@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ class ResultsFolder:
         self.cells_path = self.path / "cells"
         self._reader = JsonReader(warn)
         self.plans = PlanFiles(self.path / "plans", self._reader)
-        self.progress = ProgressFile(self.path / "progress.json")
+        self.progress = ProgressFile(self.path / "progress.json", self._reader)
         self.tables = TableFiles(self.path)
 
     def __repr__(self) -> str:
@@ -54,11 +54,15 @@ class ResultsFolder:
         schema version; others that cannot be used are warned of and left out.
         """
         with collector_paused():
-            alone = not self.plans.paths() and self.tables.results.is_file()
+            plans, keys = self.plans.read(), self._keys()
+            records = self._records(keys)
+            alone = not self.plans.paths() and not keys and self.tables.results.is_file()
+            paths = {key: self.cell(key).record for key in keys}
             return Contents(
                 self.path,
-                plans=self.plans.read(),
-                records=self.records(),
+                plans=plans,
+                records=records,
+                faults={key: self._reader.faults[path] for key, path in paths.items() if path in self._reader.faults},
                 progress=self.progress.running(),
                 foreign=self.tables.results if alone else None,
             )
@@ -93,15 +97,21 @@ class ResultsFolder:
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
-        try:
-            with os.scandir(self.cells_path) as entries:
-                keys = sorted(entry.name for entry in entries if entry.is_dir())
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
+        return self._records(self._keys())
+
+    def _records(self, keys: Iterable[str]) -> dict[str, Record]:
         found = ((key, self.read_record(key)) for key in keys)
         return {key: record for key, record in found if record is not None}
+
+    def _keys(self) -> list[str]:
+        """Of the cells that have a folder, whatever it holds."""
+        try:
+            with os.scandir(self.cells_path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
 
     @contextmanager
     def lock(self, on_wait: Callable[[str], None] = to_stderr) -> Iterator[None]:
@@ -127,24 +137,3 @@ def _record_of(key: str, data: Mapping[str, Any]) -> Record:
     if record.cell.key != key:
         raise ValueError(f"it is the record of cell {record.cell.key}")
     return record
-
-
-def find_folders(path: Path | str, warn: Callable[[str], None] = to_stderr) -> list[ResultsFolder]:
-    """The benchmark folders at `path`: itself, or those right below it. UserError when there is none.
-
-    A folder with a results.csv alone (somebody else's table) counts when it is named itself.
-    """
-    path = Path(path)
-    if path.is_file() and path.name == "results.csv":
-        path = path.parent
-    if _holds_cells(path) or (path / "results.csv").is_file():
-        return [ResultsFolder(path, warn)]
-    below = sorted(p for p in path.iterdir() if _holds_cells(p)) if path.is_dir() else []
-    if not below:
-        what = "holds no results" if path.exists() else "does not exist"
-        raise UserError(f"'{path}' {what}; 'kdharness run --out {path}' makes some")
-    return [ResultsFolder(p, warn) for p in below]
-
-
-def _holds_cells(path: Path) -> bool:
-    return (path / "plans").is_dir() or (path / "cells").is_dir()

@@ -12,7 +12,7 @@ from kdharness.planning.cell import STEP, TEACHER
 from kdharness.stats.settings import as_dicts, competitor_of, pair_of
 
 # What failed first, then what is not done.
-ORDER = ("failed", "oom", "timeout", "not_run", "interrupted", "running", "incomplete", "skipped")
+ORDER = ("failed", "oom", "timeout", "unreadable", "not_run", "interrupted", "running", "incomplete", "skipped")
 
 
 @dataclass(frozen=True)

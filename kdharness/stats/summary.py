@@ -27,7 +27,7 @@ SUMMARY_COLUMNS = (
 OF_CELL = ("status", "seed")
 
 FAILED = ("failed", "oom", "timeout")
-PENDING = ("interrupted", "not_run")
+PENDING = ("interrupted", "unreadable", "not_run")
 
 
 class Estimate(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -191,3 +192,78 @@ def test_a_status_is_known_by_the_record_not_by_the_plan(tmp_path: Path) -> None
     record = fabricate.record(cell, None, Status.OOM)
     contents = fabricate.write(tmp_path / "tiny", [cell], [record], skips={cell.key: "no stages"}).load()
     assert contents.counts == {"oom": 1}
+
+
+def test_a_cell_that_the_system_does_not_show_is_unreadable_and_never_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    hidden = folder.cell(fabricate.cell("kd", 0).key).record
+    hidden.unlink()
+    hidden.mkdir()
+    contents = folder.load()
+    assert contents.counts == {"failed": 5, "interrupted": 1, "not_run": 1, "ok": 25, "skipped": 5, "unreadable": 1}
+    assert contents.counts == contents.frame["status"].value_counts().to_dict()
+    (row,) = contents.frame[contents.frame["status"] == "unreadable"].to_dict("records")
+    assert (row["method"], row["error_message"]) == ("kd", "record.json: Is a directory")
+    assert execute(["status", str(folder.path)]) == 0
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_an_edited_record_is_in_no_table_and_its_row_says_why(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    folder = ResultsFolder(fabricate.tiny_world(tmp_path).path, warnings.append)
+    path = folder.cell(fabricate.cell("kd", 0).key).record
+    path.write_text(path.read_text().replace("91.0", "99.9"))
+    frame = folder.load().frame
+    assert not (frame["top1"] == 99.9).any()
+    (message,) = frame.loc[(frame["method"] == "kd") & (frame["status"] == "not_run"), "error_message"]
+    assert message == "record.json: its values do not match its digest"
+    assert [str(path) in warning for warning in warnings] == [True]
+
+
+@pytest.mark.parametrize("command", ["report", "leaderboard"])
+def test_a_replaced_file_is_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    record = fabricate.record(fabricate.cell("kd", 0), 91.0)
+    files = folder.cell(record.cell.key)
+    files.predictions.write_bytes(b"logits")
+    folder.write_record(record)
+    assert execute([command, str(tmp_path)]) == 0
+    assert "not as the record" not in "".join(capsys.readouterr())
+    files.predictions.write_bytes(b"better logits")
+    assert execute([command, str(tmp_path)]) == 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "1 file is not as the record beside it says" in said
+    assert f"{record.cell.key}/predictions.npz" in said.replace("- ", "-")
+
+
+def test_records_that_nothing_guards_are_said(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    for seed in (0, 1):
+        path = folder.cell(fabricate.cell("kd", seed).key).record
+        data = json.loads(path.read_text())
+        del data["digest"]
+        path.write_text(json.dumps(data))
+    (doubt,) = folder.load().doubts
+    assert doubt.startswith("2 records have no digest")
+
+
+def test_a_table_edited_by_hand_is_never_read_where_there_are_records(tmp_path: Path) -> None:
+    folder = fabricate.tiny_world(tmp_path)
+    frame = folder.load().frame
+    write_csv(frame.assign(top1=99.9), folder.tables.results)
+    assert not (folder.load().frame["top1"] == 99.9).any()
+    for path in folder.plans.paths():
+        path.unlink()
+    contents = folder.load()
+    assert contents.foreign is None
+    assert not (contents.frame["top1"] == 99.9).any()
+    assert contents.counts["ok"] == 26
+
+
+def test_a_table_that_stands_alone_is_said_to_be_without_records(tmp_path: Path) -> None:
+    shared = ResultsFolder(tmp_path / "shared")
+    write_csv(fabricate.tiny_world(tmp_path).load().frame, shared.tables.results)
+    (doubt,) = shared.load().doubts
+    assert "no records to hold its numbers against" in doubt

@@ -16,7 +16,7 @@ import pytest
 from kdharness.errors import UserError
 from kdharness.results import files
 from kdharness.results.record import Record, Status
-from kdharness.results.store import ResultsFolder, find_folders
+from kdharness.results.store import ResultsFolder
 
 
 def folder_at(path: Path) -> tuple[ResultsFolder, list[str]]:
@@ -191,21 +191,6 @@ def test_the_lock_goes_with_a_killed_process(tmp_path: Path) -> None:
     with folder_at(tmp_path)[0].lock(said.append):
         pass
     assert said == []
-
-
-def test_find_folders_accepts_the_root_and_one_benchmark(tmp_path: Path) -> None:
-    fabricate.write(tmp_path / "a", [fabricate.cell()], [])
-    fabricate.write(tmp_path / "b", [fabricate.cell()], [])
-    (tmp_path / "unrelated").mkdir()
-    assert [f.path.name for f in find_folders(tmp_path)] == ["a", "b"]
-    assert [f.path.name for f in find_folders(tmp_path / "b")] == ["b"]
-
-
-def test_find_folders_says_when_there_is_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
-        find_folders(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no results"):
-        find_folders(tmp_path)
 
 
 def test_records_know_their_schema() -> None:
