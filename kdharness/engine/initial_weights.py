@@ -13,7 +13,7 @@ from kdharness.api.declarations import Pretrained
 from kdharness.api.staged import StagedModel
 from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import UserError
-from kdharness.planning.pretrained import published, release_path
+from kdharness.planning.pretrained import fault_of, published, release_path
 
 WHAT = "weights file"
 
@@ -27,6 +27,7 @@ class InitialWeights:
     def __init__(self, data_root: Path, download: bool) -> None:
         self.data_root = data_root
         self.download = download
+        self._found: set[Path] = set()
         self._read: dict[str, dict[str, Tensor]] = {}
 
     def load(self, model: StagedModel, weights: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -47,16 +48,17 @@ class InitialWeights:
     def _there(self, release: Pretrained) -> Path:
         """Where published weights lie, which may only now get there."""
         path = release_path(release, self.data_root)
-        if path.exists():
-            return path
-        if not self.download:
-            raise UserError(f"{WHAT} {path} is not there; --download gets it from {release.url}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Beside its place, checked, then put there: another worker may want it too.
-            torch.hub.download_url_to_file(release.url, str(path), release.sha256 or None, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"{release.url} cannot be downloaded: {error}") from error
+        fault = fault_of(release, path) if path not in self._found else ""
+        if fault and not self.download:
+            raise UserError(f"published weights are {fault}; --download gets them from {release.url}")
+        if fault:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # Beside its place, checked, then put there: another worker may want it too.
+                torch.hub.download_url_to_file(release.url, str(path), release.sha256.lower() or None, progress=False)
+            except (OSError, RuntimeError) as error:
+                raise UserError(f"{release.url} cannot be downloaded: {error}") from error
+        self._found.add(path)
         return path
 
     def _tensors(self, path: Path, digest: str) -> dict[str, Tensor]:
@@ -64,6 +66,7 @@ class InitialWeights:
         key = f"{path} {digest}"
         if key not in self._read:
             if path.exists() and not sha256_of(path).startswith(digest):
-                raise UserError(f"{WHAT} {path} is not the one that is asked for: its sha256 is {sha256_of(path)}")
+                found = sha256_of(path)
+                raise UserError(f"{WHAT} {path} is not the one that was planned with: sha256 {found}, not {digest}")
             self._read[key] = load_weights(path, WHAT)
         return self._read[key]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kdharness.api.declarations import ModelSpec, Pretrained
 from kdharness.api.parameters import Parameter
@@ -66,12 +67,25 @@ def published(spec: ModelSpec) -> Mapping[str, Pretrained]:
 
 
 def release_path(release: Pretrained, data_root: Path) -> Path:
-    """Where published weights lie once they are downloaded."""
-    return data_root / FOLDER / release.url.rpartition("/")[2]
+    """Where published weights lie once they are downloaded: many files are called "model.pt", so the address counts."""
+    name = Path(urlsplit(release.url).path).name
+    address = sha256(f"{release.url} {release.sha256}".encode()).hexdigest()[:12]
+    return data_root / FOLDER / f"{address}-{name}"
+
+
+def fault_of(release: Pretrained, path: Path) -> str:
+    """Why published weights cannot be read from `path` as it is; '' where they can."""
+    if not path.exists():
+        return f"not there: {path}"
+    with path.open("rb") as file:
+        found = file_digest(file, "sha256").hexdigest() if release.sha256 else ""
+    if found.startswith(release.sha256.lower()):
+        return ""
+    return f"not those that are published: the sha256 of {path} is {found}, and {release.sha256} is expected"
 
 
 def _check_there(spec: ModelSpec, name: str, release: Pretrained, data: DataPlace) -> None:
-    path = release_path(release, data.root)
-    if not path.exists() and not data.download:
-        where = f"not in {path.parent}; --download gets them from {release.url}"
+    fault = fault_of(release, release_path(release, data.root))
+    if fault and not data.download:
+        where = f"{fault}; --download gets them from {release.url}"
         raise UserError(f"weights '{name}' of model '{spec.name}' are {where}")

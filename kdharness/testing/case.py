@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from kdharness.api import Method, MethodSpec, hookimpl
@@ -18,7 +20,7 @@ from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, parse
 from kdharness.protocol.variant import completed, made, shown, values_of
 from kdharness.registry.loading import Plugin, installed_plugins
-from kdharness.registry.manager import Registry
+from kdharness.registry.manager import HOOKS, Registry
 from kdharness.registry.source import Source
 from kdharness.testing import tiny
 
@@ -48,12 +50,15 @@ class MethodCase:
     parameters: those that differ from its defaults; "without" lists loss terms to leave out.
     pair: "teacher:student" or "teacher1+teacher2:student", names of models.
     epochs: of the recipe; as many as it takes to see all of the method's phases.
+    plugins: modules with hooks, for models, views and optimisers that are not installed. Hooks that stand beside the
+        method's class need not be named.
     """
 
     spec: MethodSpec
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pair: str = PAIR
     epochs: int = 2
+    plugins: tuple[ModuleType, ...] = ()
 
     @classmethod
     def of(cls, method: MethodSpec | MethodCase) -> MethodCase:
@@ -74,12 +79,14 @@ class MethodCase:
 
     @cached_property
     def registry(self) -> Registry:
-        """The installed plugins, the tiny world and, if none of them has it, the method."""
-        known = _tiny_registry()
-        found = known.methods.get(self.spec.name)
-        if found is not None and found.spec.factory is self.spec.factory:
-            return known
-        return Registry([*_plugins(), Plugin("under check", _Carrier(self.spec), _source(self.spec.factory))])
+        """The installed plugins, the tiny world, the given modules and, if none of them has it, the method."""
+        for modules in (self.plugins, (*self.plugins, *_beside(self.spec.factory))):
+            known = _registry(modules)
+            found = known.methods.get(self.spec.name)
+            if found is not None and found.spec.factory is self.spec.factory:
+                return known
+        carrier = Plugin("under check", _Carrier(self.spec), _source(self.spec.factory))
+        return Registry([*_plugins(modules), carrier])
 
     @cached_property
     def benchmark(self) -> Benchmark:
@@ -124,17 +131,25 @@ class _Carrier:
 
 
 @cache
-def _plugins() -> tuple[Any, ...]:
-    return (*installed_plugins(), Plugin("tiny world", tiny, _source(tiny.TinyConv)))
+def _plugins(modules: tuple[ModuleType, ...]) -> tuple[Any, ...]:
+    given = (Plugin(module.__name__, module, _source(module)) for module in modules)
+    return (*installed_plugins(), Plugin("tiny world", tiny, _source(tiny)), *given)
 
 
 @cache
-def _tiny_registry() -> Registry:
-    return Registry(_plugins())
+def _registry(modules: tuple[ModuleType, ...]) -> Registry:
+    return Registry(_plugins(modules))
 
 
-def _source(thing: type) -> Source:
-    """The file of a class, as that of a single-file plugin: its digest enters keys."""
+def _beside(method: type) -> tuple[ModuleType, ...]:
+    """The module of a method's class, if it has hooks."""
+    module = sys.modules[method.__module__]
+    return (module,) if any(callable(getattr(module, hook, None)) for hook in HOOKS) else ()
+
+
+def _source(thing: type | ModuleType) -> Source:
+    """The file of a class or module, as that of a single-file plugin: its digest enters keys."""
     path = Path(inspect.getsourcefile(thing) or "")
     content = path.read_bytes() if path.is_file() else b""
-    return Source("", "", str(path), thing.__module__, kind="file", digest=hashlib.sha256(content).hexdigest())
+    module = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
+    return Source("", "", str(path), module, kind="file", digest=hashlib.sha256(content).hexdigest())

@@ -15,7 +15,7 @@ from typing import Any
 from kdharness.api.executors import EpochFinished, Event
 from kdharness.planning.cell import Cell
 from kdharness.results.record import Record, Status
-from kdharness.testing.case import CheckFailed, MethodCase
+from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase
 from kdharness.testing.lab import Lab
 
 
@@ -49,12 +49,16 @@ def _another_lab(run: Trained, cell: Cell, **rest: Any) -> Iterator[Lab]:
 
 
 def check_plan_is_repeatable(case: MethodCase) -> None:
-    """The method is planned on the meta device, and a second plan has the same keys."""
+    """The method is planned on the meta device, not skipped there, and a second plan has the same keys."""
     again = replace(case)
     first, second = ([planned.cell.key for planned in one.plan.cells] for one in (case, again))
     if first != second:
         raise CheckFailed("two plans of the same command have different cells")
-    _ = case.cell
+    try:
+        _ = case.cell
+    except CheckSkipped as reason:  # the other checks are skipped too: without a failure, none would be noticed
+        way = 'MethodCase(spec, pair="teacher:student") names models that it serves'
+        raise CheckFailed(f"{reason}: no check of it can run; {way}") from None
 
 
 def check_same_bits_alone_and_in_a_group(case: MethodCase) -> None:

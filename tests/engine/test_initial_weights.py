@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 from kdharness_plugins.models import torchvision_models
 
-from kdharness.api import StagedModel
+from kdharness.api import Pretrained, StagedModel
 from kdharness.engine.world import World
 from kdharness.errors import UserError
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
+from kdharness.planning.pretrained import release_path
 from kdharness.protocol.benchmark import parse
 from kdharness.protocol.recipe import Recipe
 from kdharness.testing import Lab
@@ -102,7 +104,7 @@ def test_a_file_that_changed_since_is_refused(lab: Lab, tmp_path: Path) -> None:
     torch.save(weights_of(lab), path)
     cell = cell_of(plan_of(lab, {"conv4": {"weights": str(path)}}))
     torch.save({}, path)
-    with pytest.raises(UserError, match=f"weights file {path} is not the one that is asked for: its sha256 is "):
+    with pytest.raises(UserError, match=f"weights file {path} is not the one that was planned with: sha256 "):
         begun(lab, cell)
 
 
@@ -171,16 +173,15 @@ def test_published_weights_are_downloaded_where_that_is_allowed(publishing: Lab)
     with pytest.raises(UserError) as caught:
         release(publishing, "first", download=False)
     folder = publishing.path / "weights"
-    assert str(caught.value).startswith(
-        f"weights 'first' of model 'begun' are not in {folder}; --download gets them from file:///"
-    )
+    assert str(caught.value).startswith(f"weights 'first' of model 'begun' are not there: {folder}/")
+    assert "-begun-1.pth; --download gets them from file:///" in str(caught.value)
     cell = cell_of(release(publishing, "first"))
     assert cell.document["student"]["weights"] == {"release": "first"}
-    with pytest.raises(UserError, match="is not there; --download gets it from file:///"):
+    with pytest.raises(UserError, match=r"are not there: .*; --download gets them from file:///"):
         begun(publishing, cell)
     model = begun(publishing, cell, download=True)
     assert has(model, weights_of(publishing))
-    assert [path.name for path in folder.iterdir()] == ["begun-1.pth"]
+    assert [path.name.partition("-")[2] for path in folder.iterdir()] == ["begun-1.pth"]
     assert cell_of(release(publishing, "first", download=False)).key == cell.key
     assert has(begun(publishing, cell), weights_of(publishing))
 
@@ -201,6 +202,29 @@ def test_a_download_that_fails_is_told_in_one_line(publishing: Lab, name: str, s
         begun(publishing, cell_of(release(publishing, name)), download=True)
     assert "\n" not in str(caught.value)
     assert not list((publishing.path / "weights").iterdir())
+
+
+def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    one, two = Pretrained("https://a.org/1/model.pt?download=true"), Pretrained("https://a.org/2/model.pt")
+    paths = {release_path(release, tmp_path) for release in (one, two, replace(two, sha256="0123"))}
+    assert len(paths) == 3
+    assert {path.name.partition("-")[2] for path in paths} == {"model.pt"}
+
+
+def test_published_weights_that_were_damaged_since(publishing: Lab) -> None:
+    """Told when the plan is made; with --download they come anew."""
+    cell = cell_of(release(publishing, "first"))
+    begun(publishing, cell, download=True)
+    (path,) = (publishing.path / "weights").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    damaged, expected = (hashlib.sha256(content).hexdigest() for content in (whole[:-1], whole))
+    for attempt in (lambda: release(publishing, "first", download=False), lambda: begun(publishing, cell)):
+        with pytest.raises(UserError) as caught:
+            attempt()
+        assert f"the sha256 of {path} is {damaged}, and {expected[:8]} is expected; --download" in str(caught.value)
+    assert has(begun(publishing, cell, download=True), weights_of(publishing))
+    assert path.read_bytes() == whole
 
 
 def test_torchvisions_weights_by_name() -> None:
