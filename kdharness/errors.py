@@ -61,6 +61,10 @@ class DeviceLost(Exception):
     """
 
 
+class EpochVoid(Exception):
+    """What the cells of a group share was changed, and nobody knows by whom: nothing of the epoch counts."""
+
+
 def _never(error: BaseException) -> bool:
     return False
 
@@ -70,7 +74,7 @@ class Contained:
     it did.
 
     The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
-    included. KeyboardInterrupt and DeviceLost pass, and what `passes` says of.
+    included. KeyboardInterrupt, DeviceLost and EpochVoid pass, and what `passes` says of.
     """
 
     def __init__(self, fail: Callable[[Exception], None], passes: Callable[[BaseException], bool] = _never) -> None:
@@ -82,7 +86,9 @@ class Contained:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception | SystemExit) or isinstance(error, DeviceLost) or self._passes(error):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, DeviceLost | EpochVoid):
+            return False
+        if self._passes(error):
             return False
         self._failed = True
         if isinstance(error, SystemExit):

@@ -127,11 +127,13 @@ class CellAborted:
     job: the job's number.
     key: the cell's.
     reason: the error's message.
+    alone: it is to be tried by itself, for some cell of its group changed what they share, and nobody knows which.
     """
 
     job: int
     key: str
     reason: str
+    alone: bool = False
 
 
 @dataclass(frozen=True)

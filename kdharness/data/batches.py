@@ -16,7 +16,8 @@ from kdharness.data.images import as_pixels
 from kdharness.data.mixing import EpochMixing, MixingRequest, larger_labels, mixed_images, soft_labels
 from kdharness.data.prepare import Data
 from kdharness.data.views import EpochView, ViewKey
-from kdharness.data.watched import Watched
+from kdharness.data.watched import Summed
+from kdharness.device.checksum import Balance
 from kdharness.device.device import Device
 from kdharness.device.ledger import Ledger, Shelf
 from kdharness.errors import CellError
@@ -56,6 +57,7 @@ class Samples:
     mixing, soft_targets: how the images are mixed, and labels with their shares [n, classes]; None where they are not.
     shelf: what was made of the batch, by name, and who read it.
     watched: all that was handed out, which nobody may change in place.
+    prepared: what networks made of it for themselves and others; it is made again for those who change it in the open.
     """
 
     def __init__(
@@ -72,9 +74,10 @@ class Samples:
         self.mixing = mixing
         self.soft_targets = soft_targets
         self.shelf = Shelf(ledger)
-        self.watched = Watched()
-        self.watched.watch([targets, indices, *([] if mixing is None else mixing.tensors())])
-        self.watched.watch([] if soft_targets is None else [soft_targets])
+        self.watched = Summed()
+        self.prepared = Summed()
+        labels = [targets, indices, *([] if mixing is None else mixing.tensors())]
+        self.watched.watch(labels if soft_targets is None else [*labels, soft_targets])
         self._make = make
 
     def view(self, key: ViewKey) -> Tensor:
@@ -92,7 +95,19 @@ class Samples:
         """
         layout = network.placement.channels_last
         name = "prepared", key, partners, network.prepare.preprocessing, layout
-        self.shelf.read(name, lambda: network.prepare(self._pixels(key, partners), layout))
+
+        def make() -> None:
+            pixels = self._pixels(key, partners)
+            made = network.prepare(pixels, layout)
+            if made is not pixels:
+                self.prepared.watch([made])
+
+        self.shelf.read(name, make)
+
+    def settle(self, balance: Balance) -> None:
+        """Puts all that was handed out into the balance."""
+        self.watched.settle(balance)
+        self.prepared.settle(balance)
 
     def _pixels(self, key: ViewKey, partners: bool) -> Tensor:
         def make() -> Tensor:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from kdharness.device.checksum import Balance, checksum, words
+
+CHANGED = "it changed a shared tensor in place (the batch, or a teacher's outputs)"
 
 
 class Watched:
-    """Tensors that nobody may change in place, with their versions when they were made."""
+    """Tensors that nobody may change in place, with their versions when they were made.
+
+    Writes through `.data`, NumPy or the storage move no version.
+    """
 
     def __init__(self) -> None:
         self._seen: list[tuple[Tensor, int]] = []
@@ -19,3 +28,59 @@ class Watched:
     @property
     def changed(self) -> bool:
         return any(t._version != version for t, version in self._seen)
+
+
+# Shape, dtype, device and bytes of storage: what a write through `.data` can change beside values.
+Form = tuple[torch.Size, torch.dtype, torch.device, int]
+
+
+def form_of(tensor: Tensor) -> Form:
+    return tensor.shape, tensor.dtype, tensor.device, tensor.untyped_storage().nbytes()
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Tensors that were watched together, as they were. start: the place of their first word among all."""
+
+    tensors: Sequence[Tensor]
+    versions: Sequence[int]
+    forms: Sequence[Form]
+    start: int
+    sums: Sequence[Tensor]
+
+    @property
+    def moved(self) -> bool:
+        return any(t._version != version for t, version in zip(self.tensors, self.versions, strict=True))
+
+    @property
+    def reshaped(self) -> bool:
+        return any(form_of(t) != form for t, form in zip(self.tensors, self.forms, strict=True))
+
+
+class Summed(Watched):
+    """Watched tensors whose bits are summed when they are made and when nobody reads them any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[_Part] = []
+        self._place = 0
+
+    def watch(self, tensors: Sequence[Tensor]) -> None:
+        super().watch(tensors)
+        dense = [t for t in tensors if t.layout == torch.strided]
+        versions, forms = [t._version for t in dense], [form_of(t) for t in dense]
+        self._parts.append(_Part(dense, versions, forms, self._place, checksum(dense, self._place)))
+        self._place += sum(len(words(t)) for t in dense)
+
+    def settle(self, balance: Balance) -> None:
+        """Puts what the tensors were and what they are into the balance, but for those whose versions moved."""
+        if any(part.reshaped for part in self._parts):
+            balance.fail()  # to read a storage that was cut short would end the process
+            return
+        still = [part for part in self._parts if not part.moved]
+        if len(still) == len(self._parts):
+            tensors = [t for part in self._parts for t in part.tensors]
+            balance.compare([s for part in self._parts for s in part.sums], checksum(tensors))
+            return
+        for part in still:
+            balance.compare(part.sums, checksum(part.tensors, part.start))

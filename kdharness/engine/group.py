@@ -22,10 +22,12 @@ from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
 from kdharness.engine.builder import build
 from kdharness.engine.checkpoint import Checkpoint, packed, packed_weights, save_arrays
+from kdharness.engine.guard import Guard
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
+from kdharness.engine.teachers import check_teachers
 from kdharness.engine.world import World
-from kdharness.errors import CellError, Contained, DeviceLost, links, one_line
+from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid, links, one_line
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers
 from kdharness.measure.stored import prediction_arrays
@@ -83,6 +85,7 @@ class Group:
         self.emit = emit
         self.beat = beat
         self.lockstep = Lockstep(world.device, world.view, self._fail_member, beat)
+        self.guard = Guard(self.lockstep)
         self.members: list[Member] = []
         self.started: dict[str, str] = {}
         self.checkpoints: dict[str, Checkpoint] = {}
@@ -91,6 +94,8 @@ class Group:
     def run(self) -> None:
         try:
             self._train()
+        except EpochVoid as void:
+            self._try_apart(void)
         except Exception as error:
             if self.world.device.is_fatal(error) or not self.world.device.is_out_of_memory(error):
                 raise
@@ -103,6 +108,9 @@ class Group:
                 self._start(number, cell)
             while self.members:
                 self._round()
+        except EpochVoid:
+            self.members.clear()
+            raise
         finally:  # of those that an interruption leaves behind, the curves so far
             for member in self.members:
                 self._write_history(member)
@@ -112,6 +120,19 @@ class Group:
         self.members.clear()
         for cell in list(self.left.values()):
             self._fail(cell, error)
+
+    def _try_apart(self, void: EpochVoid) -> None:
+        """Some cell changed what they share. Each goes on alone from its last checkpoint; the one that did it fails."""
+        self.guard.forget()
+        self.world.teachers.forget()
+        if len(self.job.cells) == 1:
+            error = CellError("SharedStateChanged", str(void))
+            error.__cause__ = void.__cause__ or void.__context__
+            self._fail(self.job.cells[0], error)
+            return
+        for key in list(self.left):
+            del self.left[key]
+            self.emit(CellAborted(self.job.number, key, one_line(void), alone=True))
 
     # -- a cell's start -----------------------------------------------------------------------------------------------
 
@@ -129,9 +150,12 @@ class Group:
             self.world.device.set_precision(str(cell.recipe["precision"]))  # teachers run, methods may
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)
+            self.guard.know(teachers)
             state = build(cell, self.world, data, teachers, self.settings.metrics)
             references = self.world.teachers.references(cell, data)
+            self.guard.know(references)
             member = Member(cell, number, self.world, data, references, state)
+            check_teachers(teachers)
             saved = self.checkpoints[cell.key].load()
             if saved is not None:
                 member.load_state_dict(saved)
@@ -145,9 +169,13 @@ class Group:
         for member in list(self.members):
             self.beat(member.number)
             with self._contained(member), self.lockstep.ledger.turn(member.cell.key):
-                asked.setdefault(member.request(), []).append(member)
+                request = member.request()
+                check_teachers(member.shared_teachers)
+                asked.setdefault(request, []).append(member)
         for request, members in asked.items():
-            for member in self.lockstep.run(request, members):
+            alive = self.lockstep.run(request, members)
+            self.guard.check()
+            for member in alive:
                 self._end_epoch(member, request)
         due: dict[tuple[str, str], list[Member]] = {}
         for member in self.members:
@@ -163,6 +191,7 @@ class Group:
 
     def _save(self, member: Member) -> None:
         content = b""
+        self.guard.check()
         with self._contained(member) as failed:
             content = packed(member.state_dict())
         if not failed:  # what the disk refuses is no fault of the cell
@@ -176,6 +205,7 @@ class Group:
         limit = self.settings.timeout_seconds
         with self._contained(member) as failed:
             values = member.end_epoch()
+            check_teachers(member.shared_teachers)
             if limit is not None and member.effort.own_seconds > limit and not member.finished:
                 took = f"its own steps took more than {limit:g} s"
                 raise CellError("Timeout", f"{took}; it was in epoch {member.clock.epoch} of {member.epochs}")
@@ -212,7 +242,7 @@ class Group:
         if not len(rows):
             return []
         found = []
-        for member, logits in zip(members, predict_together(members, images, rows), strict=True):
+        for member, logits in zip(members, predict_together(members, images, rows, self.lockstep.balance), strict=True):
             if isinstance(logits, Exception):
                 self._fail_member(member, logits)
             else:
@@ -238,6 +268,7 @@ class Group:
                 weights = packed_weights(member.student.network.state_dict()) if kept else b""
         if failed:
             return
+        self.guard.check()
         values["group_size"] = len(self.job.cells)
         if weights:
             write_atomic(files.model, weights)
@@ -274,7 +305,10 @@ class Group:
             kind = error.error_type
             status = Status.TIMEOUT if kind == "Timeout" else Status.FAILED
         trace = "".join(traceback.format_exception(error))
-        if self.world.device.is_out_of_memory(error):
+        out_of_memory = self.world.device.is_out_of_memory(error)
+        if not out_of_memory:
+            self.guard.check()
+        if out_of_memory:
             status = Status.OOM
             _let_go(error)
             self.world.device.release_memory()

@@ -8,11 +8,14 @@ from kdharness.api.declarations import Wanted
 from kdharness.api.specs import ViewSpec
 from kdharness.api.step import StepInfo
 from kdharness.data.batches import BatchRequest, EpochBatches, Samples
+from kdharness.data.watched import CHANGED as BATCH_CHANGED
+from kdharness.device.checksum import Balance
 from kdharness.device.device import Device
 from kdharness.device.ledger import Ledger, Shelf, Thing
 from kdharness.engine.member import Member
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.teacher_batch import TeacherBatch
+from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, put_right
 from kdharness.errors import CellError
 
 
@@ -33,8 +36,10 @@ class Lockstep:
         self.device = device
         self.find_view = find_view
         self.ledger = Ledger(device.clock())
+        self.balance = Balance()
         self.fail = fail
         self.beat = beat
+        self._shared: SharedBatch | None = None
 
     def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
         """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
@@ -46,6 +51,7 @@ class Lockstep:
             if not alive:
                 break
             self._batch(batches, number, alive)
+            self.settle()
         self._account(members)
         return alive
 
@@ -59,14 +65,21 @@ class Lockstep:
             if not self._step(member, shared, batches, number):
                 alive.remove(member)
             if waiting and shared.changed:
+                self.settle()
                 shared = self._prepare(batches, number, waiting)
+
+    def settle(self) -> None:
+        """Puts what the present batch was, and what it is, into the balance."""
+        if self._shared is not None:
+            self._shared.settle(self.balance)
+            self._shared = None
 
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
         """The batch for members that will step on it."""
         with self.ledger.making() as bare:
-            shared = SharedBatch(batches.samples(number), tuple(members), (*batches.axes, number))
+            self._shared = SharedBatch(batches.samples(number), tuple(members), (*batches.axes, number))
         _read_by(members, bare)
-        return shared
+        return self._shared
 
     def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
@@ -113,7 +126,7 @@ class SharedBatch:
         # As it is, and as some members' methods transform it.
         self._seen: list[TeacherBatch] = []
         self._shelf = Shelf(samples.shelf.ledger)
-        self.numbers = SharedNumbers(samples.targets.device, samples.watched)
+        self.numbers = SharedNumbers(samples.targets.device)
 
     def seen_by(self, member: Member, info: StepInfo) -> TeacherBatch:
         """The batch, and the teachers on it, as the member sees it."""
@@ -130,19 +143,27 @@ class SharedBatch:
     @property
     def changed(self) -> bool:
         """Whether somebody changed in place what others share."""
-        return self.samples.watched.changed or any(seen.samples.watched.changed for seen in self._seen)
+        return self.numbers.watched.changed or any(samples.watched.changed for samples in self._samples())
+
+    def settle(self, balance: Balance) -> None:
+        """Puts all that was shared into the balance."""
+        self.numbers.settle(balance)
+        for samples in self._samples():
+            samples.settle(balance)
+
+    def _samples(self) -> list[Samples]:
+        """As they are, and as members' methods transform them."""
+        found = [self.samples, *(seen.samples for seen in self._seen)]
+        return list({id(samples): samples for samples in found}.values())
 
     def damage(self, member: Member, thorough: bool) -> str:
         """What the member's step did to what others share, '' for nothing. Teachers are put right.
 
         thorough: whether also to look for tensors that were exchanged, which takes time.
         """
-        found = "it changed a shared tensor in place (the batch, or a teacher's outputs)" if self.changed else ""
+        found = BATCH_CHANGED if self.changed else ""
         if not member.method.private_teacher:
-            for teacher in member.teachers:
-                if teacher.touched or (thorough and teacher.rebuilt):
-                    teacher.restore()
-                    found = "it changed its teacher, which others share (if it must, it sets private_teacher)"
+            found = TEACHER_CHANGED if put_right(member.teachers, thorough) else found
         return found
 
 

@@ -25,7 +25,7 @@ from kdharness.engine.seen_batch import batch_of, transformed, transforms
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.stepper import EagerStepper, Stepper
 from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
-from kdharness.engine.teachers import Teacher
+from kdharness.engine.teachers import AnyTeacher, Teacher
 from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.averages import Averages
@@ -94,6 +94,11 @@ class Member:
     @property
     def history(self) -> list[HistoryRow]:
         return self.state.history
+
+    @property
+    def shared_teachers(self) -> Sequence[AnyTeacher]:
+        """Those that others read too."""
+        return () if self.method.private_teacher else self.teachers
 
     @property
     def epochs(self) -> int:

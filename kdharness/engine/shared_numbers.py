@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from kdharness.data.watched import Watched
+from kdharness.device.checksum import Balance
 
 
 class SharedNumbers:
     """Fills tensors on the device, for a copy from the host would wait for it. watched: notices changes in place."""
 
-    def __init__(self, device: torch.device, watched: Watched) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.watched = watched
+        self.watched = Watched()
         self._made: dict[tuple[torch.dtype, float], Tensor] = {}
 
     def real(self, value: float) -> Tensor:
@@ -30,3 +31,9 @@ class SharedNumbers:
             self._made[key] = torch.full((), value, dtype=dtype, device=self.device)
             self.watched.watch([self._made[key]])
         return self._made[key]
+
+    def settle(self, balance: Balance) -> None:
+        """What was not changed in the open is to have its value."""
+        if not self.watched.changed:
+            for (_, value), number in self._made.items():
+                balance.expect(number, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -10,10 +10,12 @@ from torch import Tensor
 from kdharness.api.ensemble import ensemble_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
+from kdharness.data.watched import form_of
+from kdharness.device.checksum import Balance, checksum
 from kdharness.device.device import Device
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.weights import fill, load_weights, sha256_of
-from kdharness.errors import UserError
+from kdharness.errors import CellError, UserError
 from kdharness.measure.evaluate import top1
 from kdharness.measure.predict import predict
 from kdharness.measure.stored import as_stored
@@ -52,6 +54,8 @@ class Teacher:
         self._tensors = [*self.model.parameters(), *self.model.buffers()]
         self._modules = list(self.model.modules())
         self._stamp = self._stamped()
+        self._forms = [form_of(t) for t in self._tensors]
+        self._sums = checksum(self._tensors)
 
     def _stamped(self) -> tuple[int, int]:
         """Changes whenever a weight, a buffer or a mode does."""
@@ -67,6 +71,13 @@ class Teacher:
         """Whether somebody put other tensors or modules in place. Slow: asked once or twice an epoch."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
         return [id(t) for t in tensors] != [id(t) for t in self._tensors]
+
+    def settle(self, balance: Balance) -> None:
+        """Puts what it was and what it is into the balance: writes that move no version show there."""
+        if self.touched or self.rebuilt or [form_of(t) for t in self._tensors] != self._forms:
+            balance.fail()
+        else:
+            balance.compare(self._sums, checksum(self._tensors))
 
     def restore(self) -> None:
         """Back to the weights it was loaded with."""
@@ -106,6 +117,30 @@ class Ensemble:
 # What a method reads as one teacher.
 AnyTeacher = Teacher | Ensemble
 
+CHANGED = "it changed its teacher, which others share (if it must, it sets private_teacher)"
+
+
+def each_alone(teachers: Iterable[AnyTeacher]) -> list[Teacher]:
+    """The teachers, and those that an ensemble is of."""
+    return [one for t in teachers for one in (t.members if isinstance(t, Ensemble) else (t,))]
+
+
+def put_right(teachers: Sequence[AnyTeacher], thorough: bool) -> bool:
+    """Whether one of them was changed. They are again what they were.
+
+    thorough: whether also to look for tensors that were exchanged, which takes time.
+    """
+    changed = [t for t in teachers if t.touched or (thorough and t.rebuilt)]
+    for teacher in changed:
+        teacher.restore()
+    return bool(changed)
+
+
+def check_teachers(teachers: Sequence[AnyTeacher]) -> None:
+    """CellError when one of them was changed. They are again what they were."""
+    if put_right(teachers, thorough=True):
+        raise CellError("SharedStateChanged", CHANGED)
+
 
 class TeacherStore:
     """A worker's teachers.
@@ -138,6 +173,11 @@ class TeacherStore:
         recipe = Recipe.model_validate(dict(cell.recipe))
         networks = [self.networks.make(source.network, data, "teacher", 0, recipe) for source in cell.teachers]
         return [Teacher(network, "", data, self.device) for network in networks]
+
+    def forget(self) -> None:
+        """Has all of them loaded anew when they are next asked for."""
+        self._teachers.clear()
+        self._ensembles.clear()
 
     def path(self, source: TeacherSource) -> Path:
         """The file with a source's weights."""

@@ -89,7 +89,8 @@ class Scheduler:
     unavailable: required cells that will not be done, with the reason.
 
     A cell that brought its worker down is tried once more, alone. Where no cell can be blamed (a death at no cell, a
-    lost device, an error on an accelerator), each cell of the group is tried once more, alone. Cells that ran out of
+    lost device, an error on an accelerator, a change of what the group shares), each cell of the group is tried once
+    more, alone. Cells that ran out of
     memory are tried again in groups of half the size, and so on until they are alone.
     """
 
@@ -151,6 +152,8 @@ class Scheduler:
                 cell = running.left.pop(key, None)
                 if cell is not None:
                     self._end(cell, Status(event.status), event.message)
+            case CellAborted(key=key, alone=True):
+                self._try_alone(running, key)
             case CellAborted(key=key, reason=reason):
                 return self._aborted(running, key, reason)
             case JobFinished():
@@ -168,6 +171,11 @@ class Scheduler:
         group = CellGroup(self._jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
         self._running[group.number] = _Running(group, {cell.key: cell for cell in cells})
         return group
+
+    def _try_alone(self, running: _Running, key: str) -> None:
+        cell = running.left.pop(key, None)
+        if cell is not None:
+            self._alone.append(cell)
 
     def _aborted(self, running: _Running, key: str, reason: str) -> list[CellEnd]:
         cell = running.left.pop(key, None)

@@ -8,7 +8,9 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor, nn
 
 from kdharness.data.images import DeviceImages
-from kdharness.errors import Contained
+from kdharness.data.watched import Summed
+from kdharness.device.checksum import Balance
+from kdharness.errors import CellError, Contained
 from kdharness.measure.predict import forward, joined, parts
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
@@ -35,9 +37,12 @@ def evaluated(subject: Subject) -> Iterator[nn.Module]:
 
 
 def predict_together(
-    subjects: Sequence[Subject], images: DeviceImages, rows: Tensor
+    subjects: Sequence[Subject], images: DeviceImages, rows: Tensor, balance: Balance
 ) -> list[dict[str, Tensor] | Exception]:
-    """For each cell the logits by predictor's name, [n, classes], as stored. What one raises stands in its place."""
+    """For each cell the logits by predictor's name, [n, classes], as stored. What one raises stands in its place.
+
+    balance: takes what the images were and what they are.
+    """
     chunks: list[list[dict[str, Tensor]]] = [[] for _ in subjects]
     failures: dict[int, Exception] = {}
     if not subjects:
@@ -45,20 +50,41 @@ def predict_together(
     with ExitStack() as modes:
         predictors = [modes.enter_context(eval_modes(subject)) for subject in subjects]
         for part in parts(rows, images, subjects[0].device):
-            pixels: Tensor | None = None
+            shown: _Shown | None = None
             for k, subject in enumerate(subjects):
                 if k in failures:
                     continue
                 with _noted(subject, k, failures):
-                    pixels = images.pixels(part) if pixels is None else pixels
+                    shown = _Shown(images.pixels(part)) if shown is None else shown
                     with subject.isolated():
-                        chunks[k].append(_outputs(subject, predictors[k], pixels))
+                        chunks[k].append(_outputs(subject, predictors[k], shown.pixels))
+                if shown is not None and shown.watched.changed:
+                    shown.watched.settle(balance)
+                    shown = None
+                    failures[k] = _changed(failures.get(k))
+            if shown is not None:
+                shown.watched.settle(balance)
     found: dict[int, dict[str, Tensor]] = {}
     for k, subject in enumerate(subjects):
         if k not in failures:
             with _noted(subject, k, failures):
                 found[k] = {name: as_stored(values) for name, values in joined(chunks[k]).items()}
     return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
+
+
+class _Shown:
+    """A batch of images that is shown to several cells."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+        self.watched = Summed()
+        self.watched.watch([pixels])
+
+
+def _changed(cause: Exception | None) -> CellError:
+    error = CellError("SharedStateChanged", "its predictor changed the images in place that it was shown")
+    error.__cause__ = cause
+    return error
 
 
 def _outputs(subject: Subject, predictor: nn.Module, images: Tensor) -> dict[str, Tensor]:

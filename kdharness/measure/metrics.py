@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kdharness.api.evaluation import Evaluation, Inspection, Predictions
 from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
+from kdharness.device.checksum import Balance
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.measure.averages import TWIN
@@ -79,7 +80,7 @@ class Measurement:
     def _outputs(self, split: str) -> dict[str, Tensor]:
         if split not in self._logits:
             images, rows, _ = self.subject.data.split(split)
-            result = predict_together([self.subject], images, rows)[0]
+            result = predict_together([self.subject], images, rows, Balance())[0]
             if isinstance(result, Exception):
                 raise result
             self._logits[split] = result
@@ -87,12 +88,16 @@ class Measurement:
 
     def _predictions(self, split: str, logits: Tensor, taught: bool = False) -> Predictions:
         data = self.subject.data
-        teacher = teacher_logits(self.subject, split) if taught else None
+        # Copies: what one metric does to them is not to be seen by the next one.
+        logits = logits.cpu().clone()
+        known = teacher_logits(self.subject, split) if taught else None
+        teacher = None if known is None else known.clone()
         if split == "test":
-            return Predictions(logits.cpu(), data.test_targets.cpu(), torch.arange(len(data.test)), teacher)
-        rows = data.subsets[split].cpu()
+            targets = data.test_targets.cpu().clone()
+            return Predictions(logits, targets, torch.arange(len(data.test)), teacher)
+        rows = data.subsets[split].cpu().clone()
         hidden = {name: torch.from_numpy(values)[rows] for name, values in data.host.hidden.items()}
-        return Predictions(logits.cpu(), data.targets.cpu()[rows], rows, teacher, hidden)
+        return Predictions(logits, data.targets.cpu()[rows], rows, teacher, hidden)
 
     # -- of networks --------------------------------------------------------------------------------------------------
 
@@ -142,7 +147,7 @@ class Measurement:
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         images, rows, targets = self.subject.data.split(split)
         device = self.subject.device
-        return zip(batches(images, rows, device), parts(targets, images, device), strict=True)
+        return zip(batches(images, rows, device), parts(targets.clone(), images, device), strict=True)
 
     def _precision(self) -> AbstractContextManager[object]:
         return self.subject.student.placement.autocast(self.subject.device.torch.type)

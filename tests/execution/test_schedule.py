@@ -207,6 +207,18 @@ def test_what_ran_out_of_memory_waits_for_its_group_to_end() -> None:
     assert methods(next_group(scheduler)) == ["b"]
 
 
+def test_what_some_cell_of_a_group_spoiled_is_tried_one_by_one() -> None:
+    a, b, c = cells = students("a", "b", "c")
+    scheduler = Scheduler(cells, (), slots=1)
+    group = next_group(scheduler)
+    scheduler.handle(CellFinished(group.number, a.key, "ok"))
+    for cell in (b, c):
+        assert scheduler.handle(CellAborted(group.number, cell.key, "changed", alone=True)) == []
+    assert scheduler.handle(JobFinished(group.number)) == []
+    first, second = next_group(scheduler), next_group(scheduler)
+    assert [(g.cells, g.alone) for g in (first, second)] == [((b,), True), ((c,), True)]
+
+
 def test_a_worker_killed_for_lack_of_memory_has_its_unfinished_cells_halved() -> None:
     a, b, c, d, e, f = cells = students(*"abcdef")
     scheduler = Scheduler(cells, (), slots=1)

@@ -1,0 +1,119 @@
+"""Sums of tensors' bits as integers: no write escapes them, and nothing waits for the device while they are made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+# Each number counts by its place, so that moved values are noticed. The weights repeat after so many.
+PERIOD = 1 << 22
+
+# Odd weights: times any of them, no two numbers of 32 bits give the same one.
+_FACTOR = -1640531535
+_WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+_weights: dict[torch.device, Tensor] = {}
+
+
+def checksum(tensors: Sequence[Tensor], start: int = 0) -> list[Tensor]:
+    """The sum of the tensors' bits as 32-bit words, in parts: 0-d int64 on their device.
+
+    start: the place of the first word, so that tensors can be summed together or one after the other.
+    """
+    sums: list[Tensor] = []
+    row: list[Tensor] = []
+    place = first = start % PERIOD
+    for numbers in _cut([words(t) for t in tensors], place):
+        if row and (place == PERIOD or numbers.device != row[0].device):
+            sums.append(_sum(row, first))
+            row, first = [], place % PERIOD
+        row.append(numbers)
+        place = place % PERIOD + len(numbers)
+    return [*sums, _sum(row, first)] if row else sums
+
+
+def words(tensor: Tensor) -> Tensor:
+    """The tensor's bits as integers of at most 32 bits, in one row."""
+    flat = tensor.detach().reshape(-1)
+    if flat.is_complex():
+        flat = torch.view_as_real(flat).reshape(-1)
+    flat = flat.view(_WORDS[flat.element_size()])
+    return flat.view(torch.int32) if flat.dtype == torch.int64 else flat
+
+
+def _cut(rows: Sequence[Tensor], place: int) -> Iterator[Tensor]:
+    """The rows, cut where the weights begin anew."""
+    for row in rows:
+        rest = row
+        while len(rest):
+            room = PERIOD - place
+            part, rest = (rest, rest[:0]) if len(rest) <= room else (rest[:room], rest[room:])
+            place = (place + len(part)) % PERIOD
+            yield part
+
+
+def _sum(rows: Sequence[Tensor], first: int) -> Tensor:
+    """Of rows of one device that stand together from place `first` on."""
+    row = torch.cat(list(rows)) if len(rows) > 1 else rows[0]
+    return (row * _weights_of(row.device, first + len(row))[first : first + len(row)]).sum(dtype=torch.int64)
+
+
+def _weights_of(device: torch.device, count: int) -> Tensor:
+    """At least so many weights, int32, which grow with what is asked."""
+    if device not in _weights or len(_weights[device]) < count:
+        size = 1 << (count - 1).bit_length()
+        _weights[device] = torch.arange(size, dtype=torch.int32, device=device) * _FACTOR | 1
+    return _weights[device]
+
+
+class Balance:
+    """Sums of what cells share, before and after they had it, and numbers with their values.
+
+    Nothing waits for the device until `differs` is asked.
+    """
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._known_to_differ = False
+        self._sums: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
+        self._numbers: list[tuple[Tensor, float]] = []
+
+    def compare(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> None:
+        """Two checksums that are to be one."""
+        self._sums.append((before, after))
+
+    def expect(self, number: Tensor, value: float) -> None:
+        """A 0-d tensor that is to have this value."""
+        self._numbers.append((number, value))
+
+    def fail(self) -> None:
+        """Something differs in a way that no sum shows: its shape, its storage."""
+        self._known_to_differ = True
+
+    def differs(self) -> bool:
+        """Whether anything was changed since the last time. Waits for the device."""
+        values = _values([t for pair in self._sums for half in pair for t in half])
+        found = self._known_to_differ or any(
+            (sum(values[id(t)] for t in before) - sum(values[id(t)] for t in after)) % (1 << 64)
+            for before, after in self._sums
+        )
+        values = _values([t for t, _ in self._numbers])
+        found = found or any(values[id(t)] != torch.tensor(value, dtype=t.dtype).item() for t, value in self._numbers)
+        self._clear()
+        return found
+
+
+def _values(tensors: Sequence[Tensor]) -> dict[int, float]:
+    """By id, what 0-d tensors hold; one copy from the device for all of a kind."""
+    kinds: dict[tuple[torch.device, torch.dtype], dict[int, Tensor]] = defaultdict(dict)
+    for tensor in tensors:
+        kinds[tensor.device, tensor.dtype][id(tensor)] = tensor
+    found: dict[int, float] = {}
+    for same in kinds.values():
+        found.update(zip(same, torch.stack(list(same.values())).tolist(), strict=True))
+    return found

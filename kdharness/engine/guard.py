@@ -1,0 +1,40 @@
+"""What the cells of a group share, and whether it is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kdharness.data.watched import CHANGED as BATCH_CHANGED
+from kdharness.device.checksum import Balance
+from kdharness.engine.lockstep import Lockstep
+from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, Teacher, each_alone
+from kdharness.errors import EpochVoid
+
+UNNOTICED = "unnoticed by torch: through .data, NumPy or the storage"
+
+
+class Guard:
+    """Asked before anything is written: writes that move no version show in sums, but not whose they are."""
+
+    def __init__(self, lockstep: Lockstep) -> None:
+        self.lockstep = lockstep
+        self._teachers: dict[int, Teacher] = {}
+
+    def know(self, *teachers: Sequence[AnyTeacher]) -> None:
+        """These teachers are among what is shared."""
+        self._teachers.update((id(t), t) for some in teachers for t in each_alone(some))
+
+    def check(self) -> None:
+        """EpochVoid when something that is shared was changed since the last time. Waits for the device."""
+        self.lockstep.settle()
+        if self.lockstep.balance.differs():
+            raise EpochVoid(f"{BATCH_CHANGED}, {UNNOTICED}")
+        balance = Balance()
+        for teacher in self._teachers.values():
+            teacher.settle(balance)
+        if balance.differs():
+            raise EpochVoid(f"{TEACHER_CHANGED}, {UNNOTICED}")
+
+    def forget(self) -> None:
+        """Knows of nothing any more."""
+        self._teachers.clear()
