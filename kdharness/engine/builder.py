@@ -19,7 +19,7 @@ from kdharness.engine.optimizers import OptimizerFactory
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher, Teacher
-from kdharness.engine.weights import fill, load_weights
+from kdharness.weights.reading import fill, load_weights
 from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.averages import Averages

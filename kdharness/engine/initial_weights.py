@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdharness.api.declarations import Pretrained
 from kdharness.api.staged import StagedModel
-from kdharness.engine.weights import fill, load_weights, sha256_of
+from kdharness.weights.reading import fill, load_weights, sha256_of
 from kdharness.errors import UserError
 from kdharness.planning.pretrained import fault_of, published, release_path
 

@@ -12,7 +12,7 @@ from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
 from kdharness.device.device import Device
 from kdharness.engine.networks import NetworkFactory
-from kdharness.engine.weights import fill, load_weights, sha256_of
+from kdharness.weights.reading import fill, load_weights, sha256_of
 from kdharness.errors import UserError
 from kdharness.measure.evaluate import top1
 from kdharness.measure.predict import predict

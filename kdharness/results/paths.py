@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+MODEL_FILE = "model.safetensors"
+
 
 @dataclass(frozen=True)
 class CellFiles:
@@ -27,7 +29,7 @@ class CellFiles:
 
     @property
     def model(self) -> Path:
-        return self.folder / "model.safetensors"
+        return self.folder / MODEL_FILE
 
     @property
     def predictions(self) -> Path:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kdharness.engine.teachers import load_weights
+from kdharness.weights.reading import load_weights
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import load
 from kdharness.results.record import Record, Status
