@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from kdharness.results.processes import is_alive
+
 # As `write_atomic` names them: the process' number stands before a random part.
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.tmp")
 
@@ -40,15 +42,4 @@ def _left_behind(path: Path) -> bool:
     if time.time() - path.stat().st_mtime > OLD_SECONDS:
         return True
     pid = int(named["pid"])
-    return pid == os.getpid() or not alive(pid)
-
-
-def alive(pid: int) -> bool:
-    """Whether this machine has a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True  # somebody else's
-    except (OSError, OverflowError):
-        return False
-    return True
+    return pid == os.getpid() or not is_alive(pid)

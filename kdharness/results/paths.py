@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 MODEL_FILE = "model.safetensors"
@@ -17,6 +18,10 @@ class CellFiles:
     @property
     def record(self) -> Path:
         return self.folder / "record.json"
+
+    def former_record(self) -> Path:
+        """Where the next record that is set aside goes."""
+        return next(p for n in count(1) if not (p := self.folder / f"record.{n}.json").exists())
 
     @property
     def traceback(self) -> Path:
