@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("device",),
     ("results",),
     ("planning",),
-    ("protocol", "registry"),
+    ("protocol", "registry", "weights"),
     ("api",),
     ("errors", "text"),
 )

@@ -162,6 +162,7 @@ def run_plan(request: RunRequest) -> int:
     _warn_of_plugins_and_plan(request)
     folder = ResultsFolder(request.folder)
     with folder.lock(lambda message: print(message, file=sys.stderr)):
+        folder.sweep()
         folder.plans.write(request.plan)
         settings = request.settings()
         outcome = execute(
@@ -186,7 +187,7 @@ def dry(request: RunRequest) -> int:
     folder = ResultsFolder(request.folder)
     records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
     known = {key: record for key, record in records.items() if record is not None}
-    resumption = resume(request.plan, known, lambda key: folder.cell(key).model.exists(), request.rerun)
+    resumption = resume(request.plan, known, folder.weights_fault, request.rerun)
     waiting = {cell.key for cell in resumption.to_run}
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:
@@ -206,8 +207,9 @@ def dry(request: RunRequest) -> int:
     for line in recipe_lines(request.plan):
         console.print(line, highlight=False, markup=False)
     _warn_of_plugins_and_plan(request)
-    if line := unmeasured(request.plan, known, resumption):
-        warn(line)
+    for line in (*resumption.notes, unmeasured(request.plan, known, resumption)):
+        if line:
+            warn(line)
     return 0
 
 

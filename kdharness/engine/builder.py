@@ -19,7 +19,6 @@ from kdharness.engine.optimizers import OptimizerFactory
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
 from kdharness.engine.teachers import AnyTeacher, Teacher
-from kdharness.engine.weights import fill, load_weights
 from kdharness.engine.world import World
 from kdharness.errors import CellError
 from kdharness.measure.averages import Averages
@@ -28,6 +27,7 @@ from kdharness.planning.cell import STUDENT, TEACHER, Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.variant import made
+from kdharness.weights.reading import fill, load_weights
 
 
 def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], metrics: Sequence[str] = ()) -> CellState:
@@ -39,7 +39,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     role = TEACHER if cell.role == TEACHER else STUDENT
     student = world.networks.start(cell, cell.student, data, role, cell.seed, recipe)
     if cell.start is not None:
-        path = world.teachers.path(cell.start)
+        path, _ = world.teachers.found(cell.start)
         fill(student, load_weights(path), path)
     with settings_kept(), random.active():
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,17 +22,45 @@ from kdharness.errors import CellError
 from kdharness.results.files import write_atomic
 
 # Raised by hand when the form of a cell's state changes; a checkpoint of another form counts as none.
-CHECKPOINT_SCHEMA = 4
+CHECKPOINT_SCHEMA = 5
 
 
 def packed(state: Mapping[str, Any]) -> bytes:
-    """A state as a checkpoint's content. CellError when it holds what cannot be saved."""
+    """A state as a checkpoint's content, with a digest of it. CellError when it holds what cannot be saved."""
     buffer = io.BytesIO()
     try:
-        torch.save({**state, "schema": CHECKPOINT_SCHEMA}, buffer)
+        torch.save({**state, "digest": content_digest(state), "schema": CHECKPOINT_SCHEMA}, buffer)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise CellError("MethodError", f"its state cannot be saved: {error}") from error
     return buffer.getvalue()
+
+
+def content_digest(state: Mapping[str, Any]) -> str:
+    """Hexadecimal SHA-256 of nested plain data and tensors: names, types, shapes and every bit."""
+    found = hashlib.sha256()
+    for part in _parts(state):
+        found.update(part)
+    return found.hexdigest()
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    if isinstance(value, Tensor):
+        bits = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        yield bits.numpy().tobytes()
+    elif isinstance(value, Mapping):
+        yield f"{{{len(value)}".encode()
+        for key, each in value.items():
+            yield repr(key).encode()
+            yield from _parts(each)
+    elif isinstance(value, list | tuple):
+        yield f"[{len(value)}".encode()
+        for each in value:
+            yield from _parts(each)
+    elif isinstance(value, set | frozenset):
+        yield from _parts(sorted(map(repr, value)))
+    else:
+        yield repr(value).encode()
 
 
 @dataclass(eq=False)
@@ -54,15 +84,21 @@ class Checkpoint:
         write_atomic(self.path, content)
         self._last = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
-        """The state, or None when there is none, or none that can be read and used here."""
+    def load(self, sources: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any] | None:
+        """The state, or None when there is none, or none that can be read, is whole and can be used here.
+
+        sources: by key of a cell that this one requires, the SHA-256 of its weights. What was taught by others counts
+        as none.
+        """
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            schema, digest = state.pop("schema"), state.pop("digest")
+            if schema != CHECKPOINT_SCHEMA or digest != content_digest(state):
+                return None
         except Exception:  # noqa: BLE001 - a damaged file makes the unpickler raise anything; the cell then starts anew
             return None
-        if not isinstance(state, dict) or state.pop("schema", None) != CHECKPOINT_SCHEMA:
-            return None
-        return state if state.pop("device", None) == self.device else None
+        made_here = state.pop("device", None) == self.device
+        return state if state.pop("sources", {}) == dict(sources) and made_here else None
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

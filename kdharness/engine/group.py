@@ -25,7 +25,7 @@ from kdharness.engine.checkpoint import Checkpoint, packed, packed_weights, save
 from kdharness.engine.guard import Guard
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
-from kdharness.engine.teachers import check_teachers
+from kdharness.engine.teachers import WEIGHTS_CHANGED, check_teachers
 from kdharness.engine.world import World
 from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid, links, one_line
 from kdharness.measure.evaluate import predict_together, top1
@@ -39,6 +39,9 @@ from kdharness.results.history import write_history
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 from kdharness.text import timestamp
+
+# What a cell that ended with such an error is, other than failed.
+OWN_STATUS = {"Timeout": Status.TIMEOUT, WEIGHTS_CHANGED: Status.INTERRUPTED}
 
 _worlds: dict[tuple[str, WorkerSettings], World] = {}
 
@@ -138,6 +141,10 @@ class Group:
 
     def _start(self, number: int, cell: Cell) -> None:
         """Builds the cell, or takes it up where its checkpoint left it."""
+        done = self.world.folder.read_record(cell.key)
+        if done is not None and done.status is Status.OK:  # the run sets aside what is to be made again
+            self._emit_end(done)
+            return
         self.started[cell.key] = timestamp()
         # Whatever kills the process from here on, this record is already true.
         self._write(cell, Status.INTERRUPTED, error_message="the run ended before this cell did")
@@ -154,9 +161,10 @@ class Group:
             state = build(cell, self.world, data, teachers, self.settings.metrics)
             references = self.world.teachers.references(cell, data)
             self.guard.know(references)
-            member = Member(cell, number, self.world, data, references, state)
+            sources = self.world.teachers.digests(cell)
+            member = Member(cell, number, self.world, data, references, state, sources)
             check_teachers(teachers)
-            saved = self.checkpoints[cell.key].load()
+            saved = self.checkpoints[cell.key].load(sources)
             if saved is not None:
                 member.load_state_dict(saved)
         if not failed:
@@ -272,6 +280,8 @@ class Group:
         values["group_size"] = len(self.job.cells)
         if weights:
             write_atomic(files.model, weights)
+        else:
+            files.model.unlink(missing_ok=True)  # of an earlier training
         arrays = prediction_arrays(member.test_logits, member.data.test_targets)
         save_arrays(files.predictions, arrays)
         self._write_history(member)
@@ -282,6 +292,7 @@ class Group:
             values=values,
             metrics=tuple(rows),
             measured=tuple(name for name in self.settings.metrics if name not in failures),
+            sources=member.sources,
             finished_at=timestamp(),
             **_told(failures),
         )
@@ -303,7 +314,7 @@ class Group:
         status, kind = Status.FAILED, type(error).__name__
         if isinstance(error, CellError):
             kind = error.error_type
-            status = Status.TIMEOUT if kind == "Timeout" else Status.FAILED
+            status = OWN_STATUS.get(kind, Status.FAILED)
         trace = "".join(traceback.format_exception(error))
         out_of_memory = self.world.device.is_out_of_memory(error)
         if not out_of_memory:
@@ -316,7 +327,7 @@ class Group:
                 del self.left[cell.key]
                 self.emit(CellAborted(self.job.number, cell.key, one_line(error)))
                 return
-        if status is not Status.TIMEOUT:
+        if status is Status.FAILED or status is Status.OOM:
             self.checkpoints[cell.key].remove()
         record = self._write(
             cell, status, error_type=kind, error_message=one_line(error), traceback=trace, finished_at=timestamp()

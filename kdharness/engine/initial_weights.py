@@ -11,9 +11,10 @@ from torch import Tensor
 
 from kdharness.api.declarations import Pretrained
 from kdharness.api.staged import StagedModel
-from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import UserError
 from kdharness.planning.pretrained import fault_of, published, release_path
+from kdharness.weights.digests import sha256_of
+from kdharness.weights.reading import fill, load_weights
 
 WHAT = "weights file"
 

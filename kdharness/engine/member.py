@@ -42,7 +42,8 @@ class Member:
 
     number: its place in the job. state: all that is built of it. views: as its method declares them, and what a pass
     calls them. teachers: as the method reads them;
-    reference_teachers: those that the student is measured against. test_logits: of the last evaluation, by predictor.
+    reference_teachers: those that the student is measured against. sources: by key of a cell that it requires, the
+    SHA-256 of the weights. test_logits: of the last evaluation, by predictor.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Member:
         data: Data,
         reference_teachers: Sequence[Teacher],
         state: CellState,
+        sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.cell = cell
+        self.sources = sources
         self.number = number
         self.data = data
         self.device = world.device
@@ -274,7 +277,7 @@ class Member:
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {"device": self.device.kind, **self.state.state_dict()}
+        return {"device": self.device.kind, "sources": dict(self.sources), **self.state.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.state.load_state_dict(state)

@@ -14,14 +14,19 @@ from kdharness.data.watched import form_of
 from kdharness.device.checksum import Balance, checksum
 from kdharness.device.device import Device
 from kdharness.engine.networks import NetworkFactory
-from kdharness.engine.weights import fill, load_weights, sha256_of
 from kdharness.errors import CellError, UserError
 from kdharness.measure.evaluate import top1
 from kdharness.measure.predict import predict
 from kdharness.measure.stored import as_stored
 from kdharness.planning.cell import Cell, TeacherSource, canonical
 from kdharness.protocol.recipe import Recipe
+from kdharness.results.bound import LOST, weights_fault
 from kdharness.results.store import ResultsFolder
+from kdharness.weights.digests import sha256_of
+from kdharness.weights.reading import fill, load_weights
+
+# Of a cell whose source has lost its weights, or has others than its record says. The cell is to run again after it.
+WEIGHTS_CHANGED = "WeightsChanged"
 
 
 class Teacher:
@@ -179,9 +184,30 @@ class TeacherStore:
         self._teachers.clear()
         self._ensembles.clear()
 
-    def path(self, source: TeacherSource) -> Path:
-        """The file with a source's weights."""
-        return Path(source.path) if source.sha256 else self.folder.cell(source.cell).model
+    def found(self, source: TeacherSource) -> tuple[Path, str]:
+        """The file with a source's weights, and its SHA-256.
+
+        UserError for a file that is not the one that was planned with; CellError for weights of a cell that are lost or
+        are not those of its record.
+        """
+        if source.sha256:
+            path = Path(source.path)
+            digest = sha256_of(path) if path.exists() else ""
+            if digest != source.sha256:
+                what = f"teacher file {path} is not the one that was planned with"
+                raise UserError(f"{what}: its sha256 is {digest or 'unknown'}")
+            return path, digest
+        files, record = self.folder.cell(source.cell), self.folder.read_record(source.cell)
+        fault = LOST if record is None else weights_fault(files, record)
+        if fault:
+            what = f"the weights of {source.model} (cell {source.cell}) are {fault}"
+            raise CellError(WEIGHTS_CHANGED, f"{what}; the same command trains it again")
+        return files.model, sha256_of(files.model)
+
+    def digests(self, cell: Cell) -> dict[str, str]:
+        """By key of a cell that this one requires, the SHA-256 of its weights."""
+        sources = (*cell.sources, *cell.reference_teachers)
+        return {source.cell: self.found(source)[1] for source in sources if source.cell}
 
     def ensemble(self, teachers: Sequence[Teacher]) -> Ensemble:
         """The teachers as one; the same one for all cells that have them, so that a batch is averaged once."""
@@ -191,15 +217,10 @@ class TeacherStore:
         return self._ensembles[key]
 
     def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe) -> Teacher:
-        path = self.path(source)
-        digest = sha256_of(path) if path.exists() else ""
+        path, digest = self.found(source)
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
         key = (str(path), digest, canonical(source.network), data.key, recipe.precision, recipe.channels_last)
         if key not in self._teachers:
-            if source.sha256 and digest != source.sha256:
-                raise UserError(
-                    f"teacher file {path} is not the one that was planned with: its sha256 is {digest or 'unknown'}"
-                )
             model = self.networks.make(source.network, data, "teacher", 0, recipe)
             fill(model, load_weights(path), path)
             teacher = Teacher(model, digest, data, self.device)

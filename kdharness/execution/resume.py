@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.schedule import unavailable_reason
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
+from kdharness.results.bound import LOST, outdated
 from kdharness.results.record import Record, Status
+
+# What is said of cells that were taught by weights that were made again since.
+STALE = "stale, for a teacher has other weights now than it was trained with; it is trained again"
 
 FAILURES = {Status.FAILED, Status.OOM, Status.TIMEOUT}
 
@@ -21,24 +25,30 @@ class Resumption:
     to_run: in the plan's order.
     kept: by key, how the other cells stand.
     unavailable: by key, why some of these are not ok.
+    notes: lines on ok cells that are run again, and on lost weights that nothing needs.
     """
 
     to_run: tuple[Cell, ...]
     kept: Mapping[str, Status]
     unavailable: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def resume(
-    plan: Plan, records: Mapping[str, Record], has_weights: Callable[[str], bool], rerun: Rerun | None = None
+    plan: Plan, records: Mapping[str, Record], fault: Callable[[Record], str], rerun: Rerun | None = None
 ) -> Resumption:
     """Keeps what is ok or skipped, runs what is interrupted or absent, and failures only if they are to be run again.
 
-    A cell that is ok but whose weights are gone is run again when a cell that is to be run requires them.
+    An ok cell is run again too: when its weights are not those of its record; when they are lost and a cell that is to
+    be run requires them; when what it was trained with was trained again since, with other weights.
+
+    fault: what is wrong with the weights of an ok record, as `weights_fault` says.
     """
     to_run: list[Cell] = []
     kept: dict[str, Status] = {}
     unavailable: dict[str, str] = {}
-    needed: set[str] = set()
+    wrong: dict[str, list[Cell]] = {}
+    bound = _Bound(plan, records, fault)
     # Backwards, for what requires comes after what is required.
     for planned in reversed(plan.cells):
         cell = planned.cell
@@ -48,16 +58,48 @@ def resume(
             continue
         record = records.get(cell.key)
         status = record.status if record is not None else Status.NOT_RUN
-        lacking = cell.key in needed and status is Status.OK and not has_weights(cell.key)
-        if _runs(status, rerun) or lacking:
+        runs = _runs(status, rerun)
+        if record is not None and status is Status.OK and not runs:
+            text, runs = bound.fault(record)
+            wrong.setdefault(text, []).append(cell)
+        if runs:
             to_run.append(cell)
-            needed.update(cell.requires)
+            bound.needed.update(cell.requires)
             continue
         kept[cell.key] = status
         if status is not Status.OK and record is not None:
             reason = unavailable_reason(cell, status, record.error_message)
             unavailable[cell.key] = f"{reason} (--rerun failed tries it again)" if status in FAILURES else reason
-    return Resumption(tuple(reversed(to_run)), kept, unavailable)
+    notes = tuple(about(cells[::-1], text) for text, cells in wrong.items() if text)
+    return Resumption(tuple(reversed(to_run)), kept, unavailable, notes)
+
+
+class _Bound:
+    """What the ok records of a plan are tied to. needed: keys of what the cells that are to be run require."""
+
+    def __init__(self, plan: Plan, records: Mapping[str, Record], fault: Callable[[Record], str]) -> None:
+        self.needed: set[str] = set()
+        self._required = {key for planned in plan.cells for key in planned.cell.requires}
+        self._outdated = outdated(records)
+        self._fault = fault
+
+    def fault(self, record: Record) -> tuple[str, bool]:
+        """What is wrong with an ok record, in words, and whether its cell is run again for it."""
+        key = record.cell.key
+        if key in self._outdated:
+            return STALE, True
+        if key not in self._required and not record.weights:
+            return "", False
+        found = self._fault(record)
+        if found == LOST and key not in self.needed:
+            return "its weights are lost; nothing that is to be run needs them", False
+        return (f"its weights are {found}; it is trained again", True) if found else ("", False)
+
+
+def about(cells: Sequence[Cell], text: str) -> str:
+    """'kd conv32:conv16 digits seed 0 and 3 more: ...'."""
+    more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+    return f"{cells[0].label}{more}: {text}"
 
 
 def unmeasured(plan: Plan, records: Mapping[str, Record], resumption: Resumption) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,12 +23,14 @@ from kdharness.device.names import max_group
 from kdharness.errors import UserError
 from kdharness.execution.display import Display
 from kdharness.execution.rerun import Rerun
-from kdharness.execution.resume import resume, unmeasured
+from kdharness.execution.resume import STALE, about, resume, unmeasured
 from kdharness.execution.schedule import CellEnd, Scheduler
 from kdharness.execution.tally import Tally
 from kdharness.execution.worker import RUNNER
+from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.registry.manager import Registry
+from kdharness.results.bound import outdated
 from kdharness.results.record import Record, Status
 from kdharness.results.rows import rows_of
 from kdharness.results.store import ResultsFolder
@@ -110,22 +112,36 @@ class _Run:
         self.runner = runner
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
-        resumption = resume(plan, self.before, lambda key: folder.cell(key).model.exists(), rerun)
-        self.unmeasured = unmeasured(plan, self.before, resumption)
+        resumption = resume(plan, self.before, folder.weights_fault, rerun)
+        self.notes = [line for line in (*resumption.notes, unmeasured(plan, self.before, resumption)) if line]
         self.statuses = dict(resumption.kept)
         self.cells = {cell.key: cell for cell in resumption.to_run}
         self.not_run: dict[str, str] = {}
-        done = [key for key, status in self.statuses.items() if status is Status.OK]
-        largest = max_group(settings.devices)
-        self.scheduler = Scheduler(resumption.to_run, done, executor.slots, largest, resumption.unavailable)
+        self.unavailable = resumption.unavailable
+        self.largest = max_group(settings.devices)
+        self.scheduler = self._scheduler(resumption.to_run)
         self.tally = Tally(len(plan.cells), Counter(self.statuses.values()))
         self._written_at = float("-inf")
 
     def loop(self) -> None:
         """Until nothing runs and nothing can start."""
         self.display.start(self.tally)
-        if self.unmeasured:
-            self.display.note(self.unmeasured)
+        for line in self.notes:
+            self.display.note(line)
+        self._train()
+        while again := self._outdated():
+            self.display.note(about(again, STALE))
+            self._take_up(again)
+            self._train()
+
+    def _scheduler(self, cells: Sequence[Cell], jobs: int = 0) -> Scheduler:
+        """Of cells that are to be run. Their ok records, if any, are set aside once they are handed out."""
+        self.to_set_aside = {cell.key for cell in cells}
+        done = [key for key, status in self.statuses.items() if status is Status.OK]
+        return Scheduler(cells, done, self.executor.slots, self.largest, self.unavailable, jobs)
+
+    def _train(self) -> None:
+        """Until nothing runs and nothing can start."""
         self._give_up_blocked()
         while True:
             self._fill_slots()
@@ -135,12 +151,34 @@ class _Run:
             for event in self.executor.events(POLL_SECONDS):
                 self._handle(event)
 
+    def _outdated(self) -> list[Cell]:
+        """The plan's cells that are ok and were trained with weights that this run has made anew."""
+        ok = {key for key, status in self.statuses.items() if status is Status.OK}
+        cells = {p.cell.key: p.cell for p in self.plan.cells if p.cell.key in ok}
+        made = {key for key in self.cells if key in ok}
+        if not any(made.intersection(cell.requires) for cell in cells.values() if cell.key not in made):
+            return []
+        records = {key: self.folder.read_record(key) for key in cells}
+        stale = outdated({key: record for key, record in records.items() if record is not None})
+        return [cell for key, cell in cells.items() if key in stale]
+
+    def _take_up(self, cells: Sequence[Cell]) -> None:
+        """Has cells that are ok run again."""
+        for cell in cells:
+            self.cells[cell.key] = cell
+            self.statuses.pop(cell.key)
+        self.tally.reopen(len(cells))
+        self.scheduler = self._scheduler(cells, self.scheduler.jobs)
+
     def _fill_slots(self) -> None:
         while self.scheduler.running < self.executor.slots:
             group = self.scheduler.next_group()
             if group is None:
                 return
             self.tally.begin(group)
+            for key in self.to_set_aside.intersection(cell.key for cell in group.cells):
+                self.to_set_aside.remove(key)
+                self.folder.set_aside(key)
             self.executor.submit(group.job(self.runner))
 
     def _show(self) -> None:
@@ -150,6 +188,9 @@ class _Run:
             self._written_at = time.monotonic()
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, JobFinished | JobLost | WorkerError):
+            for unheard in self._unheard(event.job):
+                self._handle(unheard)
         self.tally.note(event)
         match event:
             case CellStarted(key=key):
@@ -170,6 +211,15 @@ class _Run:
         for end in ends:
             self._write(end)
         self._give_up_blocked()
+
+    def _unheard(self, job: int) -> list[CellFinished]:
+        """What a worker wrote before it ended and did not say: such a cell is not to be tried again."""
+        found = ((key, self.folder.read_record(key)) for key in self.scheduler.left(job))
+        return [
+            CellFinished(job, key, record.status.value, record.error_message)
+            for key, record in found
+            if record is not None and record.status is not Status.INTERRUPTED and record != self.before.get(key)
+        ]
 
     def _record_of(self, event: CellFinished) -> Record:
         """The record on disk; what the event says where a slow disk does not show it yet."""

@@ -86,7 +86,7 @@ class Scheduler:
     """Hands out groups of cells whose required cells are done, and takes back those of a lost worker.
 
     cells: to be run, what is required first. done: keys of cells that are done already.
-    unavailable: required cells that will not be done, with the reason.
+    unavailable: required cells that will not be done, with the reason. jobs: how many jobs were handed out before.
 
     A cell that brought its worker down is tried once more, alone. Where no cell can be blamed (a death at no cell, a
     lost device, an error on an accelerator, a change of what the group shares), each cell of the group is tried once
@@ -101,6 +101,7 @@ class Scheduler:
         slots: int,
         max_group: int = MAX_GROUP,
         unavailable: Mapping[str, str] | None = None,
+        jobs: int = 0,
     ) -> None:
         self.slots = slots
         self.max_group = max_group
@@ -114,7 +115,7 @@ class Scheduler:
         self._together: deque[Sequence[Cell]] = deque()
         self._running: dict[int, _Running] = {}
         self._attempts: dict[str, int] = {}
-        self._jobs = 0
+        self.jobs = jobs
         for key in dict.fromkeys(k for cell in cells for k in cell.requires):
             if key not in self._cells and key not in self._done:
                 self._gone.setdefault(key, f"it needs cell {key}, which is not planned")
@@ -124,6 +125,11 @@ class Scheduler:
     def running(self) -> int:
         """The number of groups that were handed out and did not end."""
         return len(self._running)
+
+    def left(self, job: int) -> tuple[str, ...]:
+        """Keys of a job's cells that were not reported yet."""
+        running = self._running.get(job)
+        return () if running is None else tuple(running.left)
 
     def next_group(self) -> CellGroup | None:
         """The next group for a free slot; None when nothing can start now."""
@@ -167,8 +173,8 @@ class Scheduler:
     def _hand_out(self, cells: Sequence[Cell], alone: bool = False) -> CellGroup:
         for cell in cells:
             self._attempts[cell.key] = self._attempts.get(cell.key, 0) + 1
-        self._jobs += 1
-        group = CellGroup(self._jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
+        self.jobs += 1
+        group = CellGroup(self.jobs, tuple(cells), {cell.key: self._attempts[cell.key] for cell in cells}, alone)
         self._running[group.number] = _Running(group, {cell.key: cell for cell in cells})
         return group
 

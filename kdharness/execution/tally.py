@@ -120,6 +120,10 @@ class Tally:
         # What was not run took no time that could foretell any.
         self._ended_here += status is not Status.NOT_RUN
 
+    def reopen(self, cells: int) -> None:
+        """So many cells that counted as ok are to be run again."""
+        self.counts[Status.OK] -= cells
+
     def _leave(self, job: int, key: str) -> None:
         group = self.groups.get(job)
         if group is not None:

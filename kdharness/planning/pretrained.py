@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from kdharness.api.parameters import Parameter
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import DataPlace
 from kdharness.protocol.variant import Value
+from kdharness.weights.digests import sha256_of
 
 # What every model's table may hold.
 WEIGHTS = Parameter("weights", str, "")
@@ -53,8 +54,7 @@ def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> St
     if not path.suffix and not path.exists():
         raise UnknownName(f"file or published weights of model '{spec.name}'", weights.value, releases, weights.place)
     try:
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise UserError(f"weights of model '{spec.name}': file {path} cannot be read: {error.strerror}") from None
     document = {"weights": {"sha256": digest, **extra}}
@@ -77,8 +77,7 @@ def fault_of(release: Pretrained, path: Path) -> str:
     """Why published weights cannot be read from `path` as it is; '' where they can."""
     if not path.exists():
         return f"not there: {path}"
-    with path.open("rb") as file:
-        found = file_digest(file, "sha256").hexdigest() if release.sha256 else ""
+    found = sha256_of(path) if release.sha256 else ""
     if found.startswith(release.sha256.lower()):
         return ""
     return f"not those that are published: the sha256 of {path} is {found}, and {release.sha256} is expected"

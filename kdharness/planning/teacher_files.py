@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.seeding import PAIRED, Seeding
+from kdharness.weights.digests import sha256_of
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ def teacher_files(given: tuple[str, ...], models: Collection[str], seeding: Seed
         if model not in models:
             raise UnknownName("teacher model", model, models, "--teacher")
         try:
-            with open(path, "rb") as file:
-                files[model] = TeacherFile(str(Path(path).resolve()), file_digest(file, "sha256").hexdigest())
+            files[model] = TeacherFile(str(Path(path).resolve()), sha256_of(Path(path)))
         except OSError as error:
             raise UserError(f"--teacher: file {path} cannot be read: {error.strerror}") from None
     return files

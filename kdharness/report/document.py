@@ -46,7 +46,7 @@ def problem_line(problem: Problem) -> str:
 
 def stale_line(count: int) -> str:
     results = "1 stale result is" if count == 1 else f"{count} stale results are"
-    return f"{results} kept on disk and left out: no plan produces them any more"
+    return f"{results} kept on disk and left out: no plan produces them any more, or their teachers have other weights"
 
 
 def endings(report: Report) -> list[str]:

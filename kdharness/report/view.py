@@ -29,7 +29,7 @@ class Report:
     overalls: mean gains over pairs, one for each protocol.
     problems: what did not go well.
     note: the benchmark's sentence above the table.
-    stale: how many results no plan produces any more.
+    stale: how many results no plan produces any more, or were trained with weights that are others now.
     doubts: what cannot be trusted of the folder, one line each.
     progress: of a run at work; "" for none.
     files: the tables beside it.
@@ -68,7 +68,7 @@ def report_of(contents: Contents) -> Report:
         overalls=overalls(frame, references),
         problems=problems_of(shown),
         note=newest.note if newest else "",
-        stale=len(contents.stale) if newest else 0,
+        stale=len(contents.stale) + len(contents.outdated) if newest else 0,
         doubts=contents.doubts,
         progress=summary_line(progress) if progress else "",
         files=contents.tables.written(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdharness.planning.plan import Plan, PlannedCell
+from kdharness.results.bound import outdated
 from kdharness.results.doubts import doubts_of
 from kdharness.results.paths import TableFiles
 from kdharness.results.plans import planned_cells
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUNNING = "running"
+
+# Of a record whose sources have other weights now.
+STALE = Fault("stale: a teacher has other weights now than it was trained with; the next run trains it again")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,21 @@ class Contents:
         return {key: record for key, record in self.records.items() if key not in self.planned}
 
     @cached_property
+    def outdated(self) -> frozenset[str]:
+        """Keys of planned cells that are stale: what they were trained with was trained again, with other weights."""
+        return frozenset(key for key in outdated(self.records) if key in self.planned)
+
+    @cached_property
+    def unusable(self) -> Mapping[str, Fault]:
+        """By key, why a record that is there does not count."""
+        return {**self.faults, **dict.fromkeys(self.outdated, STALE)}
+
+    @cached_property
+    def current(self) -> Mapping[str, Record]:
+        """The records of planned cells that count."""
+        return {k: r for k, r in self.records.items() if k in self.planned and k not in self.outdated}
+
+    @cached_property
     def running(self) -> frozenset[str]:
         """Keys of the cells at work."""
         groups = (self.progress or {}).get("running", ())
@@ -84,14 +103,14 @@ class Contents:
             from kdharness.results.table import read_rows  # loads pandas
 
             return read_rows(self.foreign)
-        return rows_of(self.planned, self.records, self.faults)
+        return rows_of(self.planned, self.current, self.unusable)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
         """Planned cells by status, 'running' for those at work, in alphabetical order."""
         if self.foreign is not None:
             return dict(sorted(Counter(row["status"] for row in self.rows).items()))
-        planned, records, faults = self.planned, self.records, self.faults
+        planned, records, faults = self.planned, self.current, self.unusable
         statuses = {key: status_of(entry, records.get(key), faults.get(key)) for key, entry in planned.items()}
         found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())
         return dict(sorted(found.items()))
@@ -115,4 +134,4 @@ class Contents:
         """metrics.csv: cell, predictor, split, metric, value of every planned cell."""
         from kdharness.results.table import metrics_frame_of  # loads pandas
 
-        return metrics_frame_of({key: record for key, record in self.records.items() if key in self.planned})
+        return metrics_frame_of(self.current)

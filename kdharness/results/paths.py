@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,10 @@ class CellFiles:
     def record(self) -> Path:
         return self.folder / "record.json"
 
+    def former_record(self) -> Path:
+        """Where the next record that is set aside goes."""
+        return next(p for n in count(1) if not (p := self.folder / f"record.{n}.json").exists())
+
     @property
     def traceback(self) -> Path:
         """Where the cell failed, as text for people."""
@@ -27,7 +34,7 @@ class CellFiles:
 
     @property
     def model(self) -> Path:
-        return self.folder / "model.safetensors"
+        return self.folder / MODEL_FILE
 
     @property
     def predictions(self) -> Path:

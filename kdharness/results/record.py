@@ -9,6 +9,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell
 from kdharness.planning.former import upgraded
+from kdharness.results.paths import MODEL_FILE
 
 # Raised when the form of a record's file changes; the one before is read too.
 RECORD_SCHEMA = 2
@@ -78,6 +79,7 @@ class Record:
     measured: the metrics that were asked for and did not fail; () where that is not known.
     files: by name of each file beside the record, its SHA-256 when the cell ended.
     digest: of the record's own values, as its file holds it; "" for one that is not written, or is of a former release.
+    sources: by key of a cell that it required, the SHA-256 of the weights that it had from it.
     """
 
     cell: Cell
@@ -93,6 +95,12 @@ class Record:
     measured: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict, compare=False)
     digest: str = field(default="", compare=False)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> str:
+        """The SHA-256 of the cell's weights; "" where none were kept."""
+        return self.files.get(MODEL_FILE, "")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that shares its parts with the record."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from kdharness.results.files import dumps
 from kdharness.results.paths import CellFiles
+from kdharness.weights.digests import sha256_of
 
 DIGEST = "digest"
 
@@ -34,12 +35,7 @@ def check_seal(data: Mapping[str, Any]) -> None:
 
 def file_digests(files: CellFiles) -> dict[str, str]:
     """The SHA-256 of each of a cell's files that is there, by its name."""
-    return {path.name: file_digest(path) for path in files.kept if path.is_file()}
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.name: sha256_of(path) for path in files.kept if path.is_file()}
 
 
 def altered(files: CellFiles, digests: Mapping[str, str]) -> list[Path]:
@@ -47,7 +43,7 @@ def altered(files: CellFiles, digests: Mapping[str, str]) -> list[Path]:
     found = []
     for path in files.kept:
         try:
-            is_other = path.name in digests and path.is_file() and file_digest(path) != digests[path.name]
+            is_other = path.name in digests and path.is_file() and sha256_of(path) != digests[path.name]
         except OSError:
             is_other = True
         if is_other:

@@ -14,8 +14,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
+from kdharness.results.bound import weights_fault
 from kdharness.results.contents import Contents
 from kdharness.results.files import write_atomic, writing
+from kdharness.results.leftovers import sweep
 from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import PlanFiles
 from kdharness.results.progress import ProgressFile, describe
@@ -112,6 +114,26 @@ class ResultsFolder:
             return []
         except OSError as error:
             raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
+
+    def set_aside(self, key: str) -> None:
+        """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...).
+
+        At its place no ok record is written over. A checkpoint goes with it: training begins anew.
+        """
+        record, files = self.read_record(key), self.cell(key)
+        if record is None or record.status is not Status.OK:
+            return
+        with writing(files.record):
+            files.checkpoint.unlink(missing_ok=True)
+            files.record.replace(files.former_record())
+
+    def weights_fault(self, record: Record) -> str:
+        """What is wrong with the weights of a cell that is ok, as `bound.weights_fault` says."""
+        return weights_fault(self.cell(record.cell.key), record)
+
+    def sweep(self) -> int:
+        """Removes what processes that died left half written; the caller holds the lock. Returns how many files."""
+        return sweep(self.path)
 
     @contextmanager
     def lock(self, on_wait: Callable[[str], None] = to_stderr) -> Iterator[None]:

@@ -63,8 +63,11 @@ class Lab:
         protocol = load(benchmark) if isinstance(benchmark, str) else benchmark
         return make_plan(protocol, Selection(**chosen), self.registry)  # type: ignore[arg-type]
 
-    def train(self, cells: Sequence[Cell], alone: bool = False) -> dict[str, Record]:
-        """Trains the cells as one group; their final records by key. What they require has been trained."""
+    def train(self, cells: Sequence[Cell], alone: bool = False, anew: bool = True) -> dict[str, Record]:
+        """Trains the cells as one group; their final records by key. What they require has been trained.
+
+        anew: also those that are ok already.
+        """
         records: dict[str, Record] = {}
 
         def emit(event: Event) -> None:
@@ -75,6 +78,8 @@ class Lab:
                 records[event.key] = record
             self.on_event(event)
 
+        for cell in cells if anew else ():
+            self.folder.set_aside(cell.key)
         group, settings = self.group(cells, alone)
         with default_generators_kept(self.device.default_generators()):
             Group(group, settings, self._world, emit, self.beat).run()

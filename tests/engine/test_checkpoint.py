@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+from unittest.mock import ANY
 
+import pytest
 import torch
 
 from kdharness.engine.checkpoint import Checkpoint, packed
@@ -94,3 +97,61 @@ def test_weights_that_are_no_tensors_end_their_cell_alone(make_lab, tmp_path):
     assert [records[cell.key].status.value for cell in cells] == ["failed", "ok"]
     message = "its network's weights cannot be kept: '_extra_state' of its state dict is no tensor"
     assert records[cells[0].key].error_message == message
+
+
+PARTS = {
+    "weights": {"student": {"fc": torch.arange(6.0).reshape(2, 3)}},
+    "players": {"optimizers": {"all": {"state": {0: {"momentum_buffer": torch.ones(2, dtype=torch.bfloat16)}}}}},
+    "history": [(1, "test", "", "top1", 12.5)],
+    "dropped": {"ce"},
+    "best": None,
+}
+
+
+def _without_momentum(state):
+    del state["players"]["optimizers"]["all"]["state"][0]
+
+
+def _without_curves(state):
+    state["history"].pop()
+
+
+def _without_best(state):
+    del state["best"]
+
+
+def _another_bit(state):
+    state["weights"]["student"]["fc"][1, 2] = 6.0
+
+
+def _another_type(state):
+    state["weights"]["student"]["fc"] = state["weights"]["student"]["fc"].double()
+
+
+@pytest.mark.parametrize("change", [_without_momentum, _without_curves, _without_best, _another_bit, _another_type])
+def test_a_checkpoint_that_lacks_something_counts_as_none(tmp_path, change):
+    """Though torch reads it: an optimiser without its momentum would go on with other bits, and say nothing."""
+    checkpoint = Checkpoint(tmp_path / "checkpoint", 0.0, "cpu")
+    checkpoint.save(packed({"device": "cpu", **copy.deepcopy(PARTS)}))
+    assert checkpoint.load() == PARTS | {"weights": ANY, "players": ANY}
+    state = torch.load(checkpoint.path, weights_only=True)
+    change(state)
+    torch.save(state, checkpoint.path)
+    assert checkpoint.load() is None
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 0.5, 0.99])
+def test_a_checkpoint_that_was_cut_off_counts_as_none(tmp_path, length):
+    checkpoint = Checkpoint(tmp_path / "checkpoint", 0.0, "cpu")
+    checkpoint.save(packed({"device": "cpu", **PARTS}))
+    content = checkpoint.path.read_bytes()
+    checkpoint.path.write_bytes(content[: length if isinstance(length, int) else int(length * len(content))])
+    assert checkpoint.load() is None
+
+
+def test_what_other_weights_taught_counts_as_none(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoint", 0.0, "cpu")
+    checkpoint.save(packed({"device": "cpu", "sources": {"teacher": "ab"}, **PARTS}))
+    assert checkpoint.load({"teacher": "ab"}) is not None
+    assert checkpoint.load({"teacher": "cd"}) is None
+    assert checkpoint.load({}) is None

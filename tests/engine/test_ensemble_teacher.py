@@ -158,7 +158,7 @@ def test_a_warm_start_is_a_required_cell_that_does_not_teach(trained) -> None:
 
 
 def test_a_warm_start_begins_with_the_trained_weights(trained) -> None:
-    from kdharness.engine.teachers import load_weights
+    from kdharness.weights.reading import load_weights
 
     lab, plan, _ = trained
     weights = load_weights(lab.folder.cell(cell_of(plan, "vanilla", "step").key).model)

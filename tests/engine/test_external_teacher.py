@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kdharness.engine.teachers import load_weights
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import load
 from kdharness.results.record import Record, Status
+from kdharness.weights.reading import load_weights
 
 
 @pytest.fixture(scope="module")

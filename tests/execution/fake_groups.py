@@ -29,6 +29,7 @@ from kdharness.planning.cell_group import CellGroup
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
+from kdharness.weights.digests import sha256_of
 
 RUNNER = "fake_groups:run_job"
 EPOCHS = 3
@@ -123,9 +124,14 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
 
 
 def _finish(folder: ResultsFolder, record: Record, job: CellGroup, emit: Emit) -> None:
+    sources = {key: sha256_of(folder.cell(key).model) for key in record.cell.requires}
+    record = replace(record, sources=sources)
     if record.cell.role == TEACHER:
-        folder.cell(record.cell.key).model.write_bytes(b"weights")
+        path = folder.cell(record.cell.key).model
+        path.write_bytes(os.urandom(8) if record.cell.method == "drifts" else b"weights")
     folder.write_record(record)
+    if record.cell.method == "dies_at_its_end" and record.attempts == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
     emit(CellFinished(job.number, record.cell.key, record.status.value, record.error_message))
 
 

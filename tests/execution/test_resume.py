@@ -22,19 +22,19 @@ RECORDS = {cell.key: Record(cell, status) for status, cell in CELLS.items() if s
     ],
 )
 def test_what_is_run_again(rerun: Rerun | None, expected: set[Status]) -> None:
-    found = resume(make_plan(*CELLS.values()), RECORDS, lambda key: True, rerun)
+    found = resume(make_plan(*CELLS.values()), RECORDS, lambda record: "", rerun)
     assert {cell.method for cell in found.to_run} == {status.value for status in expected}
     assert set(found.kept.values()) == set(Status) - expected
 
 
 def test_the_plan_s_order_is_kept() -> None:
     cells = [make_cell(name) for name in "abc"]
-    assert list(resume(make_plan(*cells), {}, lambda key: True).to_run) == cells
+    assert list(resume(make_plan(*cells), {}, lambda record: "").to_run) == cells
 
 
 def test_a_skipped_cell_is_never_run() -> None:
     cell = make_cell("ofd")
-    found = resume(make_plan(cell, skip=((cell, "no stages"),)), {}, lambda key: True, Rerun.ALL)
+    found = resume(make_plan(cell, skip=((cell, "no stages"),)), {}, lambda record: "", Rerun.ALL)
     assert (found.to_run, found.kept) == ((), {cell.key: Status.SKIPPED})
     assert "no stages" in found.unavailable[cell.key]
 
@@ -46,14 +46,14 @@ def test_lost_weights_are_made_again_when_they_are_needed(student_done: bool, ag
     records = {teacher.key: Record(teacher, Status.OK)}
     if student_done:
         records[student.key] = Record(student, Status.OK)
-    found = resume(make_plan(teacher, student), records, lambda key: False)
+    found = resume(make_plan(teacher, student), records, lambda record: "lost")
     assert [cell.method for cell in found.to_run] == again
 
 
 def test_a_failure_that_waits_says_how_to_try_it_again() -> None:
     teacher = make_teacher()
     record = Record(teacher, Status.FAILED, error_message="loss is NaN")
-    found = resume(make_plan(teacher), {teacher.key: record}, lambda key: True)
+    found = resume(make_plan(teacher), {teacher.key: record}, lambda record: "")
     assert found.unavailable == {
         teacher.key: "teacher conv32 seed 0 failed: loss is NaN (--rerun failed tries it again)"
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,9 +64,3 @@ def fill(
             hint = "; new_classifier = true leaves its classifier as it is drawn" if classifier else ""
             raise UserError(f"{unfit}: '{name}' is {have}, not {want}{hint}")
     model.network.load_state_dict(given, strict=False)
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

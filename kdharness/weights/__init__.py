@@ -1,0 +1,1 @@
+"""Networks' weights in files: which file it is, what it holds, and whether that fits a network."""
