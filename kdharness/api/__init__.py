@@ -30,6 +30,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdharness.api.content import content_warnings as content_warnings
     from kdharness.api.data import (
         Augmentation as Augmentation,
         DataRequest as DataRequest,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         JobLost as JobLost,
         WorkerError as WorkerError,
         WorkerSettings as WorkerSettings,
+        WorkerWarning as WorkerWarning,
     )
     from kdharness.api.functional import (
         eval_mode as eval_mode,
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
 # Every public name, by the module of this package that holds it. Type checkers cannot read it: for them the names
 # stand above once more, and a test compares the two.
 _HOMES = {
+    "content": ("content_warnings",),
     "data": (
         "Augmentation",
         "DataRequest",
@@ -123,6 +126,7 @@ _HOMES = {
         "JobLost",
         "WorkerError",
         "WorkerSettings",
+        "WorkerWarning",
     ),
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
     "hooks": ("hookimpl", "module_specs"),

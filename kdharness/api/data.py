@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,23 +75,26 @@ class DatasetInfo:
     num_classes: how many classes there are.
     input_shape: (C, H, W) of an image.
     train_size: images in the train split.
+    warnings: what a person should know of the data before anything is trained on it, a line each.
     """
 
     identity: str
     num_classes: int
     input_shape: tuple[int, int, int]
     train_size: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """A dataset that is loaded.
+    """A dataset that is loaded. ValueError when its parts do not fit each other.
 
     splits: "train" and "test", by name.
     classes: names of the classes, in the order of their numbers.
     mean: of each channel, in units of pixel value / 255.
     std: likewise.
     augmentation: the one that a recipe calls "standard".
+    names: by split, what warnings call its images (paths of files); None: they have no names.
     """
 
     splits: Mapping[str, Split]
@@ -99,6 +102,35 @@ class ImageDataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = field(default_factory=Augmentation)
+    names: Mapping[str, Sequence[str]] | None = None
+
+    def __post_init__(self) -> None:
+        absent = [name for name in ("train", "test") if name not in self.splits]
+        if absent:
+            raise ValueError(f"a dataset has the splits 'train' and 'test', this one lacks '{absent[0]}'")
+        shape = self.splits["train"].images.shape[1:]
+        for name, split in self.splits.items():
+            self._check_split(name, split, shape)
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, shape[0]):
+                raise ValueError(f"{what} has {len(values)} values for images of {shape[0]} channels")
+            if not np.isfinite(values).all() or (what == "std" and min(values) <= 0):
+                wanted = "finite and positive" if what == "std" else "finite"
+                raise ValueError(f"{what} is {list(values)}, and is to be {wanted}")
+
+    def _check_split(self, name: str, split: Split, shape: tuple[int, ...]) -> None:
+        if not split.images.size:
+            raise ValueError(f"the split '{name}' is empty: its images are {list(split.images.shape)}")
+        if split.images.shape[1:] != shape:
+            raise ValueError(f"images of '{name}' are {list(split.images.shape[1:])}, those of 'train' {list(shape)}")
+        wrong = np.flatnonzero((split.targets < 0) | (split.targets >= len(self.classes)))
+        if len(wrong):
+            first = f"{split.targets[wrong[0]]} of image {wrong[0]}"
+            raise ValueError(
+                f"{len(wrong)} labels of '{name}' are outside 0..{len(self.classes) - 1}, the first of them {first}"
+            )
+        if self.names is not None and len(self.names.get(name, ())) != len(split.images):
+            raise ValueError(f"{len(self.names.get(name, ()))} names for the {len(split.images)} images of '{name}'")
 
 
 @dataclass(frozen=True)

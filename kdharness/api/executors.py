@@ -190,7 +190,19 @@ class WorkerError:
     on_accelerator: bool = False
 
 
-Event = CellStarted | EpochFinished | CellFinished | CellAborted | JobFinished | JobLost | WorkerError
+@dataclass(frozen=True)
+class WorkerWarning:
+    """The worker has something to say that fails no cell. The run says it once, whoever met it.
+
+    job: the job's number.
+    message: one line.
+    """
+
+    job: int
+    message: str
+
+
+Event = CellStarted | EpochFinished | CellFinished | CellAborted | JobFinished | JobLost | WorkerError | WorkerWarning
 
 
 class Beat(Protocol):

@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdharness.api.data import CONTENT, DataRequest, ImageDataset, content_identity
+from kdharness.api.content import content_warnings
+from kdharness.api.data import CONTENT, DataRequest, DatasetInfo, ImageDataset, content_identity
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.datasets import dataset_warning
 from kdharness.registry.manager import Registry
 
 
@@ -88,6 +90,12 @@ class DataStore:
         self.download = download
         self._loaded: dict[str, _Loaded] = {}
         self._data: dict[str, Data] = {}
+        self._warnings: list[str] = []
+
+    def warnings(self) -> list[str]:
+        """What was found in data that was loaded since the last call, a line each."""
+        found, self._warnings = self._warnings, []
+        return found
 
     def of(self, cell: Cell) -> Data:
         """The cell's data; made once for all cells of the same dataset and scenario."""
@@ -120,10 +128,32 @@ class DataStore:
             request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
             with settings_kept():
                 dataset: ImageDataset = spec.load(request)
+                info: DatasetInfo = spec.describe(request)
+            _check_described(cell, dataset, info)
             _check_content(cell, dataset)
+            lines = content_warnings(dataset.splits, dataset.classes, dataset.names)
+            self._warnings += [dataset_warning(cell.dataset, line) for line in lines]
             train, test = (DeviceImages(dataset, split, self.device) for split in ("train", "test"))
             self._loaded[key] = _Loaded(dataset, train, test)
         return self._loaded[key]
+
+
+def _check_described(cell: Cell, dataset: ImageDataset, info: DatasetInfo) -> None:
+    """CellError when what was loaded is not what `describe` says, or that is not what the plan was made with."""
+    planned = cell.document["dataset"]["identity"]
+    if info.identity != planned:
+        digests = f"its identity is {info.identity[:20]}..., the plan was made with {planned[:20]}..."
+        raise CellError("DataChanged", f"dataset '{cell.dataset}' changed after the plan was made: {digests}")
+    train = dataset.splits["train"].images
+    facts = (
+        ("classes", len(dataset.classes), info.num_classes),
+        ("training images", len(train), info.train_size),
+        ("images of", list(train.shape[1:]), list(info.input_shape)),
+    )
+    for what, found, said in facts:
+        if found != said:
+            numbers = f"{found} {what}, {said}" if isinstance(found, int) else f"{what} {found}, {said}"
+            raise CellError("WrongDataset", f"dataset '{cell.dataset}' loads {numbers} were described")
 
 
 def _check_content(cell: Cell, dataset: ImageDataset) -> None:

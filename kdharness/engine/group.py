@@ -16,6 +16,7 @@ from kdharness.api.executors import (
     Emit,
     EpochFinished,
     WorkerSettings,
+    WorkerWarning,
 )
 from kdharness.data.batches import BatchRequest
 from kdharness.device.door import open_device
@@ -153,6 +154,8 @@ class Group:
         self.emit(CellStarted(self.job.number, cell.key))
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
             data = self.world.data.of(cell)
+            for line in self.world.data.warnings():
+                self.emit(WorkerWarning(self.job.number, line))
             self.beat(number)
             self.world.device.set_precision(str(cell.recipe["precision"]))  # teachers run, methods may
             self.world.check_plugins(cell)

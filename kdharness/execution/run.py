@@ -18,6 +18,7 @@ from kdharness.api.executors import (
     JobLost,
     WorkerError,
     WorkerSettings,
+    WorkerWarning,
 )
 from kdharness.device.names import max_group
 from kdharness.errors import UserError
@@ -121,6 +122,7 @@ class _Run:
         self.largest = max_group(settings.devices)
         self.scheduler = self._scheduler(resumption.to_run)
         self.tally = Tally(len(plan.cells), Counter(self.statuses.values()))
+        self.told = set(plan.warnings)
         self._written_at = float("-inf")
 
     def loop(self) -> None:
@@ -200,6 +202,9 @@ class _Run:
                 self._fire("epoch_finished", cell=info, epoch=event.epoch, values=event.values)
             case WorkerError(fatal=True):
                 raise UserError(event.message)
+            case WorkerWarning(message=line) if line not in self.told:
+                self.told.add(line)
+                self.display.note(f"warning: {line}")
             case JobLost():
                 suspect = self.cells.get(event.suspect)
                 self.display.note(_lost_line(event, suspect.label if suspect is not None else ""))

@@ -46,3 +46,8 @@ def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: Dat
     changed = [f"{spec.name}.{key}={shown(v)}" for key, v in shared.items() if v != setup.own[key].value]
     deviations = (*changed, *([] if is_own else [f"dataset={spec.name}"]))
     return KnownDataset(info, document, parameters, deviations)
+
+
+def dataset_warning(name: str, line: str) -> str:
+    """A line on a dataset, the same for plan and worker: what both say is told once."""
+    return f"dataset '{name}': {line}"

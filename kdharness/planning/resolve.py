@@ -14,7 +14,7 @@ from kdharness.planning.asked import NO_LAYERS, Asked
 from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
-from kdharness.planning.datasets import KnownDataset, describe_dataset
+from kdharness.planning.datasets import KnownDataset, dataset_warning, describe_dataset
 from kdharness.planning.networks import Networks, resolve_networks
 from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
@@ -121,16 +121,18 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     }
     settings = {name: changes for name, changes in asked.settings.items() if name not in {*needed, *setups}}
     metric_specs = [registered.spec for registered in registry.metrics.values()]
+    known = {
+        name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
+        for name, setup in setups.items()
+    }
+    of_data = [dataset_warning(name, line) for name, dataset in known.items() for line in dataset.info.warnings]
     return Resolved(
         benchmark=asked.benchmark,
         methods=methods,
         models=models,
         optimizers=know_optimizers(catalogue("optimizer", registry), asked.optimizers, asked.place, settings),
         views=catalogue("view", registry),
-        datasets={
-            name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
-            for name, setup in setups.items()
-        },
+        datasets=known,
         scenarios=scenarios.by_name,
         pairs=asked.pairs,
         seeds=asked.seeds,
@@ -148,7 +150,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         references=asked.references,
         summary=asked.summary,
         note=asked.note,
-        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *unprovided),
+        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *of_data, *unprovided),
     )
 
 

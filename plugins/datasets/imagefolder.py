@@ -1,204 +1,90 @@
 """Any tree of image files, train/<class>/* and test/<class>/* (or val/<class>/*), held in memory as uint8.
 
-Images become RGB of size x size: the shorter side is resized (bilinear, antialiased), the centre is cut out. The pixels
-are kept in the user's cache folder (KDHARNESS_CACHE names another), one file per content and size, together with their
-identity: a folder whose files have the paths, sizes, times and inodes of before is not read again.
+Images become upright RGB of size x size: the shorter side is resized (bilinear, antialiased), the centre is cut out.
+The pixels are kept in the user's cache folder (KDHARNESS_CACHE names another), one file per content and size, together
+with their identity: a folder whose files have the paths, sizes, times and inodes of before is not read again. What is
+not read as a file has it, or not at all, is warned of by name and number.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import os
+import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
 from kdharness.api import (
     Augmentation,
     DataRequest,
     DatasetInfo,
-    DatasetMissing,
     DatasetSpec,
     ImageDataset,
+    Neutral,
     Parameter,
     Split,
     content_identity,
+    content_warnings,
     hookimpl,
 )
 
 from ._cache import atomic, cache_folder
+from ._pictures import Remark, decode
+from ._tree import NAME, THREADS, Tree, counted, index_path, read, scan, shown
 
-NAME = "imagefolder"
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-PACK_VERSION = 2  # raised when the same files give other pixels
-THREADS = min(8, os.cpu_count() or 1)
-
-
-Stamp = tuple[int, int, int]
-"""A file's size, modification time (ns) and inode."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """What a folder holds. files: by split ("train", "test"), paths relative to `root`, in the order of the arrays;
-    digests: SHA-256 of each file's bytes."""
-
-    root: Path
-    classes: tuple[str, ...]
-    files: Mapping[str, tuple[str, ...]]
-    digests: Mapping[str, str]
-
-    def key(self, size: int) -> str:
-        """Digest of names, files and size. A test split called "val" is the same data."""
-        found = hashlib.sha256(f"{size}\0".encode())
-        for split, paths in sorted(self.files.items()):
-            for path in paths:
-                inside = f"{split}/{path.partition('/')[2]}\0{self.digests[path]}\0"
-                found.update(inside.encode(errors="surrogateescape"))
-        return found.hexdigest()
-
-    def targets(self, split: str) -> NDArray[np.int64]:
-        number = {name: index for index, name in enumerate(self.classes)}
-        return np.array([number[path.split("/")[1]] for path in self.files[split]], dtype=np.int64)
-
-
-# -- looking ----------------------------------------------------------------------------------------------------------
-
-
-def find_root(data_root: Path, folder: str) -> Path:
-    """The tree's folder: `folder` (relative to the data folder), or the data folder where it is a tree itself."""
-    named = data_root / folder
-    if named.is_dir():
-        return named
-    if test_folder(data_root) and (data_root / "train").is_dir():
-        return data_root
-    hint = "it should hold train/<class>/ and test/<class>/ (or val/<class>/); --data DIR says where"
-    raise DatasetMissing(f"imagefolder: no folder {named}; {hint}")
-
-
-def test_folder(root: Path) -> str | None:
-    """ "test", or "val" where there is no test."""
-    return next((name for name in ("test", "val") if (root / name).is_dir()), None)
-
-
-def image_files(root: Path, split: str) -> dict[str, dict[str, Stamp]]:
-    """By class, its images' paths relative to `root`, sorted. DatasetMissing when a class folder holds no image."""
-    found: dict[str, dict[str, Stamp]] = {}
-    for folder in sorted(p for p in (root / split).iterdir() if p.is_dir() and not p.name.startswith(".")):
-        entries = [entry for entry in os.scandir(folder) if is_image(entry)]
-        if not entries:
-            raise DatasetMissing(f"imagefolder: no images in {folder}")
-        stamps = {e.name: (e.stat().st_size, e.stat().st_mtime_ns, e.inode()) for e in entries}
-        found[folder.name] = {f"{split}/{folder.name}/{name}": stamps[name] for name in sorted(stamps)}
-    if not found:
-        raise DatasetMissing(f"imagefolder: no class folders in {root / split}")
-    return found
-
-
-def is_image(entry: os.DirEntry[str]) -> bool:
-    suffix = os.path.splitext(entry.name)[1].lower()
-    return suffix in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-
-
-def scan(request: DataRequest) -> Tree:
-    """The tree a request names, its files' digests from the index where they are unchanged.
-
-    DatasetMissing when there is none or it is empty; ValueError when a class is only in the test split.
-    """
-    if request.parameters["size"] < 1:
-        raise ValueError(f"imagefolder: size {request.parameters['size']} is not a number of pixels")
-    root = find_root(request.root, request.parameters["folder"])
-    test = test_folder(root)
-    if test is None or not (root / "train").is_dir():
-        absent = "train" if test else "test (or val)"
-        raise DatasetMissing(f"imagefolder: {root} has no folder {absent}")
-    by_class = {"train": image_files(root, "train"), "test": image_files(root, test)}
-    unknown = sorted(by_class["test"].keys() - by_class["train"].keys())
-    if unknown:
-        raise ValueError(f"imagefolder: in {root / test}, but not in train: class {', '.join(unknown)}")
-    stamps = {path: stamp for part in by_class.values() for paths in part.values() for path, stamp in paths.items()}
-    files = {split: tuple(p for paths in part.values() for p in paths) for split, part in by_class.items()}
-    return Tree(root, tuple(by_class["train"]), files, file_digests(root, stamps))
-
-
-# -- the cache folder -------------------------------------------------------------------------------------------------
-
-
-def index_path(root: Path) -> Path:
-    return cache_folder(NAME) / f"index-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:32]}.json"
-
-
-def file_digests(root: Path, stamps: Mapping[str, Stamp]) -> dict[str, str]:
-    """SHA-256 by path. A file is read again only when its stamp is another than in the index."""
-    index = index_path(root)
-    try:
-        known: dict[str, list[int | str]] = json.loads(index.read_text())
-    except (OSError, ValueError):
-        known = {}
-    entries = {path: known.get(path) for path in stamps}
-    changed = [path for path, entry in entries.items() if entry is None or tuple(entry[:3]) != stamps[path]]
-    with ThreadPoolExecutor(THREADS) as pool:
-        for path, digest in zip(changed, pool.map(lambda path: file_digest(root / path), changed), strict=True):
-            entries[path] = [*stamps[path], digest]
-    if changed or len(known) != len(entries):
-        with atomic(index) as file:
-            file.write(json.dumps(entries).encode())
-    return {path: str(entry[3]) for path, entry in entries.items() if entry is not None}
-
-
-def file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+PACK_VERSION = 3  # raised when the same files give other pixels, or warnings are worded anew
+LARGEST = 4096  # pixels to a side
 
 
 # -- pixels -----------------------------------------------------------------------------------------------------------
 
 
-def decode(content: bytes, size: int) -> NDArray[np.uint8]:
-    """uint8 [3, size, size] of an image file's bytes."""
-    from PIL import Image
+def decode_split(tree: Tree, split: str, size: int) -> tuple[NDArray[np.uint8], dict[Remark, list[str]]]:
+    """uint8 [N, 3, size, size], and the files that there is something to say of.
 
-    with Image.open(io.BytesIO(content)) as opened:
-        image = opened.convert("RGB")
-    width, height = image.size
-    scale = size / min(width, height)
-    if scale != 1:
-        image = image.resize(
-            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BILINEAR
-        )
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
-
-
-def decode_split(tree: Tree, split: str, size: int) -> NDArray[np.uint8]:
-    """uint8 [N, 3, size, size]. ValueError names a file that is no image, or that changed since it was indexed."""
+    ValueError names a file that is no image, or that changed since it was indexed.
+    """
     paths = tree.files[split]
     images = np.empty((len(paths), 3, size, size), dtype=np.uint8)
 
-    def fill(number: int) -> None:
-        path = tree.root / paths[number]
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != tree.digests[paths[number]]:
-            index_path(tree.root).unlink(missing_ok=True)
-            raise ValueError(f"imagefolder: {path} changed after it was indexed; run again")
-        try:
-            images[number] = decode(content, size)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise ValueError(f"imagefolder: {path} is not a readable image") from error
+    def fill(number: int) -> tuple[Remark, ...]:
+        images[number], remarks = decode_file(tree, paths[number], size)
+        return remarks
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(fill, range(len(paths))):
-            pass
-    return images
+    told: dict[Remark, list[str]] = {}
+    # Pillow's own warnings do not say which file they are about.
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        warnings.simplefilter("ignore")
+        for path, remarks in zip(paths, pool.map(fill, range(len(paths))), strict=True):
+            for remark in remarks:
+                told.setdefault(remark, []).append(path)
+    return images, told
+
+
+def decode_file(tree: Tree, path: str, size: int) -> tuple[NDArray[np.uint8], tuple[Remark, ...]]:
+    """ValueError names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    content, named = read(tree.root / path), f"{NAME}: {shown(str(tree.root / path))}"
+    if hashlib.sha256(content).hexdigest() != tree.digests[path]:
+        index_path(tree).unlink(missing_ok=True)
+        raise ValueError(f"{named} changed after it was indexed; run again")
+    try:
+        picture = decode(content, size)
+    except UnidentifiedImageError as error:  # its message is about a buffer
+        raise ValueError(f"{named} is not a readable image: no format that Pillow knows") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{named} is far too large, or was made to fill the memory: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{named} is not a readable image: {shown(str(error) or type(error).__name__)}") from error
+    return picture.pixels, picture.remarks
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -215,54 +101,98 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
 
 
 @dataclass(frozen=True)
+class Packed:
+    """What a pack holds. warnings: of pixels and files, a line each."""
+
+    identity: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pack:
-    """The file with a tree's pixels, made where it is absent or fails its own CRC."""
+    """The file with a tree's pixels, made where it is absent or damaged."""
 
     tree: Tree
     size: int
 
-    @property
-    def path(self) -> Path:
-        return cache_folder(NAME) / f"{self.tree.key(self.size)}-v{PACK_VERSION}.npz"
-
-    def identity(self) -> str:
-        """Of the pixels and labels. Reads no pixels where the file is there."""
-        return str(self._read(lambda found: found["identity"]))
+    def described(self) -> Packed:
+        """Reads no pixels where the file is there."""
+        with self._locked():
+            try:
+                with np.load(self._path) as found:
+                    return _packed(found)
+            except DAMAGES:
+                return _packed(self._make())
 
     def splits(self) -> dict[str, Split]:
-        images = self._read(lambda found: {split: found[split] for split in self.tree.files})
-        return {split: Split(images[split], self.tree.targets(split)) for split in self.tree.files}
-
-    def _read(self, what: Callable[[Mapping[str, NDArray[Any]]], Any]) -> Any:
-        with FileLock(f"{self.path}.lock"):
+        """Held to the identity that the file says."""
+        with self._locked():
             try:
-                with np.load(self.path) as found:
-                    return what(found)
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-                return what(self._make())
+                with np.load(self._path) as found:
+                    splits = self._splits(found)
+                    if content_identity(splits) == _packed(found).identity:
+                        return splits
+            except DAMAGES:
+                pass  # it is made anew
+            return self._splits(self._make())
+
+    @property
+    def _path(self) -> Path:
+        return cache_folder(NAME) / f"{self.tree.key(self.size)}-v{PACK_VERSION}.npz"
+
+    def _locked(self) -> BaseFileLock:
+        return FileLock(f"{self._path}.lock")
+
+    def _splits(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Split]:
+        return {split: Split(arrays[split], self.tree.targets(split)) for split in self.tree.files}
 
     def _make(self) -> dict[str, NDArray[Any]]:
-        images = {split: decode_split(self.tree, split, self.size) for split in self.tree.files}
-        splits = {split: Split(images[split], self.tree.targets(split)) for split in images}
-        arrays: dict[str, NDArray[Any]] = {**images, "identity": np.array(content_identity(splits))}
-        with atomic(self.path) as file:
+        arrays: dict[str, NDArray[Any]] = {}
+        told: dict[Remark, list[str]] = {}
+        for split in self.tree.files:
+            arrays[split], remarks = decode_split(self.tree, split, self.size)
+            for remark, paths in remarks.items():
+                told.setdefault(remark, []).extend(paths)
+        splits = self._splits(arrays)
+        lines = [f"{counted(paths, 'file')} {remark.value}" for remark, paths in sorted(told.items())]
+        lines += content_warnings(splits, [shown(name) for name in self.tree.classes], self.tree.names)
+        arrays |= {"identity": np.array(content_identity(splits)), "warnings": np.array(lines, dtype=np.str_)}
+        with atomic(self._path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         return arrays
+
+
+DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> Packed:
+    return Packed(str(arrays["identity"]), tuple(str(line) for line in arrays["warnings"]))
 
 
 # -- the plugin -------------------------------------------------------------------------------------------------------
 
 
+def tree_of(request: DataRequest) -> Tree:
+    """The tree that a request names. ValueError for a size that images cannot have."""
+    size = request.parameters["size"]
+    if not 1 <= size <= LARGEST:
+        raise ValueError(f"{NAME}: size {size} is not a number of pixels from 1 to {LARGEST}")
+    return scan(request.root, request.parameters["folder"], request.parameters["test"])
+
+
 def describe(request: DataRequest) -> DatasetInfo:
-    size, tree = request.parameters["size"], scan(request)
-    return DatasetInfo(Pack(tree, size).identity(), len(tree.classes), (3, size, size), len(tree.files["train"]))
+    size, tree = request.parameters["size"], tree_of(request)
+    packed = Pack(tree, size).described()
+    lines = (*tree.warnings, *packed.warnings)
+    return DatasetInfo(packed.identity, len(tree.classes), (3, size, size), len(tree.files["train"]), lines)
 
 
 def load(request: DataRequest) -> ImageDataset:
-    size, tree = request.parameters["size"], scan(request)
+    size, tree = request.parameters["size"], tree_of(request)
     splits = Pack(tree, size).splits()
     mean, std = channel_statistics(splits["train"].images)
-    return ImageDataset(splits, tree.classes, mean, std, Augmentation(crop_padding=size // 8, flip=True))
+    augmentation = Augmentation(crop_padding=size // 8, flip=True)
+    return ImageDataset(splits, tree.classes, mean, std, augmentation, tree.names)
 
 
 @hookimpl
@@ -272,7 +202,11 @@ def kdharness_datasets() -> Iterable[DatasetSpec]:
         describe=describe,
         load=load,
         summary="a tree of image files, train/<class>/* and test/<class>/*",
-        parameters=(Parameter("folder", str, "imagefolder"), Parameter("size", int, 32)),
+        parameters=(
+            Parameter("folder", str, "imagefolder"),
+            Parameter("size", int, 32),
+            Parameter("test", Annotated[Literal["auto", "test", "val"], Neutral("auto")], "auto"),
+        ),
         local_parameters=("folder",),
         revision=1,
     )

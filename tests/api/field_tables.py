@@ -41,7 +41,7 @@ GROUPS = {
     "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
     "Executors": (
         "WorkerSettings", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished", "CellAborted",
-        "JobFinished", "JobLost", "WorkerError",
+        "JobFinished", "JobLost", "WorkerError", "WorkerWarning",
     ),
 }  # fmt: skip
 

@@ -35,7 +35,8 @@ def an_epoch(
     ledger: Ledger | None = None,
 ) -> EpochBatches:
     pixels = np.arange(60, dtype=np.uint8).repeat(4 * 4).reshape(60, 1, 4, 4)  # each image is its own number
-    dataset = ImageDataset({"train": Split(pixels, labels)}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
+    split = Split(pixels, labels)
+    dataset = ImageDataset({"train": split, "test": split}, tuple("abcd"), (0.0,), (1.0,), Augmentation(1, True))
     images, targets = DeviceImages(dataset, "train", CPU.torch), torch.from_numpy(labels)
     hidden = Subsets({}, labels, {})
     data = Data("any", dataset, images, images, {"train": subset}, targets, targets, hidden)

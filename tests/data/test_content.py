@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdharness.api import Split, content_identity
+from kdharness.api import Split, WorkerWarning, content_identity
 from kdharness.errors import UserError
 from kdharness.planning import make_plan
 from kdharness.planning.selection import Selection
@@ -51,6 +52,8 @@ def test_each_pixel_label_order_shape_and_name_is_in_it() -> None:
 
 
 PLUGIN = """
+import dataclasses
+import json
 import os
 import numpy as np
 from kdharness.api import (
@@ -65,7 +68,8 @@ def splits(brightness):
 def describe(request):
     if os.environ["SHADES"] == "none":
         raise DatasetMissing("shades: there are none; paint some")
-    return DatasetInfo(os.environ.get("IDENTITY") or content_identity(splits(0)), 2, (1, 8, 8), 40)
+    found = DatasetInfo(os.environ.get("IDENTITY") or content_identity(splits(0)), 2, (1, 8, 8), 40)
+    return dataclasses.replace(found, **json.loads(os.environ.get("OTHERWISE", "{}")))
 
 def load(request):
     return ImageDataset(splits(int(os.environ["SHADES"])), ("even", "odd"), (0.5,), (0.5,))
@@ -106,6 +110,49 @@ def test_other_content_than_planned_stops_the_cell_with_one_line(
     assert record.error_message.startswith(
         "dataset 'shades' holds other pixels or labels: what was loaded has content:"
     )
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "said"),
+    [
+        ({"num_classes": 3}, "loads 2 classes, 3 were described"),
+        ({"train_size": 41}, "loads 40 training images, 41 were described"),
+        ({"input_shape": [1, 8, 9]}, "loads images of [1, 8, 8], [1, 8, 9] were described"),
+    ],
+)
+def test_other_facts_than_described_stop_the_cell_with_one_line(
+    train: Callable[..., tuple[Lab, list[Record]]],
+    monkeypatch: pytest.MonkeyPatch,
+    otherwise: dict[str, object],
+    said: str,
+) -> None:
+    monkeypatch.setenv("OTHERWISE", json.dumps(otherwise))
+    _, (record,) = train("0")
+    assert (record.status, record.error_type) == (Status.FAILED, "WrongDataset")
+    assert record.error_message == f"dataset 'shades' {said}"
+
+
+def test_another_identity_than_planned_stops_the_cell(
+    make_lab: Callable[..., Lab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an author's own making, too."""
+    monkeypatch.setenv("SHADES", "0")
+    monkeypatch.setenv("IDENTITY", "md5:one")
+    (tmp_path / "shades.py").write_text(PLUGIN)
+    lab = make_lab(plugin_files=(tmp_path / "shades.py",))
+    plan = lab.plan(methods=("vanilla",), datasets=("shades",), scenarios=("clean",), epochs=1)
+    monkeypatch.setenv("IDENTITY", "md5:two")
+    (record,) = lab.train_plan(plan).values()
+    assert (record.status, record.error_type) == (Status.FAILED, "DataChanged")
+    assert "its identity is md5:two..., the plan was made with md5:one..." in record.error_message
+
+
+def test_what_is_odd_is_told_once_by_a_worker(train: Callable[..., tuple[Lab, list[Record]]]) -> None:
+    """Shades have one split twice."""
+    lab, _ = train("0")
+    told = [event.message for event in lab.events if isinstance(event, WorkerWarning)]
+    (line,) = told
+    assert line.startswith("dataset 'shades': 40 of 40 test images are in train too: test[0] = train[0], ")
 
 
 def test_an_authors_own_identity_is_taken_as_it_is(train: Callable[..., tuple[Lab, list[Record]]]) -> None:

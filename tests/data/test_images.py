@@ -15,7 +15,7 @@ from kdharness.data.images import DeviceImages
 def dataset() -> ImageDataset:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
     split = Split(pixels, np.arange(5, dtype=np.int64))
-    return ImageDataset({"train": split}, tuple("abcde"), (0.5,) * 3, (0.2,) * 3)
+    return ImageDataset({"train": split, "test": split}, tuple("abcde"), (0.5,) * 3, (0.2,) * 3)
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def request(root: Path, folder: str = "imagefolder", size: int = 8) -> DataRequest:
-    return DataRequest(root, parameters={"folder": folder, "size": size})
+def request(root: Path, folder: str = "imagefolder", size: int = 8, test: str = "auto") -> DataRequest:
+    return DataRequest(root, parameters={"folder": folder, "size": size, "test": test})
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_describe(tree: Path) -> None:
 def test_spec_says_that_the_folder_is_local() -> None:
     (spec,) = imagefolder.kdharness_datasets()
     assert spec.local_parameters == ("folder",)
-    assert {p.name: p.default for p in spec.parameters} == {"folder": "imagefolder", "size": 32}
+    assert {p.name: p.default for p in spec.parameters} == {"folder": "imagefolder", "size": 32, "test": "auto"}
 
 
 def test_identity_is_of_content_not_of_place(tree: Path, tmp_path: Path) -> None:
@@ -116,6 +116,40 @@ def test_a_file_that_was_exchanged_is_read_again(tree: Path) -> None:
     assert imagefolder.describe(request(tree.parent)).identity != before
 
 
+def test_a_file_that_was_written_over_is_read_again(tree: Path) -> None:
+    """In place, of the same size and time of its content: the cached pixels are not served for it."""
+    file = tree / "train" / "dog" / "1.png"
+    before, status, other = imagefolder.describe(request(tree.parent)), file.stat(), tree / "other.png"
+    paint(other, (0, 0, 254))
+    file.write_bytes(other.read_bytes())
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    now = file.stat()
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (status.st_size, status.st_mtime_ns, status.st_ino)
+    assert imagefolder.describe(request(tree.parent)).identity != before.identity
+    assert imagefolder.load(request(tree.parent)).splits["train"].images[2, :, 0, 0].tolist() == [0, 0, 254]
+
+
+def test_labels_that_were_exchanged_are_read_again(tree: Path) -> None:
+    before = imagefolder.describe(request(tree.parent)).identity
+    cat, dog = tree / "train" / "cat", tree / "train" / "dog"
+    (dog / "1.png").rename(tree / "aside.png")
+    (cat / "1.png").rename(dog / "1.png")
+    (tree / "aside.png").rename(cat / "1.png")
+    assert imagefolder.describe(request(tree.parent)).identity != before
+    loaded = imagefolder.load(request(tree.parent)).splits["train"]
+    assert loaded.images[:, :, 0, 0].tolist() == [[0, 0, 255], [0, 255, 0], [255, 0, 0]]
+
+
+def test_a_pack_with_other_pixels_than_its_identity_is_made_again(tree: Path, cache: Path) -> None:
+    right = imagefolder.load(request(tree.parent)).splits["train"].images
+    (pack,) = cache.glob("*.npz")
+    with np.load(pack) as found:
+        arrays = dict(found)
+    for wrong in (255 - right, right[:2], right.astype(np.int16)):
+        np.savez(pack, **{**arrays, "train": wrong})
+        assert np.array_equal(imagefolder.load(request(tree.parent)).splits["train"].images, right)
+
+
 def test_changed_content_changes_the_identity(tree: Path, reads: list[str]) -> None:
     before = imagefolder.describe(request(tree.parent)).identity
     reads.clear()
@@ -147,25 +181,6 @@ def test_how_images_are_packed_is_not_in_the_identity(tree: Path) -> None:
     assert imagefolder.describe(request(tree.parent)).identity == before
 
 
-def test_shorter_side_is_resized_and_the_centre_cut(tmp_path: Path) -> None:
-    pixels = np.zeros((8, 16, 3), dtype=np.uint8)
-    pixels[:, 4:12] = 200  # the centre, which a square crop keeps
-    path = tmp_path / "wide.png"
-    Image.fromarray(pixels).save(path)
-    found = imagefolder.decode(path.read_bytes(), 8)
-    assert found.shape == (3, 8, 8)
-    assert (found == 200).all()
-    assert imagefolder.decode(path.read_bytes(), 4).shape == (3, 4, 4)
-    assert imagefolder.decode(path.read_bytes(), 5).shape == (3, 5, 5)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
-def test_other_colour_modes_become_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / "image.png"
-    Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(path)
-    assert (imagefolder.decode(path.read_bytes(), 8) == 255).all()
-
-
 def test_damaged_cache_is_made_again(tree: Path, cache: Path) -> None:
     first = imagefolder.load(request(tree.parent)).splits["train"].images
     (pack,) = cache.glob("*.npz")
@@ -174,8 +189,11 @@ def test_damaged_cache_is_made_again(tree: Path, cache: Path) -> None:
     for damage in (bytes(content), bytes(content[:300]), b""):
         pack.write_bytes(damage)
         assert np.array_equal(imagefolder.load(request(tree.parent)).splits["train"].images, first)
-    for index in cache.glob("index-*.json"):
-        index.write_text("{")
+    (index,) = cache.glob("index-*.json")
+    path = "train/cat/1.png"
+    for damage in ("{", "[]", "7", '"text"', f'{{"{path}": 1}}', f'{{"{path}": [1]}}', "[" * 100_000):
+        index.write_text(damage)
+        assert imagefolder.describe(request(tree.parent)).train_size == 3
     assert np.array_equal(imagefolder.load(request(tree.parent)).splits["train"].images, first)
 
 
@@ -251,16 +269,177 @@ def test_corrupt_image_is_named(tree: Path, cache: Path, keep: int) -> None:
     assert not list(cache.glob("*.tmp"))
 
 
-def test_change_that_the_index_cannot_see_is_noticed(tree: Path, cache: Path) -> None:
-    imagefolder.describe(request(tree.parent))
-    for pack in cache.glob("*.npz"):
-        pack.unlink()
-    file = tree / "train" / "dog" / "1.png"
-    status = file.stat()
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(bytes(content))
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(ValueError, match="changed after it was indexed; run again"):
-        imagefolder.load(request(tree.parent))
-    imagefolder.load(request(tree.parent))
+def test_a_file_that_changes_between_looking_and_reading_is_named(tree: Path) -> None:
+    found = imagefolder.tree_of(request(tree.parent))
+    paint(tree / "train" / "dog" / "1.png", (9, 9, 9))
+    with pytest.raises(ValueError, match=r"dog/1\.png changed after it was indexed; run again"):
+        imagefolder.decode_split(found, "train", 8)
+
+
+def test_a_decompression_bomb_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = tree / "train" / "dog" / "big.png"
+    Image.new("1", (200, 200)).save(bomb)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    with pytest.raises(ValueError, match="is far too large") as error:
+        imagefolder.describe(request(tree.parent))
+    assert str(bomb) in one_line(error)
+    assert "40000 pixels" in one_line(error)
+
+
+def test_a_file_that_holds_no_picture_is_named_without_addresses(tree: Path) -> None:
+    (tree / "test" / "dog" / "2.jpg").write_text("<html>404</html>")
+    with pytest.raises(ValueError, match=r"2\.jpg is not a readable image: no format that Pillow knows") as error:
+        imagefolder.describe(request(tree.parent))
+    assert "0x" not in one_line(error)
+
+
+def test_numbers_without_a_range_are_named(tree: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(tree / "train" / "cat" / "3.tif")
+    with pytest.raises(ValueError, match=r"cat/3\.tif is not a readable image: it holds 32-bit floats"):
+        imagefolder.describe(request(tree.parent))
+
+
+# -- warnings ---------------------------------------------------------------------------------------------------------
+
+
+def warnings_of(tree: Path, **parameters: Any) -> list[str]:
+    return list(imagefolder.describe(request(tree.parent, **parameters)).warnings)
+
+
+def test_nothing_is_said_of_a_sound_tree(tree: Path) -> None:
+    assert warnings_of(tree) == []
+
+
+def test_what_was_left_out_of_files_is_told_by_name_and_number(tree: Path) -> None:
+    for number in range(4):
+        deep = np.full((8, 8), 3000 * number + 999, dtype=np.uint16)
+        Image.fromarray(deep).save(tree / "train" / "cat" / f"deep{number}.png")
+    Image.new("RGBA", (8, 8), (7, 8, 9, 100)).save(tree / "test" / "dog" / "2.png")
+    expected = [
+        "4 files (train/cat/deep0.png, train/cat/deep1.png, train/cat/deep2.png, ...) of 16-bit grey, scaled from its "
+        "whole range to 0..255",
+        "1 file (test/dog/2.png) with transparent parts, read as if they were opaque",
+    ]
+    assert warnings_of(tree) == expected
+    assert warnings_of(tree) == expected, "from the cache too"
+
+
+def test_pictures_that_are_not_read_are_told(tree: Path) -> None:
+    paint(tree / "train" / "cat" / "more" / "deep" / "1.png", (1, 1, 1))
+    paint(tree / "train" / "cat" / "more" / "2.png", (2, 2, 2))
+    paint(tree / "test" / "stray.png", (3, 3, 3))
+    for name in ("1.heic", "2.HEIC", "3.npy", "none"):
+        (tree / "train" / "dog" / name).write_bytes(b"something")
+    (tree / "test" / "cat" / "lost.png").symlink_to(tree / "nowhere.png")
+    (tree / "test" / "cat" / "labels.csv").write_text("1,2")
+    assert warnings_of(tree) == [
+        "2 pictures (train/cat/more/2.png, train/cat/more/deep/1.png) in folders below class folders: not read",
+        "4 files (train/dog/1.heic, train/dog/2.HEIC, train/dog/3.npy, ...) not read for what they are or are called: "
+        ".heic, .npy, no suffix",
+        "1 picture (test/stray.png) in no class folder: not read",
+        "1 file (test/cat/lost.png) not read for what they are or are called: .png",
+    ]
+
+
+def test_equal_pixels_in_train_and_test_are_told(tree: Path) -> None:
+    paint(tree / "test" / "cat" / "copy.png", (255, 0, 0))
+    paint(tree / "test" / "cat" / "other_packing.bmp", (0, 255, 0))
+    told = "2 of 4 test images are in train too: test/cat/copy.png = train/cat/1.png, "
+    assert warnings_of(tree) == [told + "test/cat/other_packing.bmp = train/cat/2.png"]
+
+
+def test_one_picture_under_two_classes_is_told(tree: Path) -> None:
+    shutil.copy(tree / "train" / "cat" / "1.png", tree / "train" / "dog" / "x.png")
+    told = "1 image is there under more than one class (2 times in all): train/cat/1.png = train/dog/x.png"
+    assert warnings_of(tree) == [told]
+
+
+def test_a_class_without_test_images_is_told(tree: Path) -> None:
+    shutil.rmtree(tree / "test" / "dog")
+    assert warnings_of(tree) == ["1 of 2 classes without a test image: dog"]
+
+
+def test_odd_names_are_told_without_control_characters(tree: Path) -> None:
+    (tree / "train" / "cat" / "red\x1b[31m\n.heic").write_bytes(b"")
+    (line,) = warnings_of(tree)
+    assert r"train/cat/red\x1b[31m\n.heic" in line
+    assert line.isprintable()
+
+
+def test_names_that_are_no_text_are_read_and_told(tree: Path) -> None:
+    folder = os.fsdecode(b"\xff")
+    for split, shade in (("train", 1), ("test", 2)):
+        paint(tree / split / folder / "1.png", (shade, 0, 0))
+        paint(tree / split / folder / "2.png", (9, 0, 0))
+    assert imagefolder.load(request(tree.parent)).classes == ("cat", "dog", folder)
+    assert warnings_of(tree) == [r"1 of 4 test images are in train too: test/\udcff/2.png = train/\udcff/2.png"]
+
+
+# -- which folders ----------------------------------------------------------------------------------------------------
+
+
+def test_class_folders_one_level_deeper_are_refused(tree: Path) -> None:
+    deeper = tree / "train" / "animals"
+    paint(deeper / "emu" / "1.png", (0, 0, 0))
+    paint(deeper / "yak" / "1.png", (0, 0, 0))
+    with pytest.raises(DatasetMissing) as error:
+        imagefolder.describe(request(tree.parent))
+    expected = f"imagefolder: no images in {deeper} itself, but 2 in folders below it, as train/animals/emu/1.png"
+    assert one_line(error) == expected
+
+
+def test_a_tree_one_level_deeper_is_pointed_at(tree: Path) -> None:
+    (tree / "unpacked").mkdir()
+    for split in ("train", "test"):
+        (tree / split).rename(tree / "unpacked" / split)
+    with pytest.raises(DatasetMissing) as error:
+        imagefolder.describe(request(tree.parent))
+    hint = f"--set imagefolder.folder={tree / 'unpacked'}"
+    assert one_line(error).endswith(hint)
+    assert imagefolder.describe(request(tree.parent, folder=hint.partition("=")[2])).train_size == 3
+
+
+@pytest.mark.parametrize("unlabelled", ["1.png", "images/1.png"])
+def test_val_can_be_chosen_where_test_has_no_labels(tree: Path, unlabelled: str) -> None:
+    labelled = imagefolder.describe(request(tree.parent))
+    (tree / "test").rename(tree / "val")
+    paint(tree / "test" / unlabelled, (5, 5, 5))
+    with pytest.raises((DatasetMissing, ValueError)) as error:
+        imagefolder.describe(request(tree.parent))
+    assert one_line(error).endswith("; val has class folders: --set imagefolder.test=val measures there")
+    assert imagefolder.describe(request(tree.parent, test="val")) == labelled
+    assert imagefolder.load(request(tree.parent, test="val")).splits["test"].images.shape == (2, 3, 8, 8)
+
+
+def test_test_and_val_are_two_sets(tree: Path) -> None:
+    paint(tree / "val" / "cat" / "1.png", (70, 80, 90))
+    by_choice = {choice: imagefolder.load(request(tree.parent, test=choice)) for choice in ("auto", "test", "val")}
+    assert {choice: len(data.splits["test"].targets) for choice, data in by_choice.items()} == {
+        "auto": 2,
+        "test": 2,
+        "val": 1,
+    }
+    assert by_choice["val"].names == {
+        "train": ["train/cat/1.png", "train/cat/2.png", "train/dog/1.png"],
+        "test": ["val/cat/1.png"],
+    }
+
+
+def test_a_choice_that_is_not_there_is_refused(tree: Path) -> None:
+    with pytest.raises(DatasetMissing, match="has no folder val"):
+        imagefolder.describe(request(tree.parent, test="val"))
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(tree: Path) -> None:
+    paint(tree / "train" / COMPOSED / "1.png", (1, 0, 0))
+    paint(tree / "train" / DECOMPOSED / "2.png", (2, 0, 0))
+    paint(tree / "test" / DECOMPOSED / "1.png", (3, 0, 0))
+    data = imagefolder.load(request(tree.parent))
+    assert data.classes == (COMPOSED, "cat", "dog")
+    assert data.splits["train"].targets.tolist() == [0, 0, 1, 1, 2]
+    assert sorted(data.splits["train"].images[:2, 0, 0, 0].tolist()) == [1, 2]
+    assert data.splits["test"].targets.tolist() == [0, 1, 2]
+    assert warnings_of(tree) == []
