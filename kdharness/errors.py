@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+
+from kdharness.failures import is_a_stop, one_line
 
 
 class UserError(Exception):
@@ -74,7 +76,8 @@ class Contained:
     it did.
 
     The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
-    included. KeyboardInterrupt, DeviceLost and EpochVoid pass, and what `passes` says of.
+    included. What ends this process passes (Ctrl-C, a request of the parent), DeviceLost, EpochVoid, and what `passes`
+    says of.
     """
 
     def __init__(self, fail: Callable[[Exception], None], passes: Callable[[BaseException], bool] = _never) -> None:
@@ -86,30 +89,21 @@ class Contained:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception | SystemExit) or isinstance(error, DeviceLost | EpochVoid):
-            return False
-        if self._passes(error):
+        if error is None or is_a_stop(error) or isinstance(error, DeviceLost | EpochVoid) or self._passes(error):
             return False
         self._failed = True
-        if isinstance(error, SystemExit):
-            error = CellError("SystemExit", f"it called sys.exit({error.code!r})")
-        self._fail(error)
+        self._fail(error if isinstance(error, Exception) else as_cell_error(error))
         return True
 
     def __bool__(self) -> bool:
         return self._failed
 
 
-def links(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it was raised from or while handling, and so on to the first. A plugin may hide one behind
-    another.
-    """
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def one_line(error: BaseException) -> str:
-    """The error's message on one line of at most 500 characters."""
-    text = " ".join(str(error).split())
-    return text[:500] if text else type(error).__name__
+def as_cell_error(error: BaseException) -> CellError:
+    """What is no Exception (SystemExit, a plugin's own kind) as one, with its traceback."""
+    name = type(error).__name__
+    said = one_line(error)
+    what = f"it raised {name}" if said == name else f"it raised {name}: {said}"
+    found = CellError(name, f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else what)
+    found.__cause__ = error
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
 import pytest
 
 from kdharness.errors import CellError, Contained, DeviceLost, UnknownName
+from kdharness.failures import Stopped
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), CellError("NaN", "loss is NaN")])
@@ -25,7 +27,31 @@ def test_sys_exit_becomes_an_error() -> None:
     assert str(told[0]) == "it called sys.exit(3)"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), DeviceLost("device-side assert triggered")])
+class Quit(BaseException):
+    """Of a plugin's own kind."""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(Quit("no more"), "it raised Quit: no more"), (GeneratorExit(), "it raised GeneratorExit")],
+)
+def test_what_is_no_exception_becomes_an_error_with_its_traceback(error: BaseException, message: str) -> None:
+    told: list[Exception] = []
+    with Contained(told.append):
+        raise error
+    assert isinstance(told[0], CellError)
+    assert (told[0].error_type, str(told[0]), told[0].__cause__) == (type(error).__name__, message, error)
+
+
+def test_a_keyboard_interrupt_is_one_cell_s_where_ctrl_c_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Exception] = []
+    monkeypatch.setattr("signal.getsignal", lambda number: signal.SIG_IGN)
+    with Contained(told.append):
+        raise KeyboardInterrupt
+    assert str(told[0]) == "it raised KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stopped(), DeviceLost("device-side assert triggered")])
 def test_what_belongs_to_no_cell_passes(error: BaseException) -> None:
     told: list[Exception] = []
     with pytest.raises(type(error)), Contained(told.append) as failed:

@@ -25,7 +25,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("planning",),
     ("protocol", "registry", "weights"),
     ("api",),
-    ("errors", "text"),
+    ("errors",),
+    ("failures", "text"),
 )
 RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}
 

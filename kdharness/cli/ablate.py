@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdharness.cli import options as opt
+from kdharness.failures import Failure, attempt
 
 if TYPE_CHECKING:
     from kdharness.cli.session import RunCommand
@@ -71,11 +72,9 @@ def _found(resolved: Resolved, method: str, command: RunCommand) -> tuple[str, .
     cell = next((c for c in cells if c.role == "student" and c.method == method), None)
     if cell is None:
         return ()
-    try:
-        return find_terms(cell, command.registry, command.selection.data_root)
-    except Exception as error:  # noqa: BLE001 - a plugin's method may raise anything; its declared ablations still run
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        opt.warn(
-            f"method '{method}' declares no loss terms, and a step to find them failed ({reason}); none is dropped"
-        )
-        return ()
+    found = attempt(lambda: find_terms(cell, command.registry, command.selection.data_root))
+    if not isinstance(found, Failure):
+        return found
+    what = f"method '{method}' declares no loss terms, and a step to find them failed ({found.error})"
+    opt.warn(f"{what}; none is dropped")
+    return ()

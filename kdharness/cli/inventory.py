@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from kdharness import __version__
 from kdharness.api.parameters import Parameter
 from kdharness.api.specs import MethodSpec
+from kdharness.failures import Failure, attempt
 from kdharness.protocol.benchmark import available
 from kdharness.registry.manager import Registry
-from kdharness.registry.source import Failure, Source, attempt
+from kdharness.registry.source import Source
 
 if TYPE_CHECKING:
     from kdharness.api.method import Method
@@ -123,7 +124,7 @@ def _method(factory: type[Method]) -> Row:
 
 def _parameter(parameter: Parameter) -> Row:
     default = attempt(lambda: parameter.canonical(parameter.default))
-    shown = repr(parameter.default) if isinstance(default, Failure) else _plain(default)
+    shown = _plain(parameter.default if isinstance(default, Failure) else default)
     return {"name": parameter.name, "type": parameter.type_name, "default": shown}
 
 
@@ -133,4 +134,7 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
         return [_plain(v) for v in value]
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    text = attempt(lambda: "".join([str(value)]))
+    return f"a {type(value).__name__}" if isinstance(text, Failure) else text

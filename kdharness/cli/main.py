@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -18,6 +17,7 @@ from typer.core import TyperGroup
 from kdharness import __version__
 from kdharness.cli.options import spread
 from kdharness.errors import UnknownName, UserError
+from kdharness.failures import is_a_stop, links, notice_interrupts, trace_of
 
 USAGE = 2
 BUG = 3
@@ -125,22 +125,36 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _say(f"error: {explain(error)}")
         return USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return _bug() if _is_raised(error) else INTERRUPTED
     except BrokenPipeError:
         _abandon_output()
         return BROKEN_PIPE
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):  # the parser turns that one into an exit
-            raise
+            return _bug()
         _abandon_output()
         return BROKEN_PIPE
-    except Exception:  # noqa: BLE001 - the last resort, with the whole traceback
-        traceback.print_exc()
-        _say(f"error: this is a bug in kdharness {__version__}, or in a plugin that the traceback names")
-        return BUG
+    except BaseException:  # noqa: BLE001 - the last resort, with the whole traceback
+        return _bug()
+
+
+def _is_raised(error: BaseException) -> bool:
+    """Whether an end like that of Ctrl-C is a plugin's doing. The parser makes one of these of the errors below."""
+    causes = [link for link in links(error) if isinstance(link, KeyboardInterrupt | EOFError)]
+    return bool(causes) and not is_a_stop(causes[0])
+
+
+def _bug() -> int:
+    """Says what happened where nobody expected it."""
+    error = sys.exception()
+    assert error is not None
+    _say(trace_of(error).rstrip())
+    _say(f"error: this is a bug in kdharness {__version__}, or in a plugin that the traceback names")
+    return BUG
 
 
 def main() -> NoReturn:
     """The console script."""
+    notice_interrupts()
     sys.exit(execute())

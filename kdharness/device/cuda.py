@@ -10,6 +10,7 @@ import torch
 from kdharness.device.clock import Clock
 from kdharness.device.device import Device
 from kdharness.device.torch_settings import settings_as_torch_begins
+from kdharness.failures import message_of
 
 # A GPU is idle on small batches. So many pixels are evaluated at a time: 2,000 images of 32x32.
 EVALUATION_PIXELS = 2000 * 32 * 32
@@ -87,14 +88,14 @@ class CudaDevice(Device):
 
     def _says_out_of_memory(self, error: BaseException) -> bool:
         return super()._says_out_of_memory(error) or (
-            isinstance(error, RuntimeError) and any(sign in str(error) for sign in ALLOCATION_FAILURES)
+            isinstance(error, RuntimeError) and any(sign in message_of(error) for sign in ALLOCATION_FAILURES)
         )
 
     def _says_lost(self, error: BaseException) -> bool:
         if self._says_out_of_memory(error) or not isinstance(error, RuntimeError):
             return False
         lost: type[BaseException] | None = getattr(torch, "AcceleratorError", None)
-        return (lost is not None and isinstance(error, lost)) or any(sign in str(error) for sign in FATAL_SIGNS)
+        return (lost is not None and isinstance(error, lost)) or any(sign in message_of(error) for sign in FATAL_SIGNS)
 
 
 class EventClock(Clock):

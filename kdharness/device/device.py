@@ -13,7 +13,8 @@ from kdharness.device.clock import Clock
 from kdharness.device.memory import MemoryMeter, says_out_of_memory
 from kdharness.device.random import RandomState
 from kdharness.device.torch_settings import settings_as_torch_begins
-from kdharness.errors import Contained, links
+from kdharness.errors import Contained
+from kdharness.failures import links
 
 Module = TypeVar("Module", bound=nn.Module)
 

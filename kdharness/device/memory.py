@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from kdharness.failures import message_of
+
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -22,7 +24,7 @@ def says_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch or of Python says that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+    return isinstance(error, RuntimeError) and any(sign in message_of(error) for sign in SIGNS)
 
 
 class MemoryMeter(TorchDispatchMode):

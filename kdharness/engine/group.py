@@ -28,7 +28,8 @@ from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.teachers import WEIGHTS_CHANGED, check_teachers
 from kdharness.engine.world import World
-from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid, links, one_line
+from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid
+from kdharness.failures import links, one_line, trace_of
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers
 from kdharness.measure.stored import prediction_arrays
@@ -56,7 +57,7 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
     try:
         with default_generators_kept(world.device.default_generators()):
             Group(job, settings, world, emit, beat).run()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if world.device.is_fatal(error):
             raise DeviceLost(one_line(error)) from error
         raise
@@ -318,7 +319,7 @@ class Group:
         if isinstance(error, CellError):
             kind = error.error_type
             status = OWN_STATUS.get(kind, Status.FAILED)
-        trace = "".join(traceback.format_exception(error))
+        trace = trace_of(error)
         out_of_memory = self.world.device.is_out_of_memory(error)
         if not out_of_memory:
             self.guard.check()
@@ -359,5 +360,5 @@ def _told(failures: Mapping[str, Exception]) -> dict[str, str]:
     if not failures:
         return {}
     messages = [f"metric '{name}' was not measured: {one_line(error)}" for name, error in failures.items()]
-    traces = ["".join(traceback.format_exception(error)) for error in failures.values()]
+    traces = [trace_of(error) for error in failures.values()]
     return {"error_type": "MetricError", "error_message": "; ".join(messages), "traceback": "\n".join(traces)}

@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from kdharness.api.specs import OptimizerSpec
-from kdharness.errors import CellError, UserError, one_line
+from kdharness.errors import CellError, UserError
+from kdharness.failures import one_line
 from kdharness.planning.neutral import completed_part
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.variant import coerced

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -28,7 +27,8 @@ from kdharness.api.executors import (
     run_job,
 )
 from kdharness.device.names import child_environment, is_cpu
-from kdharness.errors import DeviceLost, one_line
+from kdharness.errors import DeviceLost
+from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
 
 TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], None]
@@ -53,11 +53,12 @@ def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: 
     log: where the process' own output goes, for a terminal shows the run's.
     """
     ignore_interrupts()
-    stop_when_asked()
+    check_stop = stop_when_asked()
     end_with_parent()
     redirect_output(log, append=restarted)
 
     def beat(cell: int | None) -> None:
+        check_stop()
         heartbeat[0] = NO_CELL if cell is None else cell
         heartbeat[1] = time.monotonic()
 
@@ -102,13 +103,12 @@ def train_job(
         train_group = load()
         train_group(CellGroup.of(job), settings, device, emit, beat)
     except DeviceLost as error:
-        text = "".join(traceback.format_exception(error))
-        return JobLost(job.number, "", one_line(error), device_lost=True, traceback=text)
-    except Exception as error:  # noqa: BLE001 - code of any plugin runs here; the traceback goes into the records
-        text = "".join(traceback.format_exception(error))
-        message = str(error) or repr(error)
+        return JobLost(job.number, "", one_line(error), device_lost=True, traceback=trace_of(error))
+    except BaseException as error:
+        if is_a_stop(error):
+            raise
         fatal, on_accelerator = cannot_write(error), not is_cpu(device)
-        return WorkerError(job.number, type(error).__name__, message, text, fatal, on_accelerator)
+        return WorkerError(job.number, type(error).__name__, one_line(error), trace_of(error), fatal, on_accelerator)
     finally:
         beat(None)
     return JobFinished(job.number)
@@ -127,17 +127,23 @@ def cannot_write(error: BaseException | None) -> bool:
     return False
 
 
-class Stopped(BaseException):
-    """The parent asked this process to end. No plugin's code is to catch it."""
+def stop_when_asked() -> Callable[[], None]:
+    """A request to end is an exception: what trains leaves the curves of its cells behind.
 
-
-def stop_when_asked() -> None:
-    """A request to end is an exception: what trains leaves the curves of its cells behind."""
+    Returns what raises it once more where a plugin swallowed it, for the places that every job passes.
+    """
+    asked: list[bool] = []
 
     def stop(*of_the_signal: object) -> None:
+        asked.append(True)
         raise Stopped
 
+    def check() -> None:
+        if asked:
+            raise Stopped
+
     signal.signal(signal.SIGTERM, stop)
+    return check
 
 
 def ignore_interrupts() -> None:

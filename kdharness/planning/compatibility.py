@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 
@@ -15,6 +16,7 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
+from kdharness.failures import Failure, attempt, one_line
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.mixed_labels import reason_to_refuse
 from kdharness.planning.networks import configured
@@ -146,10 +148,9 @@ class _MetaDevice:
                 return network
             networks.append(network)
         teachers, others = networks[1 : len(cell.teachers) + 1], networks[len(cell.teachers) + 1 :]
-        try:
-            return reason_to_skip(method, networks[0], teachers, blueprint, others)
-        except Exception:  # noqa: BLE001 - a plugin may raise anything; the cell is planned, and fails with a traceback
-            return None
+        found = attempt(lambda: reason_to_skip(method, networks[0], teachers, blueprint, others))
+        # What a plugin raises here, it raises again where a record keeps the traceback.
+        return None if isinstance(found, Failure) else found
 
     def _network(self, name: str, blueprint: Blueprint) -> StagedModel | str:
         """The network on the meta device, or why it cannot be made for this data."""
@@ -166,15 +167,20 @@ def _blueprint(cell: Cell, info: DatasetInfo) -> Blueprint:
     return Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
 
 
+def _tried(spec: ModelSpec, blueprint: Blueprint, device: str) -> StagedModel | str:
+    """The network, or what is wrong with what it returns."""
+    model = trial_model(spec, blueprint, device)
+    shape_of(model)
+    return unlike_outputs(model) or model
+
+
 def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
     reason = ""
     # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
     for device in ("meta", "cpu"):
-        try:
-            model = trial_model(spec, blueprint, device)
-            shape_of(model)
-            return unlike_outputs(model) or model
-        except Exception as error:  # noqa: BLE001 - a plugin's factory may raise anything; its message is the reason
-            reason = " ".join(str(error).split())[:200]
+        found = attempt(partial(_tried, spec, blueprint, device))
+        if not isinstance(found, Failure):
+            return found
+        reason = one_line(found.exception, most=200)
     shape = "x".join(map(str, blueprint.input_shape))
     return f"model '{spec.name}' cannot take {shape} images: {reason}"

@@ -9,6 +9,7 @@ from typing import Any
 from kdharness.api.data import DataRequest, DatasetInfo, DatasetMissing
 from kdharness.api.specs import DatasetSpec
 from kdharness.errors import UserError
+from kdharness.failures import Failure, attempt, message_of
 from kdharness.planning.asked import DataPlace
 from kdharness.planning.catalogue import Installed
 from kdharness.planning.neutral import key_part
@@ -31,11 +32,9 @@ class KnownDataset:
 def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: DataPlace, is_own: bool) -> KnownDataset:
     """is_own: whether the benchmark has the dataset. UserError for data that is not there."""
     spec, parameters = installed.spec, setup.values
-    try:
-        info = spec.describe(DataRequest(place.root, place.download, parameters))
-    except (DatasetMissing, ValueError) as error:
-        told = str(error).removeprefix(f"{spec.name}: ")  # plugins say it too
-        raise UserError(f"dataset '{spec.name}': {told}") from None
+    info = attempt(lambda: _checked(spec.describe(DataRequest(place.root, place.download, parameters))))
+    if isinstance(info, Failure):
+        raise UserError(f"dataset '{spec.name}': {_told(spec, info)}") from info.exception
     shared = {key: value for key, value in parameters.items() if key not in spec.local_parameters}
     document = {
         "name": spec.name,
@@ -51,3 +50,17 @@ def describe_dataset(installed: Installed[DatasetSpec], setup: Setup, place: Dat
 def dataset_warning(name: str, line: str) -> str:
     """A line on a dataset, the same for plan and worker: what both say is told once."""
     return f"dataset '{name}': {line}"
+
+
+def _checked(info: object) -> DatasetInfo:
+    """TypeError for what is no description of a dataset."""
+    if not isinstance(info, DatasetInfo) or not isinstance(info.identity, str):
+        raise TypeError(f"it must give a DatasetInfo with an identity, and gave a {type(info).__name__}")
+    return info
+
+
+def _told(spec: DatasetSpec, failure: Failure) -> str:
+    """What is missing or wrong in a dataset's own words; of anything else, that the plugin failed."""
+    if isinstance(failure.exception, DatasetMissing | ValueError):
+        return message_of(failure.exception).removeprefix(f"{spec.name}: ")  # plugins say it too
+    return f"its describe() failed: {failure.error}"

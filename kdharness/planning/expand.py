@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kdharness.api.requirements import Pair, Requirement
+from kdharness.api.specs import MethodSpec
 from kdharness.errors import UserError
+from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
 from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
@@ -109,25 +112,37 @@ class _Expansion:
 
     def _made(self, training: Training) -> tuple[Method | None, str]:
         """The method with its parameters; or None, and what it raised."""
-        try:
-            method = made(self.resolved.methods.get(training.method).spec, training.setup.values)
-            # These may be properties, and raise.
-            _ = [set(method.terms), method.regime, method.reads.declared_views, method.mixed_labels]
-            return method, ""
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it must not stop the others' plan
-            return None, _raised(training.method, "cannot be made", error)
+        spec = self.resolved.methods.get(training.method).spec
+        method = attempt(partial(_whole, spec, training.setup.values))
+        if isinstance(method, Failure):
+            return None, f"method '{training.method}' cannot be made: {method.error}"
+        return method, ""
 
     def _sources(self, setting: Setting, training: Training, method: Method) -> Sources:
         """What the method requires, planned if need be."""
-        pair, asked = Pair(training.teachers, training.student), "requires()"
-        try:
-            requirements = tuple(method.requires(pair)) if training.requirements is None else training.requirements
-            asked = "networks()"
-            networks = tuple(method.networks(pair))
-            asked = "optimizers()"
-            optimizers = optimizers_of(method, pair)
-        except Exception as error:  # noqa: BLE001 - as above
-            return Sources(fault=_raised(training.method, f"failed in {asked}", error))
+        pair, known = Pair(training.teachers, training.student), training.requirements
+        demands: list[tuple[Any, ...]] = []
+        for name, kind, ask in (
+            ("requires()", Requirement, method.requires if known is None else lambda pair: known),
+            ("networks()", str, method.networks),
+            ("optimizers()", str, partial(optimizers_of, method)),
+        ):
+            found = attempt(partial(_all_of, kind, ask, pair))
+            if isinstance(found, Failure):
+                return Sources(fault=f"method '{training.method}' failed in {name}: {found.error}")
+            demands.append(found)
+        return self._found(setting, training, method, *demands)
+
+    def _found(
+        self,
+        setting: Setting,
+        training: Training,
+        method: Method,
+        requirements: tuple[Requirement, ...],
+        networks: tuple[str, ...],
+        optimizers: tuple[str, ...],
+    ) -> Sources:
+        """What a method demands, looked up; cells that it requires are planned."""
         try:
             found = [(r, self._source(setting, r, training)) for r in requirements]
             for name in networks:
@@ -239,8 +254,20 @@ class _Expansion:
         )
 
 
-def _raised(method: str, what: str, error: Exception) -> str:
-    return f"method '{method}' {what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}"
+def _whole(spec: MethodSpec, values: Mapping[str, Any]) -> Method:
+    """The method with these parameters. Raises what it raises, also where the plan reads it: as a property."""
+    method = made(spec, values)
+    _ = [set(method.terms), method.regime, method.reads.declared_views, method.mixed_labels]
+    return method
+
+
+def _all_of(kind: type, ask: Callable[[Pair], Iterable[Any]], pair: Pair) -> tuple[Any, ...]:
+    """What a method answers. TypeError for something else than it should be."""
+    found = tuple(ask(pair))
+    for each in found:
+        if not isinstance(each, kind):
+            raise TypeError(f"it must give {kind.__name__}s, and gave a {type(each).__name__}")
+    return found
 
 
 def _pair(training: Training, teachers: Sequence[TeacherSource]) -> Pair:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import OptimizerSpec
 from kdharness.errors import UserError
+from kdharness.failures import Failure, attempt
 from kdharness.planning.catalogue import Catalogue
 from kdharness.planning.neutral import key_part
 from kdharness.protocol.variant import Setup, commanded, set_up_plain, shown
-from kdharness.registry.source import Failure, attempt
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method

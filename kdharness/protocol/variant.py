@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.specs import DatasetSpec, MethodSpec, OptimizerSpec
 from kdharness.errors import UnknownName, UserError
+from kdharness.failures import Failure, attempt
 from kdharness.text import words
 
 if TYPE_CHECKING:  # it loads torch
@@ -136,10 +137,8 @@ def unknown_term(spec: MethodSpec, term: str, terms: Mapping[str, str], where: s
 
 def declared_terms(spec: MethodSpec, parameters: Mapping[str, Value]) -> Mapping[str, str]:
     """The loss terms that a method declares with these parameters; none where it cannot be made."""
-    try:
-        return dict(made(spec, values_of(parameters)).terms)
-    except Exception:  # noqa: BLE001 - a plugin may raise anything; its cells are skipped with what it raised
-        return {}
+    found = attempt(lambda: dict(made(spec, values_of(parameters)).terms))
+    return {} if isinstance(found, Failure) else found  # its cells are skipped with what it raised
 
 
 def untrainable(method: str, terms: Mapping[str, str], without: Sequence[str]) -> str | None:

@@ -6,20 +6,21 @@ import contextlib
 import hashlib
 import importlib.util
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from kdharness.api.versions import check_file, check_stated
 from kdharness.errors import UserError
-from kdharness.registry.source import Broken, Failure, Source, attempt
+from kdharness.failures import Failure, attempt
+from kdharness.registry.metadata import Package, declared_plugins
+from kdharness.registry.source import Broken, Source
 
 GROUP = "kdharness"
 
@@ -42,16 +43,21 @@ def quiet_stdout() -> Iterator[None]:
 
 def installed_plugins() -> Iterator[Plugin | Broken]:
     """The plugins of installed packages, in order of distribution and name. None can keep the others from loading."""
-    for entry_point in sorted(entry_points(group=GROUP), key=lambda e: (_distribution_name(e), e.name, e.value)):
-        yield _load_entry_point(entry_point)
+    declared, broken = declared_plugins(GROUP)
+    yield from broken
+    for entry_point, package in declared:
+        yield _load_entry_point(entry_point, package)
 
 
-def _distribution_name(entry_point: EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist is not None else "unknown"
-
-
-def _load_entry_point(entry_point: EntryPoint) -> Plugin | Broken:
-    source = _entry_point_source(entry_point)
+def _load_entry_point(entry_point: EntryPoint, package: Package) -> Plugin | Broken:
+    source = Source(
+        distribution=package.name,
+        version=package.version,
+        file=_module_file(entry_point.module),
+        module=entry_point.module,
+        entry_point=entry_point.name,
+        editable=package.editable,
+    )
     with quiet_stdout():
         target = attempt(partial(_checked, entry_point.load, source.file))
     if isinstance(target, Failure):
@@ -74,30 +80,6 @@ def _checked(load: Callable[[], Any], path: str) -> Any:
 def _instance(target: Any) -> Any:
     """Hooks that are methods of a class need an instance of it."""
     return target() if inspect.isclass(target) else target
-
-
-def _entry_point_source(entry_point: EntryPoint) -> Source:
-    distribution = entry_point.dist
-    return Source(
-        distribution=_distribution_name(entry_point),
-        version=distribution.version if distribution is not None else "",
-        file=_module_file(entry_point.module),
-        module=entry_point.module,
-        entry_point=entry_point.name,
-        editable=distribution is not None and is_editable(distribution),
-    )
-
-
-def is_editable(distribution: Distribution) -> bool:
-    """Whether the package's files may change while its version stays.
-
-    Editable installs say so in direct_url.json (PEP 610). Metadata without RECORD lies in a source tree.
-    """
-    found = distribution.read_text("direct_url.json")
-    with contextlib.suppress(ValueError, AttributeError):
-        if found and json.loads(found).get("dir_info", {}).get("editable"):
-            return True
-    return distribution.read_text("RECORD") is None
 
 
 def _module_file(name: str) -> str:

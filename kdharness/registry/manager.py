@@ -13,14 +13,15 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.hooks import ModuleSpecs
+from kdharness.api.hooks import ModuleFailed, ModuleSpecs
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 from kdharness.errors import nearest
+from kdharness.failures import Failure, attempt
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
-from kdharness.registry.source import Broken, Failure, Registered, Source, attempt
+from kdharness.registry.source import Broken, Registered, Source
 from kdharness.registry.stamp import Stamp, Stamps
 
 PROJECT = "kdharness"
@@ -218,7 +219,7 @@ class Registry:
             with quiet_stdout():
                 failure = attempt(partial(_gather, kind, implementation, records))
             if failure is not None:
-                for each in failure.each:
+                for each in _each(failure):
                     self._fail(implementation, each)
         return records
 
@@ -260,6 +261,16 @@ class Registry:
                 self._switched_off.add(implementation.plugin.source)
                 lines.append(f"{self._fail(implementation, outcome)}; it is switched off for the rest of the run")
         return lines
+
+
+def _each(failure: Failure) -> list[Failure]:
+    """One for every module that failed, where a package's hook asked several; else the failure itself."""
+    group = failure.exception
+    found = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
+    if not found or not all(isinstance(part, ModuleFailed) for part in found):
+        return [failure]
+    parts = [(str(part), Failure.of(part), part.__cause__ or part) for part in found]
+    return [replace(whole, error=f"{file}: {Failure.of(cause).error}") for file, whole, cause in parts]
 
 
 def _gather(kind: Kind, implementation: _Implementation, records: list[Registered[Any]]) -> None:

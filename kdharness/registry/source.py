@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-T = TypeVar("T")
 S_co = TypeVar("S_co", covariant=True)
 
 
@@ -36,7 +32,9 @@ class Source:
     digest: str = ""
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version} ({self.file})" if self.kind == "entry_point" else self.file
+        if self.kind == "file":
+            return self.file
+        return " ".join(part for part in (self.distribution, self.version, f"({self.file})") if part)
 
 
 @dataclass(frozen=True)
@@ -67,37 +65,3 @@ class Broken:
     def __str__(self) -> str:
         where = f"in {self.hook}" if self.hook else "to load"
         return f"plugin '{self.name}' of {self.source} failed {where}: {self.error}"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception from a plugin: one line, and its traceback."""
-
-    error: str
-    traceback: str
-    exception: BaseException
-
-    @classmethod
-    def of(cls, exception: BaseException) -> Failure:
-        message = textwrap.shorten(str(exception), 200, placeholder=" ...")
-        name = type(exception).__name__
-        text = "".join(traceback.format_exception(exception))
-        return cls(f"{name}: {message}" if message else name, text, exception)
-
-    @property
-    def each(self) -> tuple[Failure, ...]:
-        """One for every module that failed, where a package's hook asked several; else itself."""
-        if not isinstance(self.exception, BaseExceptionGroup):
-            return (self,)
-        parts = (Failure.of(exception) for exception in self.exception.exceptions)
-        return tuple(replace(part, error=part.error.removeprefix("ModuleFailed: ")) for part in parts)
-
-
-def attempt(call: Callable[[], T]) -> T | Failure:
-    """`call()`, or how it failed. For code of plugins: what it raises (even sys.exit) must not stop the tool."""
-    try:
-        return call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exception:  # noqa: BLE001 - see above; the traceback is kept
-        return Failure.of(exception)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdharness.errors import UserError, one_line
+from kdharness.errors import UserError
+from kdharness.failures import one_line
 
 Read = TypeVar("Read")
 
