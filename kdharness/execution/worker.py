@@ -28,6 +28,7 @@ from kdharness.api.executors import (
     run_job,
 )
 from kdharness.device.names import child_environment, is_cpu
+from kdharness.engine.stopping import Stopped, stop_request
 from kdharness.errors import DeviceLost, one_line
 from kdharness.planning.cell_group import CellGroup
 
@@ -78,6 +79,7 @@ def serve(pipe: Any, settings: WorkerSettings, device: str, beat: Beat) -> None:
         pipe.send(event)
         if isinstance(event, JobLost):
             os._exit(DEVICE_LOST_EXIT)  # the accelerator's own clean-up may hang
+        stop_request.obey()
 
 
 def engine() -> TrainGroup:
@@ -127,17 +129,11 @@ def cannot_write(error: BaseException | None) -> bool:
     return False
 
 
-class Stopped(BaseException):
-    """The parent asked this process to end. No plugin's code is to catch it."""
-
-
 def stop_when_asked() -> None:
-    """A request to end is an exception: what trains leaves the curves of its cells behind."""
-
-    def stop(*of_the_signal: object) -> None:
-        raise Stopped
-
-    signal.signal(signal.SIGTERM, stop)
+    """A request to end is an exception: what trains leaves the curves of its cells behind, and its last epoch if that
+    ends in time.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: stop_request.ask())
 
 
 def ignore_interrupts() -> None:
