@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from kdharness.cli.main import execute
 
@@ -125,7 +126,8 @@ def cells_past_an_epoch(folder: Path) -> list[str]:
     return [key for group in groups if group["epoch"] for key in group["cells"]]
 
 
-def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_asked_to_end_keeps_what_is_there_and_exits_with_130(tmp_path: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "kdharness", *RUN, "--set", "recipe.epochs=400"]
     command.remove("--epochs")
     command.remove("6")
@@ -134,7 +136,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(tmp_path: Path) -> Non
     deadline = time.monotonic() + 120
     while not (training := cells_past_an_epoch(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
@@ -143,6 +145,9 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(tmp_path: Path) -> Non
     for key in training:  # the workers were asked to end, and left what they had
         history = (folder / "cells" / key / "history.csv").read_text()
         assert history.startswith("epoch,split,predictor,metric,value\n1,train,")
+        last = int(history.splitlines()[-1].split(",")[0])
+        saved = torch.load(folder / "cells" / key / "checkpoint", weights_only=True)
+        assert saved["clock"]["epoch"] == last, "it would go on from an earlier epoch"
     status = kdharness("status", cwd=tmp_path)
     assert status.returncode == 0
     assert "interrupted" in status.stdout

@@ -241,4 +241,6 @@ class Executor(Protocol):
         """What happened since the last call; waits up to the timeout for the first."""
 
     def stop(self) -> None:
-        """Ends all workers now. Cells they were at stay `interrupted` on disk, with their last checkpoint."""
+        """Ends all workers now, or after the epoch that they are at where that is soon. Cells they were at stay
+        `interrupted` on disk, with their last checkpoint.
+        """

@@ -26,6 +26,7 @@ from kdharness.engine.checkpoint import Checkpoint, packed, packed_weights, save
 from kdharness.engine.guard import Guard
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
+from kdharness.engine.stopping import stop_request
 from kdharness.engine.teachers import WEIGHTS_CHANGED, check_teachers
 from kdharness.engine.world import World
 from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid
@@ -111,14 +112,23 @@ class Group:
         try:
             for number, cell in enumerate(self.job.cells):
                 self._start(number, cell)
-            while self.members:
-                self._round()
+            with stop_request.deferred():
+                while self.members:
+                    self._round()
+                    self._leave_off()
         except EpochVoid:
             self.members.clear()
             raise
         finally:  # of those that an interruption leaves behind, the curves so far
             for member in self.members:
                 self._write_history(member)
+
+    def _leave_off(self) -> None:
+        """After a round, if this process is to end: every cell goes on from here in another run."""
+        if stop_request.asked:
+            for member in list(self.members):
+                self._save(member)
+        stop_request.obey()
 
     def _fail_rest(self, error: Exception) -> None:
         """Memory ran out for what the cells share (data, a batch): for all of them that were not reported."""

@@ -22,7 +22,9 @@ from kdharness.execution import worker
 # No wait counts for more than this towards a cell's silence: while the parent is stopped (Ctrl-Z), so are its workers.
 LONGEST_WAIT_SECONDS = 5.0
 
-# Workers that are asked to end write the curves of their cells first.
+# Workers that are asked to end finish the epoch that they are at, if it does not take longer than this, and keep it.
+EPOCH_END_SECONDS = 5.0
+# Those that are asked again end at once; they write the curves of their cells first.
 TERMINATE_SECONDS = 2.0
 
 
@@ -46,13 +48,14 @@ class LocalExecutor:
         return [event for w in busy for event in w.poll()]
 
     def stop(self) -> None:
-        """Asks the workers to end and kills those that do not; at once if it is interrupted itself."""
+        """Asks the workers to end, twice, and kills those that do not; at once if it is interrupted itself."""
         try:
-            for w in self._workers:
-                w.terminate()
-            deadline = time.monotonic() + TERMINATE_SECONDS
-            for w in self._workers:
-                w.join(max(0.0, deadline - time.monotonic()))
+            for seconds in (EPOCH_END_SECONDS, TERMINATE_SECONDS):
+                for w in self._workers:
+                    w.terminate()
+                deadline = time.monotonic() + seconds
+                for w in self._workers:
+                    w.join(max(0.0, deadline - time.monotonic()))
         finally:
             for w in self._workers:
                 w.end()

@@ -26,6 +26,7 @@ from kdharness.execution.display import Display
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import STALE, about, resume, unmeasured
 from kdharness.execution.schedule import CellEnd, Scheduler
+from kdharness.execution.signals import terminations_interrupt
 from kdharness.execution.tally import Tally
 from kdharness.execution.worker import RUNNER
 from kdharness.planning.cell import Cell
@@ -77,17 +78,19 @@ def execute(
     """Runs what is missing of the plan; the caller holds the folder's lock. runner: 'module:function' that opens and
     trains the jobs.
 
-    Ctrl-C ends it early, with the finished cells kept; a second one while it stops kills the workers at once.
+    Ctrl-C, or a request of the system to end, ends it early, with the finished cells kept; a second one while it stops
+    kills the workers at once.
     UserError when nothing more can be written.
     """
     run = _Run(plan, folder, settings, executor, registry, display, rerun, runner)
     interrupted = False
-    try:
-        run.loop()
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        run.stop()
+    with terminations_interrupt():
+        try:
+            run.loop()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            run.stop()
     return run.outcome(interrupted)
 
 

@@ -27,6 +27,7 @@ from kdharness.api.executors import (
     run_job,
 )
 from kdharness.device.names import child_environment, is_cpu
+from kdharness.engine.stopping import stop_request
 from kdharness.errors import DeviceLost
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
@@ -53,12 +54,12 @@ def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: 
     log: where the process' own output goes, for a terminal shows the run's.
     """
     ignore_interrupts()
-    check_stop = stop_when_asked()
+    stop_when_asked()
     end_with_parent()
     redirect_output(log, append=restarted)
 
     def beat(cell: int | None) -> None:
-        check_stop()
+        stop_request.insist()
         heartbeat[0] = NO_CELL if cell is None else cell
         heartbeat[1] = time.monotonic()
 
@@ -79,6 +80,7 @@ def serve(pipe: Any, settings: WorkerSettings, device: str, beat: Beat) -> None:
         pipe.send(event)
         if isinstance(event, JobLost):
             os._exit(DEVICE_LOST_EXIT)  # the accelerator's own clean-up may hang
+        stop_request.obey()
 
 
 def engine() -> TrainGroup:
@@ -127,23 +129,11 @@ def cannot_write(error: BaseException | None) -> bool:
     return False
 
 
-def stop_when_asked() -> Callable[[], None]:
-    """A request to end is an exception: what trains leaves the curves of its cells behind.
-
-    Returns what raises it once more where a plugin swallowed it, for the places that every job passes.
+def stop_when_asked() -> None:
+    """A request to end is an exception: what trains leaves the curves of its cells behind, and its last epoch if that
+    ends in time.
     """
-    asked: list[bool] = []
-
-    def stop(*of_the_signal: object) -> None:
-        asked.append(True)
-        raise Stopped
-
-    def check() -> None:
-        if asked:
-            raise Stopped
-
-    signal.signal(signal.SIGTERM, stop)
-    return check
+    signal.signal(signal.SIGTERM, lambda number, frame: stop_request.ask())
 
 
 def ignore_interrupts() -> None:

@@ -161,6 +161,11 @@ class Cell:
     def address(self) -> str:
         """What the cell is called, whatever its contents: a newer plan's cell at the same address replaces it."""
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
+        return canonical({"a": [self.place, self.teacher, *sources]})
+
+    @property
+    def place(self) -> str:
+        """The address whoever teaches."""
         # Where each student seed has data of its own, so have the teachers of one seed.
         data_seed = self.document["scenario"].get("seed") if self.seeding.endswith("data") else ""
         names = (
@@ -173,9 +178,8 @@ class Cell:
             self.document["subset"],
             self.method,
             self.variant,
-            self.teacher,
         )
-        return canonical({"a": [self.benchmark, *names, *sources, self.student, self.seed]})
+        return canonical({"a": [self.benchmark, *names, self.student, self.seed]})
 
     @property
     def label(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.errors import UserError
-from kdharness.planning.cell import STEP
+from kdharness.planning.cell import STEP, STUDENT, Cell
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import dumps, write_atomic
 from kdharness.results.reading import JsonReader
@@ -55,24 +55,63 @@ class PlanFiles:
 
 
 def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
-    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address.
+    """The union of the plans (oldest first): a newer plan's cells replace an older one's at the same address, and what
+    only these required goes with them.
 
     A cell that some plan asks for by name is no step, whatever a newer plan needs it for.
     """
     planned: dict[str, PlannedCell] = {}
-    taken: set[str] = set()
+    taken = _Taken()
     for plan in reversed(tuple(plans)):
-        addresses = [entry.cell.address for entry in plan.cells]
-        for entry, address in zip(plan.cells, addresses, strict=True):
+        left = [entry for entry in plan.cells if not taken.hides(entry.cell)]
+        if len(left) < len(plan.cells):
+            left = _without_orphans(plan, left, planned)
+        for entry in left:
             key = entry.cell.key
-            if address in taken:
-                continue
             if key not in planned:
                 planned[key] = entry
             elif planned[key].cell.role == STEP:
                 planned[key] = replace(planned[key], cell=entry.cell)
-        taken.update(addresses)
+        for entry in left:
+            taken.add(entry.cell)
     return planned
+
+
+class _Taken:
+    """Where newer plans have cells. A student that has no teacher of its pair is the same for every teacher: another
+    one in its place, with teachers or without, is another edition of its method (which could not say what it requires).
+    """
+
+    def __init__(self) -> None:
+        self._addresses: set[str] = set()
+        self._places: set[str] = set()
+        self._untaught: set[str] = set()
+
+    def add(self, cell: Cell) -> None:
+        self._addresses.add(cell.address)
+        if cell.role == STUDENT:
+            (self._places if cell.pair.teachers else self._untaught).add(cell.place)
+
+    def hides(self, cell: Cell) -> bool:
+        """Whether one of them stands in the place of an older plan's cell."""
+        if cell.role == STUDENT:
+            place = cell.place
+            if place in self._untaught or (place in self._places and not cell.pair.teachers):
+                return True
+        return cell.address in self._addresses
+
+
+def _without_orphans(plan: Plan, left: Sequence[PlannedCell], newer: Container[str]) -> list[PlannedCell]:
+    """Those left of a plan, without cells that the plan had only for others, none of which is left."""
+    required = {key for entry in plan.cells for key in entry.cell.requires}
+    needed: set[str] = set()
+    found = []
+    for entry in reversed(left):  # what requires comes after what is required
+        cell = entry.cell
+        if cell.role == STUDENT or cell.key not in required or cell.key in needed or cell.key in newer:
+            needed.update(cell.requires)
+            found.append(entry)
+    return found[::-1]
 
 
 def _timeless(plan: Mapping[str, Any]) -> dict[str, Any]:

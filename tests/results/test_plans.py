@@ -10,6 +10,7 @@ import fabricate
 import pytest
 
 from kdharness.errors import UserError
+from kdharness.results.plans import planned_cells
 from kdharness.results.store import ResultsFolder
 
 
@@ -100,3 +101,33 @@ def test_what_is_needed_alone_stays_a_step(tmp_path: Path) -> None:
     folder.plans.write(fabricate.plan([fabricate.cell("kd", role="step")]))
     (row,) = folder.load().rows
     assert row["role"] == "step"
+
+
+def test_a_method_whose_teachers_were_put_right_replaces_what_had_none(tmp_path: Path) -> None:
+    """And the other way round. What was planned only for the one that went goes with it; what others need stays."""
+    teacher, asked = fabricate.teacher_cell(), fabricate.cell("vanilla")
+    step = fabricate.cell("kd", role="step")
+    # The method's first edition required the wrong step, and its second could not say what it requires.
+    source = fabricate.TeacherSource("conv16", step.key)
+    wrong = fabricate.cell("chain", teacher=None, teachers=(source,), method_revision="1")
+    mute, right = (fabricate.cell("chain", teacher=t, method_revision=r) for t, r in ((None, "2"), ("conv32", "3")))
+    other = fabricate.cell("other", teacher=None)
+    plans = [
+        fabricate.plan([teacher, step, wrong, asked]),
+        fabricate.plan([asked, mute, other], {mute.key: "failed in requires()"}),
+        fabricate.plan([teacher, right]),
+    ]
+    kept = [set(planned_cells(plans[:n])) for n in (1, 2, 3)]
+    assert kept[0] == {c.key for c in (teacher, step, wrong, asked)}
+    assert kept[1] == {c.key for c in (asked, mute, other)}
+    assert kept[2] == {c.key for c in (asked, other, teacher, right)}
+
+
+def test_a_step_that_another_cell_needs_outlives_the_cell_that_is_replaced() -> None:
+    step = fabricate.cell("kd", role="step")
+    source = fabricate.TeacherSource("conv16", step.key)
+    old, new = (fabricate.cell("chain", teachers=(source,), method_revision=r) for r in "12")
+    friend = fabricate.cell("friend", teachers=(source,))
+    first = fabricate.plan([step, old, friend])
+    assert set(planned_cells([first, fabricate.plan([new])])) == {c.key for c in (step, friend, new)}
+    assert set(planned_cells([fabricate.plan([step, old]), fabricate.plan([new, step])])) == {step.key, new.key}

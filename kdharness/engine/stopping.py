@@ -1,0 +1,49 @@
+"""A process that is asked to end while it trains: the cells' epoch ends first, and is kept. It loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kdharness.failures import Stopped
+
+
+class StopRequest:
+    """The request to end, as the process' signal handler makes it. asked: whether it was made."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._deferred = False
+        self._raised = False
+
+    def ask(self) -> None:
+        """Raises Stopped at once, but where an epoch is to end first. There the second request does."""
+        waits = self._deferred and not self.asked
+        self.asked = True
+        if not waits:
+            self._raised = True
+            raise Stopped
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """What runs in here calls `obey` wherever it can leave off."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def obey(self) -> None:
+        """Raises Stopped when that was asked."""
+        if self.asked:
+            self._raised = True
+            raise Stopped
+
+    def insist(self) -> None:
+        """Raises Stopped once more where it was raised, and a plugin swallowed it."""
+        if self._raised:
+            raise Stopped
+
+
+#: Of this process.
+stop_request = StopRequest()
