@@ -9,7 +9,7 @@ from kdharness.failures import Stopped
 
 
 class StopRequest:
-    """The request to end, as the process' signal handler makes it. asked: whether it was made."""
+    """The request to end, as the process' signal handler makes it. asked: whether it was made and waits."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -18,11 +18,10 @@ class StopRequest:
 
     def ask(self) -> None:
         """Raises Stopped at once, but where an epoch is to end first. There the second request does."""
-        waits = self._deferred and not self.asked
-        self.asked = True
-        if not waits:
+        if self.asked or not self._deferred:
             self._raised = True
             raise Stopped
+        self.asked = True
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -36,7 +35,6 @@ class StopRequest:
     def obey(self) -> None:
         """Raises Stopped when that was asked."""
         if self.asked:
-            self._raised = True
             raise Stopped
 
     def insist(self) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kdharness.engine import group
-from kdharness.engine.stopping import Stopped, StopRequest
+from kdharness.engine.stopping import StopRequest
+from kdharness.failures import Stopped
 
 
 def test_a_request_ends_at_once_where_nothing_trains_and_the_second_one_anywhere() -> None:

@@ -9,14 +9,19 @@ from contextlib import suppress
 
 import pytest
 
+from kdharness.engine.stopping import StopRequest
+from kdharness.execution import worker
 from kdharness.execution.worker import stop_when_asked
 from kdharness.failures import Stopped, attempt
 
 
 @pytest.fixture
-def check() -> Iterator[Callable[[], None]]:
+def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    request = StopRequest()
+    monkeypatch.setattr(worker, "stop_request", request)
     before = signal.getsignal(signal.SIGTERM)
-    yield stop_when_asked()
+    stop_when_asked()
+    yield request.insist
     signal.signal(signal.SIGTERM, before)
 
 
