@@ -149,7 +149,8 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         claims=tuple(resolve_claim(claim, sides, metric_specs) for _, claim in asked.claims),
         references=asked.references,
         summary=asked.summary,
-        note=asked.note,
+        # It speaks of the benchmark's data, and heads no report on other data alone.
+        note=asked.note if set(asked.own_datasets) & set(asked.datasets.names) else "",
         warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *of_data, *unprovided),
     )
 

@@ -140,7 +140,7 @@ def load(name: str) -> Benchmark:
         raise UnknownName("benchmark", name, available(), "give a name or a path to a .toml file")
     try:
         with path.open("rb") as file:
-            content = tomllib.load(file)
+            content = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors put a byte order mark before it
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError:

@@ -20,7 +20,7 @@ from kdharness.stats.standings import REFERENCES, leaderboard
 
 @dataclass(frozen=True)
 class Merged:
-    """Several folders as one table. references, note: of their newest plans; warnings: one line each."""
+    """Several folders as one table. references: of their newest plans; note: theirs; warnings: one line each."""
 
     frame: pd.DataFrame
     references: tuple[str, ...]
@@ -32,9 +32,15 @@ def merge(folders: Sequence[Contents]) -> Merged:
     """The folders' tables as one, each cell once."""
     frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
     newest = [contents.newest for contents in folders if contents.newest is not None]
-    note = " ".join(dict.fromkeys(plan.note for plan in newest if plan.note))
     doubts = [doubt for contents in folders for doubt in contents.doubts]
-    return Merged(frame, _references(newest), (*doubts, *warnings), note)
+    return Merged(frame, _references(newest), (*doubts, *warnings), _note(folders))
+
+
+def _note(folders: Sequence[Contents]) -> str:
+    """All folders' notes; each says of which benchmark it is where there are several."""
+    several = len({contents.name for contents in folders}) > 1
+    notes = [f"{contents.name}: {contents.note}" if several else contents.note for contents in folders if contents.note]
+    return " ".join(dict.fromkeys(notes))
 
 
 def references_of(contents: Contents) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def report_of(contents: Contents) -> Report:
         rankings=ranked,
         overalls=overalls(frame, references),
         problems=problems_of(shown),
-        note=newest.note if newest else "",
+        note=contents.note,
         stale=len(contents.stale) + len(contents.outdated) if newest else 0,
         doubts=contents.doubts,
         progress=summary_line(progress) if progress else "",

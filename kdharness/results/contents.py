@@ -60,6 +60,11 @@ class Contents:
         """The plan of the latest command."""
         return self.plans[-1] if self.plans else None
 
+    @property
+    def note(self) -> str:
+        """What heads its reports: the latest note of its plans, for a plan of other data alone has none."""
+        return next((plan.note for plan in reversed(self.plans) if plan.note), "")
+
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:
         """The cells of all plans, by key. At one address only the newest plan's cells count.

@@ -59,7 +59,7 @@ def read_rows(path: Path | str) -> list[Row]:
     """The rows of a results.csv, all values as text. UserError when it lacks a column."""
     try:
         # Everything as text: a method may be called 'nan' or 'null', a variant may look like a number.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     missing = [name for name in COLUMNS if name not in frame.columns]

@@ -63,6 +63,7 @@ class Source:
     num_classes: int
     input_shape: tuple[int, int, int]
     train_size: int
+    test_size: int
     folder: str
     files: tuple[str, ...]
     md5: tuple[str, ...]
@@ -83,6 +84,7 @@ def mnist_like(name: str, kind: str, md5: tuple[str, ...], mean: float, std: flo
         num_classes=10,
         input_shape=(1, 28, 28),
         train_size=60_000,
+        test_size=10_000,
         folder=f"{kind}/raw",
         files=MNIST_FILES,
         md5=md5,
@@ -101,6 +103,7 @@ SOURCES = (
         num_classes=10,
         input_shape=(3, 32, 32),
         train_size=50_000,
+        test_size=10_000,
         folder="cifar-10-batches-py",
         files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
         md5=("c58f30108f718f92721af3b95e74349a",),
@@ -115,6 +118,7 @@ SOURCES = (
         num_classes=100,
         input_shape=(3, 32, 32),
         train_size=50_000,
+        test_size=10_000,
         folder="cifar-100-python",
         files=("train", "test", "meta"),
         md5=("eb9058c3a382ffc7106e4002c42a8d85",),
@@ -157,6 +161,7 @@ SOURCES = (
         num_classes=10,
         input_shape=(3, 32, 32),
         train_size=73_257,
+        test_size=26_032,
         folder="",
         files=("train_32x32.mat", "test_32x32.mat"),
         md5=("e26dedcc434d2e4c54c9b2d4a06d8373", "eb5a983be6a315427106f1b164d9cef3"),
@@ -255,11 +260,13 @@ def load(request: DataRequest, source: Source) -> ImageDataset:
     check_archives(source, request.root)
     train, classes = read(source, request.root, train=True)
     test, _ = read(source, request.root, train=False)
-    if len(train.targets) != source.train_size:
-        raise ValueError(f"{source.name}: {len(train.targets)} training images, expected {source.train_size}")
+    for kind, split, size in (("training", train, source.train_size), ("test", test, source.test_size)):
+        if len(split.targets) != size:
+            raise ValueError(f"{source.name}: {len(split.targets)} {kind} images, expected {size}")
     splits = {"train": train, "test": test}
+    dataset = ImageDataset(splits, classes, source.mean, source.std, source.augmentation)
     check_content(source, request.root, splits)
-    return ImageDataset(splits, classes, source.mean, source.std, source.augmentation)
+    return dataset
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from kdharness.api.executors import (
     Event,
     Job,
     WorkerSettings,
+    WorkerWarning,
 )
 from kdharness.api.requirements import Pair
 from kdharness.errors import DeviceLost
@@ -102,6 +103,9 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
     for cell in job.cells:
         folder.write_record(Record(cell, Status.INTERRUPTED, attempts=job.attempts[cell.key], started_at="then"))
         emit(CellStarted(job.number, cell.key))
+        if cell.method == "warns":
+            emit(WorkerWarning(job.number, "dataset 'digits': odd images"))
+            emit(WorkerWarning(job.number, "dataset 'digits': odd labels"))
     # After the records: whoever waits for this line may end the run at once, and finds them.
     with (settings.folder / "jobs.txt").open("a") as file:
         file.write(f"{os.getpid()} {job.alone} {' '.join(cell.method for cell in job.cells)}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_everything_ok(world: World) -> None:
     assert outcome.exit_code == 0
     assert [world.status(cell) for cell in cells] == [Status.OK] * 3
     assert len(world.shown.getvalue().splitlines()) == 3
+
+
+def test_what_workers_warn_of_is_said_once_and_not_where_the_plan_said_it(world: World) -> None:
+    plan = make_plan(*(make_cell("warns", seed, dataset=f"set{seed}") for seed in range(3)))
+    outcome = world.run(dataclasses.replace(plan, warnings=("dataset 'digits': odd labels",)))
+    assert outcome.counts == {Status.OK: 3}
+    assert len(jobs_seen(world.folder.path)) == 3, "three jobs met it"
+    warned = [line for line in world.shown.getvalue().splitlines() if "odd" in line]
+    assert warned == ["warning: dataset 'digits': odd images"]
 
 
 def test_plugins_are_told(world: World) -> None:

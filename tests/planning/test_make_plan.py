@@ -450,6 +450,23 @@ def kdharness_datasets():
 """
 
 
+def test_what_a_dataset_warns_of_is_a_warning_of_the_plan(registry_with):
+    odd = DATASET.replace("(1, 8, 8), 10)", "(1, 8, 8), 10, ('one image twice', 'no labels'))")
+    plan = plan_of(registry_with(odd), datasets=("blank",), methods=("vanilla",))
+    assert [line for line in plan.warnings if "blank" in line] == [
+        "dataset 'blank': one image twice",
+        "dataset 'blank': no labels",
+    ]
+
+
+def test_a_note_is_of_the_benchmarks_own_data(registry_with):
+    registry = registry_with(DATASET)
+    said = load("digits").note
+    assert said
+    notes = [plan_of(registry, datasets=names).note for names in (None, ("digits",), ("digits", "blank"), ("blank",))]
+    assert notes == [said, said, said, ""]
+
+
 def test_a_datasets_parameters_depart_where_they_say_what_it_is(registry_with):
     registry = registry_with(DATASET)
     protocol = made(datasets=["blank"], dataset={"blank": {"level": 1}})

@@ -70,6 +70,13 @@ def test_a_file_that_is_no_text(tmp_path):
         load(str(path))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    plain, marked = tmp_path / "plain.toml", tmp_path / "marked.toml"
+    plain.write_text('name = "x"\n' + VALID)
+    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
+    assert load(str(marked)).model_dump(exclude={"place"}) == load(str(plain)).model_dump(exclude={"place"})
+
+
 def test_a_benchmark_is_called_like_its_file_unless_it_says_otherwise(tmp_path):
     path = tmp_path / "my_own.toml"
     path.write_text(VALID)

@@ -85,4 +85,6 @@ def test_merged_folders_keep_the_newest_plans_references_and_notes(tmp_path: Pat
     assert merged.references == ("vanilla", "kd", "plain")
     assert merged.note == "A smoke test, not a ranking. Another note."
     assert merge([one.load()]).references == REFERENCES
+    other = fabricate.write(tmp_path / "huge", cells, [], note="Another note.")
+    assert merge([one.load(), other.load()]).note == "tiny: A smoke test, not a ranking. huge: Another note."
     assert len(merged.frame) == len(one.load().frame) + 1

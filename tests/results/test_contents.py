@@ -267,3 +267,12 @@ def test_a_table_that_stands_alone_is_said_to_be_without_records(tmp_path: Path)
     write_csv(fabricate.tiny_world(tmp_path).load().frame, shared.tables.results)
     (doubt,) = shared.load().doubts
     assert "no records to hold its numbers against" in doubt
+
+
+def test_the_note_is_that_of_the_latest_plan_that_has_one(tmp_path: Path) -> None:
+    """A plan of other data alone has none, and the rows of the earlier one are still there."""
+    folder = fabricate.write(tmp_path / "tiny", [fabricate.cell("kd")], [])
+    assert folder.load().note == ""
+    for note in ("first", "second", ""):
+        folder.plans.write(fabricate.plan([fabricate.cell("kd")], note=note))
+    assert folder.load().note == "second"

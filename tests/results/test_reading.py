@@ -22,6 +22,12 @@ def test_a_damaged_file_is_said_once(tmp_path: Path, content: bytes) -> None:
     assert str(path) in warnings[0]
 
 
+def test_a_byte_order_mark_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"schema": 1, "a": "\xc3\xa4"}')
+    assert JsonReader(pytest.fail).read(path, dict, (1,)) == {"schema": 1, "a": "\u00e4"}
+
+
 def test_no_file_is_no_warning(tmp_path: Path) -> None:
     assert JsonReader(pytest.fail).read(tmp_path / "a.json", dict, (1,)) is None
 

@@ -111,6 +111,16 @@ def test_a_folder_with_a_csv_alone_gives_its_rows(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(ResultsFolder(tmp_path / "shared").load().frame, frame)
 
 
+def test_a_csv_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """As spreadsheets save it, with the first name in quotes or not."""
+    frame = fabricate.tiny_world(tmp_path).load().frame
+    path = tmp_path / "results.csv"
+    write_csv(frame, path)
+    for first in (b"benchmark,", b'"benchmark",'):
+        path.write_bytes(b"\xef\xbb\xbf" + first + path.read_bytes().partition(b",")[2])
+        pd.testing.assert_frame_equal(frame_of(read_rows(path)), frame)
+
+
 def test_a_csv_that_lacks_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("method,top1\nkd,90\n")
     with pytest.raises(UserError, match="it lacks the columns benchmark"):

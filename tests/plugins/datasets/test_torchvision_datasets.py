@@ -29,8 +29,8 @@ SOURCES = {source.name: source for source in plugin.SOURCES}
 RANDOM = np.random.default_rng(0)
 
 
-def small(name: str, train_size: int) -> plugin.Source:
-    return dataclasses.replace(SOURCES[name], train_size=train_size)
+def small(name: str, train_size: int, test_size: int = 2) -> plugin.Source:
+    return dataclasses.replace(SOURCES[name], train_size=train_size, test_size=test_size)
 
 
 def md5(path: Path) -> str:
@@ -91,7 +91,7 @@ def test_cifar(name: str, labels: str, tmp_path: Path, monkeypatch: pytest.Monke
     kind = getattr(datasets, SOURCES[name].kind)
     rows = write_cifar(tmp_path, kind, labels, 3, monkeypatch)
     train_files = [file for file, _ in kind.train_list]
-    data = plugin.load(DataRequest(tmp_path), small(name, 3 * len(train_files)))
+    data = plugin.load(DataRequest(tmp_path), small(name, 3 * len(train_files), 3))
     expected = np.concatenate([rows[file] for file in train_files]).reshape(-1, 3, 32, 32)
     assert np.array_equal(data.splits["train"].images, expected)
     assert data.splits["train"].images.flags.c_contiguous
@@ -120,7 +120,7 @@ def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scipy.io.savemat(path, {"X": array, "y": np.array([[10], [1], [9]], dtype=np.uint8)})
         lists[split] = ["", path.name, md5(path)]
     monkeypatch.setattr(datasets.SVHN, "split_list", lists)
-    data = plugin.load(DataRequest(tmp_path), small("svhn", 3))
+    data = plugin.load(DataRequest(tmp_path), small("svhn", 3, 3))
     assert np.array_equal(data.splits["train"].images, images["train"].transpose(3, 2, 0, 1))
     assert data.splits["train"].targets.tolist() == [0, 1, 9], "the digit 0 is stored as 10"
     assert data.classes == tuple("0123456789")
@@ -246,6 +246,16 @@ def test_wrong_number_of_images_is_refused(tmp_path: Path) -> None:
     write_mnist(tmp_path, "MNIST")
     with pytest.raises(ValueError, match="mnist: 4 training images, expected 60000"):
         plugin.load(DataRequest(tmp_path), SOURCES["mnist"])
+    with pytest.raises(ValueError, match="mnist: 2 test images, expected 3"):
+        plugin.load(DataRequest(tmp_path), small("mnist", 4, 3))
+
+
+def test_labels_that_are_no_class_are_refused(tmp_path: Path, cache: Path) -> None:
+    write_mnist(tmp_path, "MNIST")
+    write_idx(tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte", np.array([7, 200], dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"1 labels of 'test' are outside 0\.\.9, the first of them 200 of image 1"):
+        plugin.load(DataRequest(tmp_path), small("mnist", 4))
+    assert not list(cache.glob("*")), "nothing wrong is remembered as the first time"
 
 
 def test_nothing_is_printed_to_stdout(
@@ -272,13 +282,13 @@ STATISTICS = {
     "fashion_mnist": ((0.2860,), (0.3530,)),
     "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
 }
-# Classes, shape of an image, training images, zeros on each side before a crop, whether images are mirrored.
+# Classes, shape of an image, training and test images, zeros on each side before a crop, whether images are mirrored.
 FACTS = {
-    "cifar10": (10, (3, 32, 32), 50_000, 4, True),
-    "cifar100": (100, (3, 32, 32), 50_000, 4, True),
-    "mnist": (10, (1, 28, 28), 60_000, 2, False),
-    "fashion_mnist": (10, (1, 28, 28), 60_000, 2, True),
-    "svhn": (10, (3, 32, 32), 73_257, 4, False),
+    "cifar10": (10, (3, 32, 32), 50_000, 10_000, 4, True),
+    "cifar100": (100, (3, 32, 32), 50_000, 10_000, 4, True),
+    "mnist": (10, (1, 28, 28), 60_000, 10_000, 2, False),
+    "fashion_mnist": (10, (1, 28, 28), 60_000, 10_000, 2, True),
+    "svhn": (10, (3, 32, 32), 73_257, 26_032, 4, False),
 }
 
 
@@ -288,7 +298,8 @@ def test_constants_are_the_published_ones(name: str) -> None:
     augmentation = source.augmentation
     assert (source.mean, source.std) == STATISTICS[name]
     assert FACTS[name] == (
-        source.num_classes, source.input_shape, source.train_size, augmentation.crop_padding, augmentation.flip,
+        source.num_classes, source.input_shape, source.train_size, source.test_size,
+        augmentation.crop_padding, augmentation.flip,
     )  # fmt: skip
 
 
