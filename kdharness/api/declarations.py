@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kdharness.api.parameters import Parameter, check_name
 from kdharness.api.preprocessing import Preprocessing
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Tap = Literal["stem", "stages", "pre_activations", "embedding", "tokens"]
+Teachers = Literal["none", "one", "many"]
+Partners = Literal["none", "same_class"]
 # What becomes of a method where images are mixed; see `Method.mixed_labels`.
 MixedLabels = Literal["mix", "larger", "refuse"]
 
@@ -57,23 +60,29 @@ class Reads:
         when it is first asked for. A method that reads one sees the several teachers of a pair as one ensemble: its
         logits are the logarithm of their mean probabilities, and it has no taps.
     taps: of "stem", "stages", "pre_activations", "embedding", "tokens": what Outputs of student and teachers hold
-        beside the logits.
+        beside the logits. All networks must declare them.
     modules: module paths in the student, such as "layer1.0.conv1": `student.module(path)` is what it returned.
     teacher_modules: the same in each teacher.
     indices: whether `batch.indices` is there: positions in the cell's training subset.
     views: each a View, or the name of one that student and teachers see.
     partners: "same_class" adds `batch.partners`: for each sample another image of its class.
+    teacher_taps: those of teachers, where they are not the student's; None: they are. Each side must declare its own.
     """
 
-    teachers: Literal["none", "one", "many"] = "one"
+    teachers: Teachers = "one"
     taps: tuple[Tap, ...] = ()
     modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
     indices: bool = False
     views: tuple[View | str, ...] = (View("recipe"),)
-    partners: Literal["none", "same_class"] = "none"
+    partners: Partners = "none"
+    teacher_taps: tuple[Tap, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name, given in (("taps", self.taps), ("teacher_taps", self.teacher_taps or ())):
+            _check_words(name, given, get_args(Tap))
+        _check_words("teachers", (self.teachers,), get_args(Teachers))
+        _check_words("partners", (self.partners,), get_args(Partners))
         object.__setattr__(self, "views", self.declared_views)
         if not any(view.student for view in self.declared_views):
             raise ValueError("views must have one that the student sees")
@@ -97,7 +106,17 @@ class Reads:
     @property
     def of_teachers(self) -> Wanted:
         """What is kept of each teacher's."""
-        return Wanted(self.taps, self.teacher_modules)
+        return Wanted(self.taps if self.teacher_taps is None else self.teacher_taps, self.teacher_modules)
+
+
+def _check_words(field: str, given: object, known: tuple[str, ...]) -> None:
+    """ValueError for a word that there is not: it would be passed over in silence."""
+    if not isinstance(given, tuple | list):
+        raise ValueError(f"reads: {field} is a tuple of names, got {given!r}")
+    for word in given:
+        if word not in known:
+            hint = "".join(f"; did you mean '{close}'?" for close in get_close_matches(str(word), known, n=1))
+            raise ValueError(f"reads: {field} has '{word}', which is none of {', '.join(known)}{hint}")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ class Outputs:
 
     def _tap(self, name: str) -> Any:
         if name not in self._taps:
-            raise AttributeError(f"'{name}' was not declared: add it to taps in the method's reads = Reads(taps=...)")
+            where = "taps, or teacher_taps, in the method's reads = Reads(taps=...)"
+            raise AttributeError(f"'{name}' was not declared: add it to {where}")
         return self._taps[name]
 
     @property
@@ -235,18 +236,18 @@ class StagedModel(nn.Module):
         }
         return next((tap for tap in taps if not has[tap]), None)
 
-    def cannot_give(self, wanted: Wanted) -> str | None:
-        """Why the network has not what is wanted of it, or None."""
-        name, lacking = self.spec.name, self.lacks(wanted.taps)
+    def cannot_give(self, wanted: Wanted, side: str = "") -> str | None:
+        """Why the network has not what is wanted of it, or None. side: what it is, "student" or "teacher"."""
+        name, lacking, of = self.spec.name, self.lacks(wanted.taps), f" of the {side}" if side else ""
         if lacking == "stages" and self.spec.stages:
-            return f"reads stages as maps, and the tokens of model '{name}' have no grid"
+            return f"reads stages{of} as maps, and the tokens of model '{name}' have no grid"
         if lacking:
-            return f"reads {lacking}, which model '{name}' does not declare"
+            return f"reads {lacking}{of}, which model '{name}' does not declare"
         known = [path for path, _ in self.network.named_modules() if path]
         for path in wanted.modules:
             if path not in known:
                 close = get_close_matches(path, known, n=1, cutoff=0.0)
-                return f"reads module '{path}', which model '{name}' has not; did you mean '{close[0]}'?"
+                return f"reads module '{path}'{of}, which model '{name}' has not; did you mean '{close[0]}'?"
         return None
 
     def as_maps(self, stage: Tensor) -> Tensor:

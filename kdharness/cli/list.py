@@ -95,11 +95,19 @@ def _reads(reads: Row | list[str] | None) -> str:
     if isinstance(reads, list):
         return f"reads {', '.join(reads)}"
     parts = {"none": [], "one": ["one teacher"], "many": ["many teachers"]}[reads["teachers"]]
-    parts += [tap.replace("_", "-") for tap in reads["taps"]]
+    parts += _taps(reads["taps"], reads["teacher_taps"])
     parts += ["indices"] if reads["indices"] else []
     parts += [f"{len(reads['views'])} views"] if len(reads["views"]) > 1 else []
     parts += ["partners of the same class"] if reads["partners"] == "same_class" else []
     return f"reads {', '.join(parts)}" if parts else ""
+
+
+def _taps(taps: list[str], teacher_taps: list[str] | None) -> list[str]:
+    """Features, and whose they are where student and teachers are read differently."""
+    if teacher_taps is None or teacher_taps == taps:
+        return [tap.replace("_", "-") for tap in taps]
+    sides = (("student", taps), ("teacher", teacher_taps))
+    return [f"{tap.replace('_', '-')} of the {side}" for side, each in sides for tap in each]
 
 
 def _origin(row: Row) -> str:

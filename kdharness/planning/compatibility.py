@@ -62,12 +62,15 @@ def reason_to_skip(
     reads = method.reads
     if reads.teachers != "none" and not teachers:
         return "needs a teacher, and the pair has none"
-    for model, wanted in ((student, reads.of_student), *((teacher, reads.of_teachers) for teacher in teachers)):
-        if lacking := model.cannot_give(wanted):
+    if lacking := student.cannot_give(reads.of_student, "student"):
+        return lacking
+    for teacher in teachers:
+        if lacking := teacher.cannot_give(reads.of_teachers, "teacher"):
             return lacking
     by_name = {m.spec.name: m.spec for m in (student, *teachers, *others)}
     if reads.teachers == "one" and len(teachers) > 1:
-        if parts := (*reads.taps, *(f"module '{path}'" for path in reads.teacher_modules)):
+        read = reads.of_teachers
+        if parts := (*read.taps, *(f"module '{path}'" for path in read.modules)):
             return f"reads {parts[0]} of one teacher, and an ensemble of {len(teachers)} has none"
         teachers = [ensemble_of(teachers)]
     with torch.device("meta"):

@@ -188,3 +188,25 @@ def test_outputs_by_name(make: Callable[[Tensor], Any], logits: str) -> None:
 def test_outputs_without_the_logits(make: Callable[[Tensor], Any], fault: str) -> None:
     with pytest.raises((TypeError, ValueError), match=fault):
         returning(make).run(IMAGES)
+
+
+def test_teachers_may_be_read_otherwise() -> None:
+    assert Reads(taps=("stages",)).of_teachers.taps == ("stages",)
+    reads = Reads(taps=("tokens",), teacher_taps=("stages", "stem"))
+    assert (reads.of_student.taps, reads.of_teachers.taps) == (("tokens",), ("stages", "stem"))
+    assert Reads(taps=("tokens",), teacher_taps=()).of_teachers.taps == ()
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ({"taps": ("token",)}, "reads: taps has 'token', which is none of stem, .*; did you mean 'tokens'?"),
+        ({"taps": "stages"}, "reads: taps is a tuple of names, got 'stages'"),
+        ({"teacher_taps": ("stage",)}, "reads: teacher_taps has 'stage', .*; did you mean 'stages'?"),
+        ({"teachers": "all"}, "reads: teachers has 'all', which is none of none, one, many"),
+        ({"partners": "same class"}, "reads: partners has 'same class', .*; did you mean 'same_class'?"),
+    ],
+)
+def test_words_that_reads_does_not_know(declared: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says.replace("?", r"\?")):
+        Reads(**declared)

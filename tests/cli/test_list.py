@@ -50,7 +50,7 @@ def test_a_method_row_says_what_it_needs(capsys):
     (row,) = [row for row in rows(capsys, "methods") if row["name"] == "kd"]
     assert "Hinton" in row["paper"]
     recipe = {"name": "recipe", "student": True, "teacher": True}
-    beside = {"indices": False, "views": [recipe], "partners": "none"}
+    beside = {"indices": False, "views": [recipe], "partners": "none", "teacher_taps": None}
     assert row["reads"] == {"teachers": "one", "taps": [], "modules": [], "teacher_modules": [], **beside}
     assert {"name": "temperature", "type": "float", "default": 4.0} in row["parameters"]
     assert set(row["terms"].values()) <= {"task", "distill", "player"}
@@ -88,6 +88,21 @@ def test_without_a_kind_all_kinds_are_counted(capsys):
     assert found["methods"]["count"] == len(found["methods"]["names"])
     assert execute(["list"]) == 0
     assert "digits" in capsys.readouterr().out
+
+
+def test_taps_of_one_side(capsys, tmp_path):
+    path = tmp_path / "sides.py"
+    path.write_text(
+        "from kdharness.api import Method, MethodSpec, Reads, hookimpl\n"
+        "class Sides(Method):\n"
+        "    name = 'sides'\n"
+        "    reads = Reads(taps=('tokens',), teacher_taps=('pre_activations',))\n"
+        "@hookimpl\n"
+        "def kdharness_methods():\n"
+        "    return [MethodSpec.of(Sides)]\n"
+    )
+    assert execute(["list", "methods", "--plugin", str(path)]) == 0
+    assert "tokens of the student, pre-activations of the teacher" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_method_whose_reads_depend_on_parameters(capsys, tmp_path):

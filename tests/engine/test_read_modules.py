@@ -47,6 +47,22 @@ class Worded(Inside):
     name = "worded"
     reads = Reads(taps=("tokens",))
 
+class OneSided(Method):
+    """Tokens of the student, the embedding of the teacher."""
+
+    name = "one_sided"
+    reads = Reads(taps=("tokens",), teacher_taps=("embedding",))
+
+    def losses(self, batch, student, teacher):
+        assert student.tokens(0).ndim == 3 and teacher.embedding.ndim == 2
+        for outputs, tap in ((student, "embedding"), (teacher, "stages")):
+            try:
+                getattr(outputs, tap)
+            except AttributeError:
+                continue
+            raise AssertionError(tap)
+        return {"ce": batch.task_loss(student.logits)}
+
 class Twofold(nn.Module):
     def __init__(self, trains):
         super().__init__()
@@ -58,7 +74,7 @@ class Twofold(nn.Module):
 
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(each) for each in (Inside, Aimless, Worded)]
+    return [MethodSpec.of(each) for each in (Inside, Aimless, Worded, OneSided)]
 
 @hookimpl
 def kdharness_models():
@@ -99,11 +115,27 @@ def skips(lab: Lab, pair: str, *methods: str) -> dict[str, str]:
 def test_what_cannot_be_read_is_a_reason_to_skip(reading: Lab) -> None:
     reasons = skips(reading, "sepconv16:sepconv16", "aimless", "worded")
     assert reasons == {
-        "aimless": "reads module 'stage2.depthwide', which model 'sepconv16' has not; did you mean 'stage2.depthwise'?",
-        "worded": "reads tokens, which model 'sepconv16' does not declare",
+        "aimless": "reads module 'stage2.depthwide' of the student, which model 'sepconv16' has not; "
+        "did you mean 'stage2.depthwise'?",
+        "worded": "reads tokens of the student, which model 'sepconv16' does not declare",
     }
     several = skips(reading, "sepconv16+sepconv16:sepconv16", "inside")
     assert several == {"inside": "reads stem of one teacher, and an ensemble of 2 has none"}
+
+
+def test_student_and_teacher_are_tapped_apart(reading: Lab) -> None:
+    plan = reading.plan(benchmark("sepconv16:vit_micro_p2", "one_sided"))
+    assert not any(p.skip for p in plan.cells)
+    records = reading.train_plan(plan)
+    assert {r.status.value for r in records.values()} == {"ok"}, [r.traceback for r in records.values()]
+    assert skips(reading, "vit_micro_p2:sepconv16", "one_sided") == {
+        "one_sided": "reads tokens of the student, which model 'sepconv16' does not declare"
+    }
+    assert skips(reading, "twofold:vit_micro_p2", "one_sided") == {
+        "one_sided": "reads embedding of the teacher, which model 'twofold' does not declare"
+    }
+    several = skips(reading, "sepconv16+sepconv16:vit_micro_p2", "one_sided")
+    assert several == {"one_sided": "reads embedding of one teacher, and an ensemble of 2 has none"}
 
 
 def test_outputs_of_train_mode_alone_are_declared(reading: Lab) -> None:

@@ -163,8 +163,8 @@ def reasons(plan: Plan) -> dict[str, str]:
 def test_a_method_that_reads_what_a_model_does_not_declare(registry_with):
     plan = plan_of(registry_with(BARE), methods=("at", "kd", "pkt"), pairs=("conv32:bare",), seeds=(0,))
     assert reasons(plan) == {
-        "at conv32:bare digits few100 seed 0": "reads stages, which model 'bare' does not declare",
-        "pkt conv32:bare digits few100 seed 0": "reads embedding, which model 'bare' does not declare",
+        "at conv32:bare digits few100 seed 0": "reads stages of the student, which model 'bare' does not declare",
+        "pkt conv32:bare digits few100 seed 0": "reads embedding of the student, which model 'bare' does not declare",
     }
 
 
