@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from kdharness.api.named import Named
 from kdharness.api.staged import StagedModel
 
 
@@ -41,6 +42,10 @@ class Evaluation:
 
     predictor: str
     splits: Mapping[str, Predictions]
+
+    def __post_init__(self) -> None:
+        hint = "; the spec's `splits` says which a metric reads"
+        object.__setattr__(self, "splits", Named(self.splits, "it reads no split", hint))
 
     @property
     def test(self) -> Predictions:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kdharness.api.declarations import ModelSpec, Tap, Wanted
 from kdharness.api.functional import eval_mode
+from kdharness.api.named import Named
 from kdharness.api.prepared import Prepare
 from kdharness.api.preprocessing import Preprocessing, Shape
 from kdharness.api.seen_views import SeenViews
@@ -62,7 +63,8 @@ class Outputs:
     ) -> None:
         self.model = model
         self.logits: Tensor = logits.float()
-        self.named: dict[str, Tensor] = {name: value.float() for name, value in (named or {}).items()}
+        others = {name: value.float() for name, value in (named or {}).items()}
+        self.named: dict[str, Tensor] = Named(others, "beside its logits, the network has no output")
         self._views: tuple[Callable[[], Outputs] | str | None, ...] = (None,)
         self._taps = taps
         self._modules = modules or {}
@@ -103,14 +105,19 @@ class Outputs:
 
     def maps(self, k: int) -> Tensor:
         """Stage number `k` as [N, C, H, W]. Of tokens [N, L, D] the prefix is left out, and C is D."""
-        stage: Tensor = self._tap("stages")[k]
+        stage = self._stage("stages", k)
         # The model is asked of tokens alone, for tests hand in maps without a model.
         return self.model.as_maps(stage).float() if stage.ndim == 3 else stage.float()
 
     def tokens(self, k: int) -> Tensor:
         """Stage number `k` of a network of tokens: [N, L, D], the prefix first."""
-        tokens: Tensor = self._tap("tokens")[k].float()
-        return tokens
+        return self._stage("tokens", k).float()
+
+    def _stage(self, tap: str, k: int) -> Tensor:
+        stages: Sequence[Tensor] = self._tap(tap)
+        if not -len(stages) <= k < len(stages):
+            raise IndexError(f"there is no stage {k}: the network has {len(stages)}, 0 to {len(stages) - 1}")
+        return stages[k]
 
     def module(self, path: str) -> Tensor:
         """What the network's module at `path` returned; of several values the first."""

@@ -369,6 +369,7 @@ def _told(failures: Mapping[str, Exception]) -> dict[str, str]:
     """What a finished cell's record says of metrics that raised."""
     if not failures:
         return {}
-    messages = [f"metric '{name}' was not measured: {one_line(error)}" for name, error in failures.items()]
+    said = {name: "; ".join([one_line(e), *getattr(e, "__notes__", ())]) for name, e in failures.items()}
+    messages = [f"metric '{name}' was not measured: {reason}" for name, reason in said.items()]
     traces = [trace_of(error) for error in failures.values()]
     return {"error_type": "MetricError", "error_message": "; ".join(messages), "traceback": "\n".join(traces)}

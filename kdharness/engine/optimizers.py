@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,16 +47,20 @@ class OptimizerFactory:
         except UserError as error:
             raise CellError("MethodError", one_line(error)) from error
         values = {**completed_part(self.known[name]["parameters"], spec.parameters), **given}
-        optimizer: object = spec.factory(
-            _groups(recipe, parameters, spared),
-            lr=recipe.lr,
+        keywords = {
+            "lr": recipe.lr,
             **{field: getattr(recipe, field) for field in spec.reads},
             **{p.name: p.coerce(values[p.name]) for p in spec.parameters},
             **({"fused": self.fused} if spec.fused else {}),
-        )
+        }
+        _check_keywords(spec, keywords)
+        optimizer: object = spec.factory(_groups(recipe, parameters, spared), **keywords)
         if not isinstance(optimizer, Optimizer):
             what = f"the optimizer '{spec.name}' made a {type(optimizer).__name__}, and no torch Optimizer"
             raise CellError("OptimizerError", what)
+        if hasattr(optimizer, "gradients") and "gradients" not in inspect.signature(optimizer.step).parameters:
+            what = f"the optimizer '{spec.name}' has `gradients`, and its step(closure=None) takes none: it is"
+            raise CellError("OptimizerError", f"{what} step(closure=None, gradients=None)")
         return optimizer
 
     def _spec(self, name: str) -> OptimizerSpec:
@@ -67,6 +72,21 @@ class OptimizerFactory:
             what = f"a player names the optimizer '{name}', which neither the recipe nor its optimizers() names"
             raise CellError("MethodError", f"{what} (known: {', '.join(self.known)})")
         return spec
+
+
+def _check_keywords(spec: OptimizerSpec, keywords: Mapping[str, Any]) -> None:
+    """CellError for a keyword that the factory does not take, with what gives it."""
+    try:
+        taken = inspect.signature(spec.factory).parameters.values()
+    except (TypeError, ValueError):  # of some callables nobody knows
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+        return
+    for name in keywords:
+        if name not in {parameter.name for parameter in taken}:
+            left = tuple(field for field in spec.reads if field != name)
+            why = f": its spec says reads={spec.reads}, and may say reads={left}" if name in spec.reads else ""
+            raise CellError("OptimizerError", f"the factory of optimizer '{spec.name}' takes no '{name}'{why}")
 
 
 def _groups(

@@ -16,7 +16,7 @@ from kdharness.api.step import NamedGradients
 from kdharness.engine.gradients import clip, gather
 from kdharness.engine.optimizers import OptimizerFactory, norms_and_biases, restore
 from kdharness.engine.phase_clock import Place
-from kdharness.errors import CellError
+from kdharness.errors import CellError, nearest
 from kdharness.protocol.recipe import Recipe
 
 # What a player may replace of the recipe, and what a phase may beside that; the other fields hold for a whole cell.
@@ -109,8 +109,18 @@ class Players:
                 return [value]
             part = None
         if part is None:
-            raise CellError("MethodError", f"phase '{phase.name}' names the part '{path}', which does not exist")
+            what = f"phase '{phase.name}' names the part '{path}', which does not exist"
+            close = nearest(path, self._paths(), most=1)
+            hint = f"; did you mean '{close[0]}'?" if close else " (paths begin with 'student' or 'method')"
+            raise CellError("MethodError", f"{what}{hint}")
         return list(part.parameters())
+
+    def _paths(self) -> list[str]:
+        """Of all parts that a player may have."""
+        roots = {"student": self.student.network, "method": self.method}
+        modules = (f"{root}.{name}".strip(".") for root, owner in roots.items() for name, _ in owner.named_modules())
+        own = (f"method.{name}" for name, _ in self.method.named_parameters(recurse=False))
+        return [*modules, *own]
 
     def _untrained(self, trained: set[int]) -> list[nn.Module]:
         owned = {m: {id(p) for p in m.parameters()} for part in (self.student, self.method) for m in part.modules()}

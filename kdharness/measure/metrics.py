@@ -18,9 +18,13 @@ from kdharness.errors import CellError
 from kdharness.measure.averages import TWIN
 from kdharness.measure.evaluate import evaluated, predict_together
 from kdharness.measure.predict import batches, parts, predict
+from kdharness.measure.returned import numbers, numbers_by_output
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
 from kdharness.results.record import MetricRow
+
+# Why a metric may find None.
+NO_TEACHER = "teacher_logits is None where the metric's spec does not say needs_teacher=True"
 
 
 class Measurement:
@@ -53,6 +57,9 @@ class Measurement:
     def _failed(self, name: str, error: Exception) -> None:
         if self.subject.device.is_out_of_memory(error):
             raise error
+        spec = self.subject.registry.get("metric", name).spec
+        if spec.compute is not None and not spec.needs_teacher and "NoneType" in str(error):
+            error.add_note(NO_TEACHER)
         self.failures[name] = error
 
     def _applies(self, spec: MetricSpec) -> bool:
@@ -74,7 +81,7 @@ class Measurement:
         found: list[MetricRow] = []
         for predictor in self._logits["test"]:
             seen = {s: self._predictions(s, self._outputs(s)[predictor], spec.needs_teacher) for s in spec.splits}
-            found += _as_rows(predictor, spec.splits[0], compute(Evaluation(predictor, seen)))
+            found += _as_rows(predictor, spec.splits[0], numbers(spec, compute(Evaluation(predictor, seen))))
         return found
 
     def _outputs(self, split: str) -> dict[str, Tensor]:
@@ -120,7 +127,8 @@ class Measurement:
                     precision=self._precision,
                 )
                 computed = inspect(inspection)
-        return [row for predictor, values in computed.items() for row in _as_rows(predictor, spec.splits[0], values)]
+        found = numbers_by_output(spec, computed, dict.fromkeys((self.main, *self._logits["test"], *deployables)))
+        return [row for predictor, values in found.items() for row in _as_rows(predictor, spec.splits[0], values)]
 
     @contextmanager
     def _unchanged(self, networks: Sequence[nn.Module]) -> Iterator[None]:
@@ -169,7 +177,7 @@ class Measurement:
 
 
 def _as_rows(predictor: str, split: str, values: Mapping[str, float]) -> list[MetricRow]:
-    return [MetricRow(str(predictor), split, str(name), float(value)) for name, value in values.items()]
+    return [MetricRow(predictor, split, name, value) for name, value in values.items()]
 
 
 def teacher_logits(subject: Subject, split: str) -> Tensor | None:

@@ -92,8 +92,10 @@ def reason_to_skip(
         return method.skip(context)
 
 
-def unlike_outputs(model: StagedModel) -> str:
-    """What is wrong with a network that returns other outputs in train mode than in eval mode; '' for nothing."""
+def unlike_outputs(model: StagedModel, num_classes: int) -> str:
+    """What is wrong with a network whose logits are not those of the dataset's classes, or that returns other outputs
+    in train mode than in eval mode; '' for nothing.
+    """
     spec = model.spec
     blank = torch.zeros((2, *model.image_shape), device=next((p.device for p in model.parameters()), None))
     names = []
@@ -102,12 +104,21 @@ def unlike_outputs(model: StagedModel) -> str:
             for module in model.network.modules():
                 # What a forward returns is decided where modules are called; those that call none stay as they are.
                 module.training = training and any(module.children())
-            names.append({spec.logits, *model.run(blank).named} - set(spec.auxiliary if training else ()))
+            outputs = model.run(blank)
+            if outputs.logits.shape != (2, num_classes):
+                return _other_classes(spec.name, outputs.logits.shape, num_classes)
+            names.append({spec.logits, *outputs.named} - set(spec.auxiliary if training else ()))
     if names[0] == names[1]:
         return ""
     eval_names, train_names = (", ".join(sorted(each)) for each in names)
     what = f"returns other outputs in train mode ({train_names}) than in eval mode ({eval_names})"
     return f"model '{spec.name}' {what}: its spec may name those of train mode alone as auxiliary"
+
+
+def _other_classes(model: str, shape: Sequence[int], num_classes: int) -> str:
+    if len(shape) == 2:
+        return f"model '{model}' returns {shape[1]} logits, the dataset has {num_classes} classes"
+    return f"model '{model}' returns logits of shape {list(shape)} for 2 images, and not [2, {num_classes}]"
 
 
 def on_meta_device(resolved: Resolved) -> Callable[[Cell, Method], str | None]:
@@ -174,7 +185,7 @@ def _tried(spec: ModelSpec, blueprint: Blueprint, device: str) -> StagedModel | 
     """The network, or what is wrong with what it returns."""
     model = trial_model(spec, blueprint, device)
     shape_of(model)
-    return unlike_outputs(model) or model
+    return unlike_outputs(model, blueprint.num_classes) or model
 
 
 def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:

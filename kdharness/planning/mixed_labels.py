@@ -20,7 +20,7 @@ def reason_to_refuse(method: Method, recipe: Recipe) -> str | None:
         return None
     asked = " and ".join(f"{name} = {alpha:g}" for name in ("mixup", "cutmix") if (alpha := getattr(recipe, name)))
     if method.mixed_labels == "refuse":
-        return f"the recipe mixes images ({asked}), for which '{method.name}' is not defined"
+        return f"the recipe mixes images ({asked}), for which '{method.name}' is not defined: mixed_labels = 'refuse'"
     if method.reads.partners != "none":
         return f"the recipe mixes images ({asked}), and '{method.name}' reads partners of one class"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdharness.api import ModelSpec, StagedModel, Tokens
+from kdharness.api import ModelSpec, Outputs, StagedModel, Tokens
 from kdharness.api.declarations import Reads, Wanted
+from kdharness.api.named import Named
 from kdharness.api.shapes import shape_of
 
 SHAPE = (3, 8, 12)
@@ -210,3 +213,29 @@ def test_teachers_may_be_read_otherwise() -> None:
 def test_words_that_reads_does_not_know(declared: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("?", r"\?")):
         Reads(**declared)
+
+
+def test_outputs_and_stages_that_there_are_not() -> None:
+    stages = [torch.zeros(2, 3, 4, 4)] * 3
+    logits = torch.zeros(2, 5)
+    outputs = Outputs(None, logits, {"stages": stages, "tokens": stages}, {"distillation": logits})  # type: ignore[arg-type]
+    with pytest.raises(KeyError) as caught:
+        outputs.named["distilation"]
+    assert str(caught.value) == (
+        "beside its logits, the network has no output 'distilation'; did you mean 'distillation'?"
+    )
+    with pytest.raises(KeyError) as caught:
+        Outputs(None, logits, {}).named["distillation"]  # type: ignore[arg-type]
+    assert str(caught.value) == "beside its logits, the network has no output 'distillation'; there is none"
+    for read in (outputs.maps, outputs.tokens):
+        assert read(-1).shape == (2, 3, 4, 4)
+        with pytest.raises(IndexError, match="there is no stage 9: the network has 3, 0 to 2"):
+            read(9)
+
+
+def test_what_is_found_by_name_can_be_copied_and_sent() -> None:
+    named = Named({"main": 1}, "there is no output")
+    for other in (copy.deepcopy(named), pickle.loads(pickle.dumps(named))):
+        assert other == {"main": 1}
+        with pytest.raises(KeyError, match="there is no output 'man'; did you mean 'main'"):
+            other["man"]

@@ -41,6 +41,13 @@ class Odd(torch.optim.Optimizer):
                 state["last"] = float(state["mean"].sum())
                 p.sub_(group["lr"] * ((state["mean"] + group["nudge"] * state["seen"] + state["last"]).tanh().float()))
 
+class OneMomentum(torch.optim.SGD):
+    """Names gradients, and its step takes none."""
+    gradients = ("task", "distill")
+
+    def step(self, closure=None):
+        pass
+
 class Chooser(Method):
     """Trains with the optimiser that it is told."""
     name = "chooser"
@@ -89,6 +96,8 @@ def kdharness_methods():
 @hookimpl
 def kdharness_optimizers():
     yield OptimizerSpec("odd", Odd, parameters=(Parameter("beta", float, 0.5), Parameter("nudge", float, 0.25)))
+    yield OptimizerSpec("plain", lambda parameters, lr: torch.optim.SGD(parameters, lr))
+    yield OptimizerSpec("half", lambda parameters, lr: OneMomentum(parameters, lr), reads=())
     yield OptimizerSpec("none", lambda parameters, **given: None)
 '''
 
@@ -203,6 +212,16 @@ def test_a_method_that_names_none_is_skipped_with_the_nearest(lab_of: Any) -> No
         (
             ("kind=adam", "field=epochs"),
             "player 'main' of phase 'train' replaces 'epochs' of the recipe",
+        ),
+        (
+            ("kind=plain", "declares=plain"),
+            "the factory of optimizer 'plain' takes no 'weight_decay': its spec says reads=('weight_decay',), "
+            "and may say reads=()",
+        ),
+        (
+            ("kind=half", "declares=half"),
+            "the optimizer 'half' has `gradients`, and its step(closure=None) takes none: it is "
+            "step(closure=None, gradients=None)",
         ),
         (("parts=True",), "update() gives gradients by name, which Odd, the optimizer of player 'main', does not take"),
     ],

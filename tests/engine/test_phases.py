@@ -438,7 +438,8 @@ class Bad(Method):
 
     def phases(self):
         return {
-            "part": [Phase("one", players=(Player(parts=("student.nowhere",)),))],
+            "part": [Phase("one", players=(Player(parts=("student.stage9",)),))],
+            "method": [Phase("one", players=(Player(parts=("methd",)),))],
             "root": [Phase("one", players=(Player(parts=("teacher",)),))],
             "subset": [Phase("one", subset="secret")],
             "hidden": [Phase("one", subset="private")],
@@ -454,8 +455,9 @@ class Bad(Method):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("part", "phase 'one' names the part 'student.nowhere', which does not exist"),
-        ("root", "phase 'one' names the part 'teacher', which does not exist"),
+        ("part", "phase 'one' names the part 'student.stage9', which does not exist; did you mean 'student.stage"),
+        ("method", "phase 'one' names the part 'methd', which does not exist; did you mean 'method'?"),
+        ("root", "phase 'one' names the part 'teacher', which does not exist (paths begin with 'student' or 'method')"),
         ("subset", "no subset 'secret'"),
         ("hidden", "no subset 'private'"),
         ("test", "no subset 'test'"),

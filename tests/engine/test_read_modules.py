@@ -80,6 +80,8 @@ def kdharness_methods():
 def kdharness_models():
     yield ModelSpec("twofold", lambda c, s: Twofold(False))
     yield ModelSpec("fickle", lambda c, s: Twofold(True))
+    yield ModelSpec("few", lambda c, s: nn.Sequential(nn.Flatten(), nn.Linear(64, 5)))
+    yield ModelSpec("maps", lambda c, s: nn.Conv2d(1, c, 3))
     yield ModelSpec("helped", lambda c, s: Twofold(True), auxiliary=("again",))
 '''
 
@@ -147,3 +149,14 @@ def test_outputs_of_train_mode_alone_are_declared(reading: Lab) -> None:
     plan = reading.plan(benchmark("twofold:helped", "kd"))
     assert not any(p.skip for p in plan.cells)
     assert {r.status.value for r in reading.train_plan(plan).values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("few", "model 'few' returns 5 logits, the dataset has 10 classes"),
+        ("maps", "model 'maps' returns logits of shape [2, 10, 6, 6] for 2 images, and not [2, 10]"),
+    ],
+)
+def test_logits_of_other_classes_are_told_when_planned(reading: Lab, model: str, says: str) -> None:
+    assert skips(reading, f"conv32:{model}", "kd") == {"kd": says}

@@ -26,6 +26,30 @@ def leave(cell):
 def words(evaluation):
     return {"words": "many"}
 
+def bare(evaluation):
+    return 1.0
+
+def foreign_number(evaluation):
+    return {"top5": 1.0}
+
+def not_a_number(evaluation):
+    return {"not_a_number": float("nan")}
+
+def vector(evaluation):
+    return {"vector_all": evaluation.test.logits.mean(1)}
+
+def of_train(evaluation):
+    return {"of_train": float(evaluation.splits["train"].logits.mean())}
+
+def of_teacher(evaluation):
+    return {"of_teacher": float(evaluation.test.teacher_logits.mean())}
+
+def flat(cell):
+    return {"flat": 1.0}
+
+def elsewhere(cell):
+    return {"man": {"elsewhere": 1.0}}
+
 def threads(evaluation):
     torch.set_num_threads(2)
     return {}
@@ -64,6 +88,10 @@ def kdharness_metrics():
     yield MetricSpec("leave", inspect=leave)
     yield MetricSpec("words", words)
     yield MetricSpec("threads", threads)
+    for compute_one in (bare, foreign_number, not_a_number, vector, of_train, of_teacher):
+        yield MetricSpec(compute_one.__name__, compute_one)
+    for inspect_one in (flat, elsewhere):
+        yield MetricSpec(inspect_one.__name__, inspect=inspect_one)
     yield MetricSpec("private", inspect=private, splits=("private",))
     yield MetricSpec("spoil", inspect=spoil)
     for place in ("start", "before_update", "values", "foreign", "spoil", "memory", "nothing"):
@@ -100,7 +128,22 @@ def metrics_of(record: Record) -> set[str]:
         ("broken_inspect", "inspect broke"),
         ("leave", "it called sys.exit(3)"),
         ("spoil", "it changed the networks that it was to look at"),
-        ("words", "could not convert string to float: 'many'"),
+        ("words", "its number 'words' is a str"),
+        ("bare", "it returned a float and not numbers by name, as in {'bare': 1.0}"),
+        (
+            "foreign_number",
+            "its number 'top5' is not called 'foreign_number', and does not begin with 'foreign_number_'",
+        ),
+        ("not_a_number", "its number 'not_a_number' is nan: leave out what cannot be measured"),
+        ("vector", "its number 'vector_all' is a Tensor of shape [797]"),
+        ("of_train", "it reads no split 'train'; there is test; the spec's `splits` says which a metric reads"),
+        (
+            "of_teacher",
+            "'NoneType' object has no attribute 'mean'; "
+            "teacher_logits is None where the metric's spec does not say needs_teacher=True",
+        ),
+        ("flat", "it returned a dict and not numbers by output and name, as in {cell.main: {'flat': 1.0}}"),
+        ("elsewhere", "it names the output 'man', and there is logits (cell.main is 'logits')"),
         ("threads", "it changed torch's number of threads, which other cells share"),
         ("on_start", "start broke"),
         ("on_before_update", "before_update broke"),

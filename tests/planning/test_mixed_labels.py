@@ -75,7 +75,10 @@ def skips(plan: Plan) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        ("silent", "the recipe mixes images (mixup = 0.2), for which 'silent' is not defined"),
+        (
+            "silent",
+            "the recipe mixes images (mixup = 0.2), for which 'silent' is not defined: mixed_labels = 'refuse'",
+        ),
         ("paired", "the recipe mixes images (mixup = 0.2), and 'paired' reads partners of one class"),
         ("larger", ""),
         ("wrong", "mixed_labels of method 'wrong' is 'both', and not one of mix, larger, refuse"),
@@ -90,7 +93,8 @@ def test_where_images_are_mixed(known: Registry, method: str, says: str) -> None
 
 def test_what_a_parameter_makes_of_it(known: Registry) -> None:
     settings = ("recipe.cutmix=1", "recipe.mixup=0.5", "larger.kind=refuse")
-    reason = "the recipe mixes images (mixup = 0.5 and cutmix = 1), for which 'larger' is not defined"
+    asked = "mixup = 0.5 and cutmix = 1"
+    reason = f"the recipe mixes images ({asked}), for which 'larger' is not defined: mixed_labels = 'refuse'"
     assert skips(plan_of(known, *settings, methods=("larger",))) == {"larger": reason}
 
 
@@ -104,6 +108,6 @@ def test_where_no_image_is_mixed_only_a_fault_is_a_reason(known: Registry, setti
 
 def test_built_in_methods_run_or_say_why_not(registry: Registry) -> None:
     plan = make_plan(load("digits"), Selection(methods=("all",), settings=(MIXUP,), seeds=(0,)), registry)
-    reason = "the recipe mixes images (mixup = 0.2), for which 'rona' is not defined"
+    reason = "the recipe mixes images (mixup = 0.2), for which 'rona' is not defined: mixed_labels = 'refuse'"
     assert skips(plan) == {"rona": reason}
     assert {p.cell.recipe["mixup"] for p in plan.cells if p.cell.role == "teacher"} == {0.2}

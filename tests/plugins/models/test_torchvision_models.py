@@ -61,7 +61,7 @@ def test_auxiliary_classifiers_are_outputs_of_train_mode() -> None:
             return StagedModel(network, spec, (3, 64, 64))
 
     model = made("aux_logits1", "aux_logits2")
-    assert unlike_outputs(model) == ""
+    assert unlike_outputs(model, 7) == ""
     outputs = model.train().run(torch.empty(2, 3, 64, 64, device="meta"))
     assert outputs.logits.shape == (2, 7)
     assert {name: tuple(value.shape) for name, value in outputs.named.items()} == {
@@ -70,7 +70,7 @@ def test_auxiliary_classifiers_are_outputs_of_train_mode() -> None:
     }
     assert model.eval().run(torch.empty(2, 3, 64, 64, device="meta")).named == {}
     fault = "model 'aided' returns other outputs in train mode (aux_logits2, logits) than in eval mode (logits): "
-    assert unlike_outputs(made("aux_logits1")).startswith(fault)
+    assert unlike_outputs(made("aux_logits1"), 7).startswith(fault)
 
 
 @pytest.mark.parametrize("name", ["torchvision_resnet18", "torchvision_regnet_y_400mf"])
