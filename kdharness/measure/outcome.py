@@ -16,7 +16,7 @@ from kdharness.measure.costs import count_macs, count_parameters, count_paramete
 from kdharness.measure.evaluate import evaluated, top1
 from kdharness.measure.metrics import Measurement, teacher_logits
 from kdharness.measure.subject import Subject
-from kdharness.results.record import COLUMNS, MetricRow
+from kdharness.results.record import METRIC_COLUMNS, MetricRow
 
 
 def final_numbers(
@@ -34,7 +34,7 @@ def final_numbers(
     main = measurement.main
     parts = subject.method.deployables(subject.student, [t.model for t in subject.teachers])
     rows = [*computed, *_deployable_rows(subject, parts)]
-    values = {(r.metric if r.metric in COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
+    values = {(r.metric if r.metric in METRIC_COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
     values.update(_from_history(subject, main))
     values.update(_teacher_numbers(subject))
     deployed = parts.get(main.removeprefix(TWIN) if subject.averages is not None else main)

@@ -30,6 +30,7 @@ from kdharness.protocol.variant import Layer, called, set_up_plain, setting
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
+from kdharness.registry.stamp import OWN
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,14 @@ def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
 
 
 def _metrics(asked: Asked, registry: Registry) -> tuple[str, ...]:
-    """The metrics named, each once. "all" stands for all but those on request."""
+    """The metrics named, each once. "all" stands for all but those on request.
+
+    UserError where a name of the built-in ones is claimed twice: tables would lack that number, and ranks with it.
+    """
     usual = [name for name, metric in registry.metrics.items() if not metric.spec.on_request]
+    for (kind, name), sources in registry.clashes.items():
+        if kind == "metric" and "all" in asked.metrics and any(source.distribution == OWN for source in sources):
+            registry.get(kind, name, asked.place)  # raises
     named = tuple(dict.fromkeys(n for name in asked.metrics for n in (usual if name == "all" else [name])))
     if not named:
         raise UserError(f"no metric is left: metrics of {asked.place} names none")

@@ -39,6 +39,9 @@ COLUMNS = (
     "torch_version", "started_at", "finished_at", "regime",
 )  # fmt: skip
 
+# Columns that hold numbers of metrics; those of other metrics are x_ columns, whatever they are called.
+METRIC_COLUMNS = ("top1", "top5", "nll", "ece", "teacher_agreement")
+
 # Columns that a record's `values` may hold (all but those the cell and the status give).
 VALUE_COLUMNS = (
     *COLUMNS[COLUMNS.index("selection") : COLUMNS.index("precision") + 1],
