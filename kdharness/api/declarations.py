@@ -192,6 +192,13 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name, "model")
+        for name in ("pre_activations", "norms"):
+            paths = getattr(self, name)
+            if paths and len(paths) != len(self.stages):
+                stages = f"{len(self.stages)} stages"
+                raise ValueError(
+                    f"model '{self.name}': {name} has {len(paths)} paths for {stages}, and not one of each"
+                )
 
     def configured(self, given: Mapping[str, Any]) -> ModelSpec:
         """The spec whose factory has all parameters: those given, JSON-valued, and the defaults of the others."""

@@ -46,7 +46,10 @@ ScenarioSeeds = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="method.parameter=value, and so of datasets; recipe.field=value, student.field=value."),
+    typer.Option(
+        "--set",
+        help="method.parameter=value, and so of datasets, models, optimizers; recipe.field=value, student.field=value.",
+    ),
 ]
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)

@@ -34,7 +34,9 @@ def final_numbers(
     main = measurement.main
     parts = subject.method.deployables(subject.student, [t.model for t in subject.teachers])
     rows = [*computed, *_deployable_rows(subject, parts)]
-    values = {(r.metric if r.metric in METRIC_COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main}
+    values = {
+        (r.metric if r.metric in METRIC_COLUMNS else f"x_{r.metric}"): r.value for r in computed if r.predictor == main
+    }
     values.update(_from_history(subject, main))
     values.update(_teacher_numbers(subject))
     deployed = parts.get(main.removeprefix(TWIN) if subject.averages is not None else main)

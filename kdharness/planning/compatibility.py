@@ -18,6 +18,7 @@ from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.failures import Failure, attempt, one_line
 from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.declared import fault_of_model
 from kdharness.planning.mixed_labels import reason_to_refuse
 from kdharness.planning.networks import configured
 from kdharness.planning.resolve import Resolved
@@ -189,7 +190,8 @@ def _tried(spec: ModelSpec, blueprint: Blueprint, device: str) -> StagedModel | 
 
 
 def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
-    reason = ""
+    if reason := fault_of_model(spec):
+        return reason
     # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
     for device in ("meta", "cpu"):
         found = attempt(partial(_tried, spec, blueprint, device))

@@ -14,6 +14,7 @@ from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
 from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
 from kdharness.planning.choices import ChosenMethod
+from kdharness.planning.declared import check_method
 from kdharness.planning.documents import Documents
 from kdharness.planning.optimizers import optimizers_of
 from kdharness.planning.plan import Plan, PlannedCell
@@ -257,7 +258,7 @@ class _Expansion:
 def _whole(spec: MethodSpec, values: Mapping[str, Any]) -> Method:
     """The method with these parameters. Raises what it raises, also where the plan reads it: as a property."""
     method = made(spec, values)
-    _ = [set(method.terms), method.regime, method.reads.declared_views, method.mixed_labels]
+    check_method(method)
     return method
 
 

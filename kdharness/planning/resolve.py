@@ -15,6 +15,7 @@ from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.datasets import KnownDataset, dataset_warning, describe_dataset
+from kdharness.planning.declared import faults_of_metrics
 from kdharness.planning.networks import Networks, resolve_networks
 from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
@@ -127,6 +128,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         for name, setup in setups.items()
     }
     of_data = [dataset_warning(name, line) for name, dataset in known.items() for line in dataset.info.warnings]
+    faults = faults_of_metrics(registry.get("metric", name).spec for name in metrics)
     return Resolved(
         benchmark=asked.benchmark,
         methods=methods,
@@ -152,7 +154,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         summary=asked.summary,
         # It speaks of the benchmark's data, and heads no report on other data alone.
         note=asked.note if set(asked.own_datasets) & set(asked.datasets.names) else "",
-        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *of_data, *unprovided),
+        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *of_data, *unprovided, *faults),
     )
 
 

@@ -65,6 +65,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"split(\d\d)\Z"), lambda n: Split(kind="split", public=int(n) / 100)),
 )
 
+# The test split and the subsets that some scenario makes of the training split; what some scenario hides from training.
+SPLITS = ("test", "train", "teacher", "public", "private", "validation", "teacher_validation")
+HIDDEN = ("clean_targets", "corrupted", "private")
+
 # One name of each form.
 GENERAL = ("clean", "few100", "small100", "noise40", "asym40", "split80")
 

@@ -80,6 +80,15 @@ def _check(kind: Kind, spec: Any, position: int) -> None:
             raise TypeError(
                 f"{kind.name} '{record.name}': {name} must be {wanted}, got {_type_name(getattr(record, name))}"
             )
+    _check_parameters(kind, record)
+
+
+def _check_parameters(kind: Kind, record: Any) -> None:
+    """ValueError for two parameters of one name."""
+    names = [parameter.name for parameter in getattr(record, "parameters", ())]
+    for parameter in getattr(record, "parameters", ()):
+        if names.count(parameter.name) > 1:
+            raise ValueError(f"{kind.name} '{record.name}' has two parameters '{parameter.name}'")
 
 
 def _type_name(value: Any) -> str:

@@ -19,8 +19,6 @@ from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase
 from kdharness.testing.operations import operations
 from kdharness.testing.rehearsal import fake_accelerator, meta_device, on_the_cpu
 
-TAGS = ("task", "distill", "player")
-
 # -- losses ------------------------------------------------------------------------------------------------------------
 
 
@@ -34,9 +32,6 @@ def check_losses_are_finite_named_scalars(case: MethodCase) -> None:
                     raise CheckFailed(f"losses()['{name}'] in phase '{phase.name}' is {float(term.detach())}")
             if not any(term.requires_grad for term in bench.loss_terms.values()):
                 raise CheckFailed(f"no loss term of phase '{phase.name}' has a gradient")
-        for name, tag in bench.method.terms.items():
-            if tag not in TAGS:
-                raise CheckFailed(f"the tag of '{name}' is '{tag}', and not one of {', '.join(TAGS)}")
 
 
 def check_declared_terms_are_returned(case: MethodCase) -> None:

@@ -239,3 +239,14 @@ def test_what_is_found_by_name_can_be_copied_and_sent() -> None:
         assert other == {"main": 1}
         with pytest.raises(KeyError, match="there is no output 'man'; did you mean 'main'"):
             other["man"]
+
+
+@pytest.mark.parametrize("field", ["pre_activations", "norms"])
+def test_a_path_for_each_stage(field: str) -> None:
+    def factory(classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        return nn.Identity()
+
+    ModelSpec("net", factory, stages=("a", "b"), **{field: ("c", "d")})
+    ModelSpec("net", factory, stages=("a", "b"))
+    with pytest.raises(ValueError, match=f"model 'net': {field} has 1 paths for 2 stages, and not one of each"):
+        ModelSpec("net", factory, stages=("a", "b"), **{field: ("c",)})

@@ -11,6 +11,7 @@ import torch
 from kdharness.data.prepare import DataStore
 from kdharness.data.subsets import HIDDEN_SUBSETS, apply, proportional, stratified
 from kdharness.errors import CellError
+from kdharness.protocol.scenario import HIDDEN, SPLITS
 from kdharness.protocol.subset_sizes import subset_sizes
 
 UNEVEN = np.repeat(np.arange(4), (50, 30, 15, 5)).astype(np.int64)
@@ -266,3 +267,14 @@ def test_a_dataset_that_changes_torchs_settings_is_told_so(lab, monkeypatch):
     with pytest.raises(CellError, match="default dtype"):
         store.of(cell)
     assert torch.get_default_dtype() is torch.float32
+
+
+def test_the_words_for_splits_and_for_what_is_hidden():
+    """Those that a metric may declare."""
+    targets, splits, hidden = np.arange(100, dtype=np.int64) % 10, {"test"}, set()
+    noise = {"kind": "noise", "type": "symmetric", "ratio": 0.4, "seed": 0}
+    for scenario in ({"kind": "clean"}, noise, {"kind": "split", "public": 0.5, "seed": 0}):
+        found = apply(scenario, targets, 10, 0.2)
+        splits |= set(found.indices)
+        hidden |= set(found.hidden)
+    assert (splits, hidden) == (set(SPLITS), set(HIDDEN))

@@ -580,3 +580,60 @@ def test_a_file_stands_for_the_teacher_on_labels_and_for_no_other(registry_with,
     for cell, assistant in zip(students(plan), assistants, strict=True):
         assert [bool(t.sha256) for t in cell.teachers] == [True, False]
         assert cell.requires == (assistant.key,)
+
+
+# -- what plugins declare ----------------------------------------------------------------------------------------------
+
+DECLARED = """
+class Tagged(Method):
+    name = "tagged"
+    terms = {"ce": "task", "d": "distil"}
+    def losses(self, batch, student, teacher):
+        return {"ce": batch.task_loss(student.logits)}
+
+class Net(nn.Sequential):
+    def __init__(self, classes, shape, **given):
+        super().__init__(nn.Flatten(), nn.Linear(64, classes))
+
+@hookimpl
+def kdharness_methods():
+    return [MethodSpec.of(Tagged)]
+
+@hookimpl
+def kdharness_models():
+    for name in ("lr", "weights", "new_classifier"):
+        yield ModelSpec(f"net_{name}", Net, parameters=(Parameter(name, float, 0.1),))
+
+@hookimpl
+def kdharness_metrics():
+    yield MetricSpec("odd", lambda e: {"odd": 1.0}, splits=("trian",), hidden=("corupted",))
+    yield MetricSpec("odder", lambda e: {"odder": 1.0}, splits=("xyz",), on_request=True)
+"""
+
+
+def test_words_that_plugins_declare_and_nobody_knows(registry_with):
+    registry = registry_with(DECLARED)
+    plan = plan_of(registry, methods=("tagged",), pairs=("conv8:conv4",), seeds=(0,), scenarios=("clean",))
+    assert list(reasons(plan).values()) == [
+        "method 'tagged' cannot be made: ValueError: its term 'd' has the tag 'distil', "
+        "which is none of task, distill, player"
+    ]
+    assert plan.warnings == (
+        "metric 'odd' is never measured: its splits has 'trian'; did you mean 'train'?",
+        "metric 'odd' is never measured: its hidden has 'corupted'; did you mean 'corrupted'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("lr", "a field of the recipe"),
+        ("weights", "what every model's table may hold"),
+        ("new_classifier", "what every model's table may hold"),
+    ],
+)
+def test_a_models_parameter_that_nobody_could_set(registry_with, name, whose):
+    pairs = (f"conv8:net_{name}",)
+    plan = plan_of(registry_with(DECLARED), methods=("kd",), pairs=pairs, seeds=(0,), scenarios=("clean",))
+    says = f"model 'net_{name}' calls a parameter '{name}', which is {whose}: it needs another name"
+    assert set(reasons(plan).values()) == {says}

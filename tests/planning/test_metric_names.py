@@ -8,13 +8,13 @@ import pytest
 
 from kdharness.cli.main import execute
 
-CLASH = '''
+CLASH = """
 from kdharness.api import MetricSpec, hookimpl
 
 @hookimpl
 def kdharness_metrics():
     yield MetricSpec("{name}", lambda evaluation: {{"{name}": 1.0}})
-'''
+"""
 
 
 @pytest.fixture

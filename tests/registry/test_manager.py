@@ -92,13 +92,14 @@ JUNK = {
     "[MethodSpec('x', None, '', '', ())]": "factory must be callable, got None",
     "[MethodSpec('x', Method, None, '', ())]": "summary must be a text, got None",
     "[MethodSpec('x', Method, '', '', (1,))]": "parameters must be a tuple of Parameter",
+    "[MethodSpec('x', Method, '', '', (Parameter('a', int, 1), Parameter('a', int, 2)))]": "two parameters 'a'",
     "[MethodSpec('x', Method, '', '', (), '1')]": "revision must be an integer or None",
 }
 
 
 @pytest.mark.parametrize(("returned", "error"), JUNK.items())
 def test_a_hook_that_returns_junk(install, returned, error):
-    head = "from kdharness.api import Method, MethodSpec, hookimpl\n@hookimpl\n"
+    head = "from kdharness.api import Method, MethodSpec, Parameter, hookimpl\n@hookimpl\n"
     install("acme_junk", f"{head}def kdharness_methods():\n    return {returned}\n")
     registry = Registry.load()
     assert "kd" in registry.methods

@@ -1,0 +1,47 @@
+"""What plugins declare, held against the words that there are: else it would be passed over in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kdharness.api.declarations import ModelSpec
+from kdharness.api.specs import MetricSpec
+from kdharness.errors import nearest
+from kdharness.planning.pretrained import NEW_CLASSIFIER, WEIGHTS
+from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.scenario import HIDDEN, SPLITS
+
+if TYPE_CHECKING:  # it loads torch
+    from kdharness.api.method import Method
+
+TAGS = ("task", "distill", "player")
+
+
+def check_method(method: Method) -> None:
+    """ValueError for a term's tag that there is not. What is a property may raise anything."""
+    _ = [method.regime, method.reads.declared_views, method.mixed_labels]
+    for term, tag in method.terms.items():
+        if tag not in TAGS:
+            raise ValueError(f"its term '{term}' has the tag {tag!r}, which is none of {', '.join(TAGS)}")
+
+
+def fault_of_model(spec: ModelSpec) -> str:
+    """Why nobody could set one of the model's parameters; '' for nothing."""
+    for parameter in spec.parameters:
+        name = parameter.name
+        if name in Recipe.model_fields or name in (WEIGHTS.name, NEW_CLASSIFIER.name):
+            whose = "a field of the recipe" if name in Recipe.model_fields else "what every model's table may hold"
+            return f"model '{spec.name}' calls a parameter '{name}', which is {whose}: it needs another name"
+    return ""
+
+
+def faults_of_metrics(specs: Iterable[MetricSpec]) -> Iterator[str]:
+    """A line for each split or hidden name that no scenario has."""
+    for spec in specs:
+        for field, names, known in (("splits", spec.splits, SPLITS), ("hidden", spec.hidden, HIDDEN)):
+            for name in names:
+                if name not in known:
+                    close = nearest(name, known, most=1)
+                    hint = f"did you mean '{close[0]}'?" if close else f"there is {', '.join(known)}"
+                    yield f"metric '{spec.name}' is never measured: its {field} has '{name}'; {hint}"
