@@ -70,7 +70,7 @@ def overhead(member: Member, times: int) -> dict[str, float]:
     batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device, lockstep.ledger)
     shared = SharedBatch(batches.samples(0), [member], (*batches.axes, 0))
     info = member.info(member.clock.place(0, len(batches)), shared.numbers)
-    outputs = TeacherOutputs(member.teachers, shared.seen_by(member, info), member.views)
+    outputs = TeacherOutputs(member.teachers, shared.seen_by(member, info), member.views, member.reads.of_teachers)
     _ = [outputs[number] for number in range(len(outputs))]
     real = member.stepper
     bare = microseconds(lambda: real.step(shared.samples, outputs, info), max(3, times // 100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -78,6 +79,13 @@ class Outputs:
         """Sets what `views` gives, and returns self. entries: as of SeenViews; None stands for these outputs."""
         self._views = tuple(entries)
         return self
+
+    def only(self, wanted: Wanted) -> Outputs:
+        """The same tensors, of which one cell reads what it declared and nothing that others beside it did."""
+        own = copy.copy(self)
+        own._taps = {name: value for name, value in self._taps.items() if name in wanted.taps}
+        own._modules = {path: value for path, value in self._modules.items() if path in wanted.modules}
+        return own
 
     def _tap(self, name: str) -> Any:
         if name not in self._taps:

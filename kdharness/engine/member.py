@@ -216,7 +216,7 @@ class Member:
 
     def step(self, samples: Samples, teachers: TeacherBatch, info: StepInfo, measure: bool) -> None:
         """One batch. measure: whether its memory is measured, which takes time."""
-        outputs = TeacherOutputs(self.teachers, teachers, self.views)
+        outputs = TeacherOutputs(self.teachers, teachers, self.views, self.reads.of_teachers)
         with self.isolated():
             if measure:
                 with samples.shelf.ledger.metered(self.device.memory_meter()) as meter:

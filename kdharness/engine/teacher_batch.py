@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import overload
@@ -52,15 +51,20 @@ class TeacherBatch:
 class TeacherOutputs(Sequence[Outputs]):
     """One cell's teachers for one batch, in the cell's order: each as it is on the first view that it is shown.
 
-    views: as the cell's method declares them, and what the pass calls them.
+    views: as the cell's method declares them, and what the pass calls them. wanted: what the method reads of teachers.
     """
 
     def __init__(
-        self, teachers: Sequence[AnyTeacher], batch: TeacherBatch, views: Sequence[tuple[View, ViewKey]]
+        self,
+        teachers: Sequence[AnyTeacher],
+        batch: TeacherBatch,
+        views: Sequence[tuple[View, ViewKey]],
+        wanted: Wanted,
     ) -> None:
         self._teachers = teachers
         self._batch = batch
         self._views = views
+        self._wanted = wanted
 
     def __len__(self) -> int:
         return len(self._teachers)
@@ -77,8 +81,7 @@ class TeacherOutputs(Sequence[Outputs]):
     def _of(self, teacher: AnyTeacher) -> Outputs:
         """The outputs as this cell may read them. They hold the tensors that cells share."""
         first = next(number for number, (view, _) in enumerate(self._views) if view.teacher)
-        own = copy.copy(self._batch.outputs(teacher, self._views[first][1]))
-        return own.beside(
+        return self._shown(teacher, self._views[first][1]).beside(
             None if number == first else self._entry(teacher, number, view, key)
             for number, (view, key) in enumerate(self._views)
         )
@@ -86,4 +89,7 @@ class TeacherOutputs(Sequence[Outputs]):
     def _entry(self, teacher: AnyTeacher, number: int, view: View, key: ViewKey) -> Callable[[], Outputs] | str:
         if not view.teacher:
             return not_shown(number, view.name, "teacher")
-        return partial(self._batch.outputs, teacher, key)
+        return partial(self._shown, teacher, key)
+
+    def _shown(self, teacher: AnyTeacher, view: ViewKey) -> Outputs:
+        return self._batch.outputs(teacher, view).only(self._wanted)

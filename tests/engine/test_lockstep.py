@@ -49,6 +49,8 @@ class Trouble(Method):
                     next(teacher.model.parameters()).zero_()
             if self.kind == "dtype":
                 torch.set_default_dtype(torch.float64)
+            if self.kind == "stages":
+                teacher.stages  # which "at", beside it, reads
             if self.kind == "memory":
                 raise MemoryError("no memory left")
         return {"ce": loss}
@@ -98,6 +100,7 @@ def test_order_and_seeds_beside_it_do_not_matter(everything, make_lab):
         ("teacher_mode", "SharedStateChanged", "changed its teacher"),
         ("teacher_weights", "SharedStateChanged", "changed its teacher"),
         ("dtype", "SharedStateChanged", "default dtype"),
+        ("stages", "AttributeError", "'stages' was not declared"),
     ],
 )
 def test_a_failing_neighbour_leaves_alone_and_the_others_go_on(everything, make_lab, tmp_path, kind, error_type, says):
