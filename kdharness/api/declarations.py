@@ -74,6 +74,9 @@ class Reads:
     partners: Literal["none", "same_class"] = "none"
 
     def __post_init__(self) -> None:
+        for name in ("taps", "modules", "teacher_modules", "views"):
+            if isinstance(value := getattr(self, name), str):
+                raise ValueError(f"{name} is the text {value!r}; it is a tuple: ({value!r},)")
         object.__setattr__(self, "views", self.declared_views)
         if not any(view.student for view in self.declared_views):
             raise ValueError("views must have one that the student sees")
@@ -187,8 +190,10 @@ class Player:
     """A set of trained parts with an optimiser of its own: a parameter group, as others call it.
 
     name: what `Step` calls it.
-    parts: attribute paths that begin with "student" or "method", such as "method.adapter". It trains all parameters
-        below them. "method" alone means every parameter of the method that no other player of the phase names.
+    parts: paths that begin with "student" or "method". What follows "student." is a path inside the plain network, as
+        `ModelSpec.stages` has them ("student.layer1"); what follows "method." an attribute path ("method.adapter"). It
+        trains all parameters below them. "method" alone means every parameter of the method that no other player of the
+        phase names.
     optimizer: fields of the recipe to replace that are about optimiser, schedule and clipping, and parameters of the
         optimiser's own: {"optimizer": "adam", "lr": 1e-3, "eps": 1e-6}.
     lasting: whether the optimiser and its moments outlive the phase. A later phase's lasting player of the same name

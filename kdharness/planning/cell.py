@@ -185,7 +185,8 @@ class Cell:
     def label(self) -> str:
         """For people: 'kd conv32:conv16 digits seed 0'."""
         name = f"{self.method}[{self.variant}]" if self.variant else self.method
-        pair = f"{self.teacher}:{self.student}" if self.teacher else self.student
+        taught = self.teacher or "+".join(source.model for source in self.teachers)  # of a step, by another step
+        pair = f"{taught}:{self.student}" if taught else self.student
         scenario = "" if self.scenario == "clean" else f" {self.scenario}"
         recipe = f" {self.recipe_name}" if self.recipe_name not in ("", STANDARD) else ""
         kind = "" if self.role == STUDENT else f"{self.role} "
