@@ -125,7 +125,7 @@ class _OneHot(TorchFunctionMode):
     """`F.one_hot` with a number of classes looks at its targets on the CPU alone, to check their range."""
 
     def __init__(self, found: Operations) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.found = found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
