@@ -79,6 +79,9 @@ class Reads:
     teacher_taps: tuple[Tap, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("taps", "teacher_taps", "modules", "teacher_modules", "views"):
+            if isinstance(value := getattr(self, name), str):
+                raise ValueError(f"{name} is the text {value!r}; it is a tuple: ({value!r},)")
         for name, given in (("taps", self.taps), ("teacher_taps", self.teacher_taps or ())):
             _check_words(name, given, get_args(Tap))
         _check_words("teachers", (self.teachers,), get_args(Teachers))
@@ -213,8 +216,10 @@ class Player:
     """A set of trained parts with an optimiser of its own: a parameter group, as others call it.
 
     name: what `Step` calls it.
-    parts: attribute paths that begin with "student" or "method", such as "method.adapter". It trains all parameters
-        below them. "method" alone means every parameter of the method that no other player of the phase names.
+    parts: paths that begin with "student" or "method". What follows "student." is a path inside the plain network, as
+        `ModelSpec.stages` has them ("student.layer1"); what follows "method." an attribute path ("method.adapter"). It
+        trains all parameters below them. "method" alone means every parameter of the method that no other player of the
+        phase names.
     optimizer: fields of the recipe to replace that are about optimiser, schedule and clipping, and parameters of the
         optimiser's own: {"optimizer": "adam", "lr": 1e-3, "eps": 1e-6}.
     lasting: whether the optimiser and its moments outlive the phase. A later phase's lasting player of the same name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,26 +16,9 @@ from kdharness.api.step import NamedGradients
 from kdharness.engine.gradients import clip, gather
 from kdharness.engine.optimizers import OptimizerFactory, norms_and_biases, restore
 from kdharness.engine.phase_clock import Place
-from kdharness.errors import CellError, nearest
+from kdharness.errors import CellError
+from kdharness.planning.phases import no_part, phase_faults, recipe_fields
 from kdharness.protocol.recipe import Recipe
-
-# What a player may replace of the recipe, and what a phase may beside that; the other fields hold for a whole cell.
-PLAYER_FIELDS = (
-    "optimizer",
-    "lr",
-    "momentum",
-    "nesterov",
-    "weight_decay",
-    "schedule",
-    "milestones",
-    "gamma",
-    "warmup_epochs",
-    "schedule_per",
-    "min_lr",
-    "clip_norm",
-    "decay_norms_and_biases",
-)
-PHASE_FIELDS = ("label_smoothing", "loss", "mixup", "cutmix", "mixing_probability", "mixing_off_epoch")
 
 
 class Players:
@@ -78,11 +61,10 @@ class Players:
 
     def enter(self, phase: Phase) -> None:
         """Makes the phase's optimisers, and freezes what it does not train."""
-        _check(phase.recipe, f"phase '{phase.name}'", (*PLAYER_FIELDS, *PHASE_FIELDS))
-        for player in phase.players:
-            _check(_of_recipe(player.optimizer), f"player '{player.name}' of phase '{phase.name}'", PLAYER_FIELDS)
+        for fault in phase_faults(phase, self.student.network):
+            raise CellError("MethodError", fault)
         self.phase_recipe = self.recipe.replaced(phase.recipe)
-        self._recipes = {p.name: self.phase_recipe.replaced(_of_recipe(p.optimizer)) for p in phase.players}
+        self._recipes = {p.name: self.phase_recipe.replaced(recipe_fields(p.optimizer)) for p in phase.players}
         self.parameters = {p.name: self._parameters_of(p, phase) for p in phase.players}
         trained = {id(p) for parameters in self.parameters.values() for p in parameters}
         for parameter in self.all_parameters():
@@ -109,18 +91,8 @@ class Players:
                 return [value]
             part = None
         if part is None:
-            what = f"phase '{phase.name}' names the part '{path}', which does not exist"
-            close = nearest(path, self._paths(), most=1)
-            hint = f"; did you mean '{close[0]}'?" if close else " (paths begin with 'student' or 'method')"
-            raise CellError("MethodError", f"{what}{hint}")
+            raise CellError("MethodError", no_part(phase, path, self.student.network, self.method))
         return list(part.parameters())
-
-    def _paths(self) -> list[str]:
-        """Of all parts that a player may have."""
-        roots = {"student": self.student.network, "method": self.method}
-        modules = (f"{root}.{name}".strip(".") for root, owner in roots.items() for name, _ in owner.named_modules())
-        own = (f"method.{name}" for name, _ in self.method.named_parameters(recurse=False))
-        return [*modules, *own]
 
     def _untrained(self, trained: set[int]) -> list[nn.Module]:
         owned = {m: {id(p) for p in m.parameters()} for part in (self.student, self.method) for m in part.modules()}
@@ -185,16 +157,3 @@ class Players:
             restore(optimizer, state["optimizers"][name])
         for name, optimizer in self._lasting.items():
             restore(optimizer, state["lasting"][name])
-
-
-def _of_recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a player's changes that are fields of the recipe; the others are its optimiser's own parameters."""
-    return {key: value for key, value in changes.items() if key in Recipe.model_fields}
-
-
-def _check(changes: Mapping[str, Any], owner: str, allowed: Sequence[str]) -> None:
-    """CellError for a field that cannot be another one here: it would be passed over in silence."""
-    for name in changes:
-        if name not in allowed:
-            what = f"{owner} replaces '{name}' of the recipe, which it cannot (it can: {', '.join(allowed)})"
-            raise CellError("MethodError", what)

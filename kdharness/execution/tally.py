@@ -31,7 +31,7 @@ class RunningGroup:
             return first.label
         scenario = "" if first.scenario == "clean" else f" {first.scenario}"
         scenario += "" if first.recipe_name in ("", STANDARD) else f" {first.recipe_name}"
-        pairs = dict.fromkeys(f"{c.teacher}:{c.student}" if c.teacher else c.student for c in self.cells.values())
+        pairs = dict.fromkeys(c.shown_pair for c in self.cells.values())
         pair = next(iter(pairs)) if len(pairs) == 1 else f"{len(pairs)} pairs"
         return f"{pair} {first.dataset}{scenario} seed {first.seed}"
 

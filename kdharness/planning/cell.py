@@ -182,14 +182,19 @@ class Cell:
         return canonical({"a": [self.benchmark, *names, self.student, self.seed]})
 
     @property
+    def shown_pair(self) -> str:
+        """For people: 'conv32:conv16'. A step that another step teaches shows that one's model as its teacher."""
+        teacher = self.teacher or "+".join(source.model for source in self.teachers if self.role == STEP)
+        return f"{teacher}:{self.student}" if teacher else self.student
+
+    @property
     def label(self) -> str:
         """For people: 'kd conv32:conv16 digits seed 0'."""
         name = f"{self.method}[{self.variant}]" if self.variant else self.method
-        pair = f"{self.teacher}:{self.student}" if self.teacher else self.student
         scenario = "" if self.scenario == "clean" else f" {self.scenario}"
         recipe = f" {self.recipe_name}" if self.recipe_name not in ("", STANDARD) else ""
         kind = "" if self.role == STUDENT else f"{self.role} "
-        return f"{kind}{name} {pair} {self.dataset}{scenario}{recipe} seed {self.seed}"
+        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{recipe} seed {self.seed}"
 
     @property
     def info(self) -> CellInfo:

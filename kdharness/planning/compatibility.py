@@ -21,6 +21,7 @@ from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.declared import fault_of_model
 from kdharness.planning.mixed_labels import reason_to_refuse
 from kdharness.planning.networks import configured
+from kdharness.planning.phases import phase_faults
 from kdharness.planning.resolve import Resolved
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.subset_sizes import subset_sizes
@@ -163,9 +164,15 @@ class _MetaDevice:
                 return network
             networks.append(network)
         teachers, others = networks[1 : len(cell.teachers) + 1], networks[len(cell.teachers) + 1 :]
-        found = attempt(lambda: reason_to_skip(method, networks[0], teachers, blueprint, others))
-        # What a plugin raises here, it raises again where a record keeps the traceback.
-        return None if isinstance(found, Failure) else found
+        recipe = Recipe.model_validate(dict(cell.recipe))
+        for ask in (
+            lambda: reason_to_skip(method, networks[0], teachers, blueprint, others),
+            lambda: _fault_of_phases(method, networks[0], recipe),
+        ):
+            # What a plugin raises here, it raises again where a record keeps the traceback.
+            if (found := attempt(ask)) is not None and not isinstance(found, Failure):
+                return found
+        return None
 
     def _network(self, name: str, blueprint: Blueprint) -> StagedModel | str:
         """The network on the meta device, or why it cannot be made for this data."""
@@ -173,6 +180,16 @@ class _MetaDevice:
         if key not in self._networks:
             self._networks[key] = _built(self.spec_of(name), blueprint)
         return self._networks[key]
+
+
+def _fault_of_phases(method: Method, student: StagedModel, recipe: Recipe) -> str | None:
+    """What is wrong with the method's phases, or None. Raises what `phases` raises, which may rest on `build`."""
+    for phase in method.phases():
+        for fault in phase_faults(phase, student.network):
+            return f"method '{method.name}': {fault}"
+        if refusal := reason_to_refuse(method, recipe.replaced(phase.recipe), f"phase '{phase.name}'"):
+            return refusal
+    return None
 
 
 def _blueprint(cell: Cell, info: DatasetInfo) -> Blueprint:

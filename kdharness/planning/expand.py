@@ -17,6 +17,7 @@ from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.declared import check_method
 from kdharness.planning.documents import Documents
 from kdharness.planning.optimizers import optimizers_of
+from kdharness.planning.phases import unlike_recipe
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
@@ -47,6 +48,7 @@ class _Expansion:
         self.cells: dict[str, PlannedCell] = {}
         self.rests_on: dict[str, tuple[TeacherSource, ...]] = {}
         self.parts: dict[str, list[str]] = {}
+        self.warnings = dict.fromkeys(resolved.warnings)
 
     def plan(self, command: tuple[str, ...], created_at: str) -> Plan:
         resolved = self.resolved
@@ -65,7 +67,7 @@ class _Expansion:
             note=resolved.note,
             references=resolved.references,
             metrics=resolved.metrics,
-            warnings=resolved.warnings,
+            warnings=tuple(self.warnings),
             command=command,
             created_at=created_at,
             claims=resolved.claims,
@@ -93,6 +95,8 @@ class _Expansion:
     def _add(self, setting: Setting, training: Training) -> Cell:
         """Plans a cell, after the cells that it requires, and returns it. What is asked for by name is no step."""
         method, fault = self._made(training)
+        if method is not None and (line := unlike_recipe(method)):
+            self.warnings[line] = None
         sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
         teachers = self._teachers_of(sources)
         cell = self._cell(setting, training, sources, teachers, method.regime if method is not None else "")

@@ -29,7 +29,7 @@ def check_mixed_labels_are_read_as_declared(case: MethodCase) -> None:
                 bench.step()
             other.step()
             if found.read_backs:
-                raise CheckFailed(f"a step on mixed images waits for the device: {', '.join(found.read_backs)}")
+                raise CheckFailed(f"a step on mixed images waits for the device: {found.waited}")
             _compare_terms(bench, other.returned, phase.name)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.weak import WeakIdKeyDictionary
@@ -28,6 +33,8 @@ WAITING = frozenset(
         "unique_dim",
     }
 )
+# Code in these folders is no plugin's.
+_NO_PLUGINS = (Path(torch.__file__).parent, Path(__file__).parents[1])
 INDEXING = frozenset({"index", "index_put", "index_put_", "_index_put_impl_"})
 
 
@@ -61,12 +68,16 @@ class Operations(TorchDispatchMode):
     read_backs: names of operators that would wait for a device. `tolist` and `numpy` dispatch nothing on the CPU: only
     the rehearsals notice them. To look at what came from a CPU generator waits for nothing. Nor does an optimiser's
     step, which keeps its counts on the host here, and on the device where it is fused.
+    places: of each, 'file:line' of the innermost code that is neither torch's nor the harness's; '' for none.
+    quiet: while it is true, nothing is noted.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
         self.read_backs: list[str] = []
+        self.places: list[str] = []
+        self.quiet = False
         self._on_host: Any = WeakIdKeyDictionary()
         self._stepping = False
 
@@ -74,8 +85,9 @@ class Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         given = tensors_of(args, kwargs)
         on_host = all(t in self._on_host for t in given) if given else bool(generators_of(args, kwargs))
-        if not on_host and not self._stepping and waits(func, args, kwargs):
+        if not (on_host or self._stepping or self.quiet) and waits(func, args, kwargs):
             self.read_backs.append(operator_name(func))
+            self.places.append(_place())
         self.count += not func.is_view
         result = func(*args, **kwargs)
         if on_host:
@@ -83,11 +95,46 @@ class Operations(TorchDispatchMode):
                 self._on_host[tensor] = None
         return result
 
+    @property
+    def waited(self) -> str:
+        """What waited, and where; each once."""
+        each = (
+            f"{name} in {place}" if place else name for name, place in zip(self.read_backs, self.places, strict=True)
+        )
+        return ", ".join(dict.fromkeys(each))
+
     def step_begins(self, *of_the_step: object) -> None:
         self._stepping = True
 
     def step_ends(self, *of_the_step: object) -> None:
         self._stepping = False
+
+
+def _place() -> str:
+    """Where the plugin's code stands that called."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if not any(path.is_relative_to(folder) for folder in _NO_PLUGINS):
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+class _OneHot(TorchFunctionMode):
+    """`F.one_hot` with a number of classes looks at its targets on the CPU alone, to check their range."""
+
+    def __init__(self, found: Operations) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.found.quiet = func is F.one_hot and (len(args) > 1 or "num_classes" in kwargs)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.found.quiet = False
 
 
 @contextmanager
@@ -101,4 +148,5 @@ def operations() -> Iterator[Operations]:
         ):
             stack.callback(handle.remove)
         stack.enter_context(found)
+        stack.enter_context(_OneHot(found))
         yield found

@@ -152,8 +152,7 @@ def check_no_read_back_in_a_step(case: MethodCase) -> None:
             with operations() as found:
                 bench.step()
             if found.read_backs:
-                what = ", ".join(dict.fromkeys(found.read_backs))
-                raise CheckFailed(f"a step of phase '{phase.name}' waits for the device: {what}")
+                raise CheckFailed(f"a step of phase '{phase.name}' waits for the device: {found.waited}")
 
 
 class _Unfelt(Step):

@@ -436,16 +436,22 @@ class Bad(Method):
     reads = Reads(teachers="none")
     kind: str = "part"
 
+    def build(self, context):
+        self.chosen = self.kind  # before that nobody can tell the phases
+        self.adapter = nn.Linear(2, 2)
+
     def phases(self):
         return {
             "part": [Phase("one", players=(Player(parts=("student.stage9",)),))],
             "method": [Phase("one", players=(Player(parts=("methd",)),))],
             "root": [Phase("one", players=(Player(parts=("teacher",)),))],
+            "own": [Phase("one", players=(Player(parts=("student", "method.adaptr")),))],
+            "field": [Phase("one", recipe={"mixupp": 0.2})],
             "subset": [Phase("one", subset="secret")],
             "hidden": [Phase("one", subset="private")],
             "test": [Phase("one", subset="test")],
             "recipe": [Phase("one", recipe={"lr": -1})],
-        }[self.kind]
+        }[self.chosen]
 
     def losses(self, batch, student, teacher):
         return {"ce": cross_entropy(batch, student)}
@@ -456,8 +462,10 @@ class Bad(Method):
     ("kind", "says"),
     [
         ("part", "phase 'one' names the part 'student.stage9', which does not exist; did you mean 'student.stage"),
-        ("method", "phase 'one' names the part 'methd', which does not exist; did you mean 'method'?"),
-        ("root", "phase 'one' names the part 'teacher', which does not exist (paths begin with 'student' or 'method')"),
+        ("method", "phase 'one' names the part 'methd', which does not exist"),
+        ("root", "phase 'one' names the part 'teacher', which does not exist"),
+        ("own", "names the part 'method.adaptr', which does not exist; did you mean 'method.adapter'"),
+        ("field", "phase 'one' replaces 'mixupp' of the recipe, which it cannot; did you mean 'mixup'?"),
         ("subset", "no subset 'secret'"),
         ("hidden", "no subset 'private'"),
         ("test", "no subset 'test'"),

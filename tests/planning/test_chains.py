@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kdharness.api.requirements import Pair
 from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
@@ -144,3 +146,13 @@ def test_a_chain_of_a_file_is_measured_against_the_file(registry: Registry, tmp_
     kd, takd = cells(plan, "student", "kd")[0], cells(plan, "student", "takd")[0]
     assert kd.reference_teachers == takd.reference_teachers == kd.teachers
     assert kd.deviations == takd.deviations != ""
+
+
+def test_a_step_that_a_step_teaches_shows_it(registry: Registry) -> None:
+    plan = plan_of(registry, "ban", settings=("ban.generations=4",), seeds=(1,))
+    steps = [p.cell for p in plan.cells if p.cell.role == "step"]
+    bare = [replace(cell, pair=Pair((), cell.student)) for cell in steps[1:]]
+    assert [cell.shown_pair for cell in bare] == [f"{cell.student}:{cell.student}" for cell in bare]
+    assert all(f" {cell.student}:{cell.student} digits" in cell.label for cell in bare)
+    assert steps[0].shown_pair == f"{steps[0].teacher}:{steps[0].student}"
+    assert replace(bare[0], role="student").shown_pair == bare[0].student

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdharness.testing.operations import operations
@@ -74,3 +76,21 @@ def test_an_optimiser_s_own_counts_are_passed_over_and_no_others() -> None:
         weight.detach().sum().item()
     assert found.read_backs == ["_local_scalar_dense"]
     assert found.count > 10
+
+
+def test_one_hot_of_so_many_classes_looks_at_nothing_and_of_unknown_ones_does() -> None:
+    targets = torch.tensor([0, 2, 1])
+    with operations() as found:
+        F.one_hot(targets, 3)
+        F.one_hot(targets, num_classes=3)
+    assert found.read_backs == []
+    assert found.waited == ""
+    with operations() as found:
+        F.one_hot(targets)
+    assert found.read_backs
+
+
+def test_a_wait_is_named_with_the_line_of_the_plugin() -> None:
+    with operations() as found:
+        torch.ones(2).sum().item()
+    assert re.fullmatch(rf"_local_scalar_dense in {re.escape(__file__)}:\d+", found.waited)
