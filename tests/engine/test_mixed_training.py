@@ -55,7 +55,7 @@ class Other(Teller):
 class Prescribing(Teller):
     """Mixes in its first epoch, whatever the recipe says, and not in its second."""
     name = "prescribing"
-    mixed_labels = "refuse"
+    mixed_labels = "mix"
 
     def phases(self):
         first = Phase("mixed", epochs=1, recipe={"mixup": 1.0, "label_smoothing": 0.2})
