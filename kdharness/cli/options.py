@@ -136,7 +136,7 @@ def data_root(given: Path | None) -> Path:
 # Options that take several values, and which words are further values of theirs rather than arguments.
 SEVERAL: dict[str, Callable[[str], bool]] = {
     "--set": lambda word: "=" in word,
-    "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
+    "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth", ".tar", ".bin", ".ckpt"),
     "--plugin": lambda word: word.endswith(".py"),
 }
 
