@@ -78,7 +78,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     """
     options = command.options
     request = RunRequest(
-        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:]),
+        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True),
         registry=command.registry,
         out=options.out,
         devices=slots(options.device, options.workers, in_process=options.executor == "inline"),

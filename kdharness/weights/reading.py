@@ -84,8 +84,9 @@ def _reason(path: Path, error: Exception) -> str:
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 return f"it is a TorchScript program; {ADVICE}"
-    if "operand" in str(error) or "Can only" in str(error):  # what torch says of steps that it does not take
-        return f"it was pickled in a way that is not read; {ADVICE} with torch.save as it is"
+        # What torch says of steps that it does not take.
+        if "operand" in str(error) or "Can only" in str(error):
+            return f"it was pickled in a way that is not read; {ADVICE} with torch.save as it is"
     return "it is damaged, or neither a safetensors nor a PyTorch file"
 
 

@@ -10,8 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kdharness.cli.main import execute
 from kdharness.engine.teachers import least_top1
 from kdharness.errors import UserError
+from kdharness.planning import make_plan
+from kdharness.planning.plan import Plan
+from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import load
 from kdharness.results.record import Record, Status
 from kdharness.weights.reading import load_weights
@@ -26,6 +30,12 @@ def weights(tmp_path_factory) -> dict[str, torch.Tensor]:
     teacher = lab.plan(methods=("kd",), epochs=8).cells[0].cell
     assert lab.train([teacher])[teacher.key].values["top1"] > 60
     return load_file(lab.folder.cell(teacher.key).model)
+
+
+def planned(lab, path: Path) -> Plan:
+    """As the command line plans."""
+    selection = Selection(methods=("kd",), epochs=2, seeds=(0,), teachers=(str(path),))
+    return make_plan(load("digits"), selection, lab.registry, read_weights=True)
 
 
 def train_with(lab, *files: str, **rest: object) -> Record:
@@ -100,14 +110,17 @@ class Bomb:
         (lambda w: torch.zeros(3), "holds no state dict of tensors: it is a Tensor"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_when_planned(lab, tmp_path, weights, change, says):
+def test_a_file_that_does_not_fit_is_refused_when_planned_and_by_a_worker(lab, tmp_path, weights, change, says):
     path = tmp_path / "teacher.pt"
     torch.save(change(weights), path)
     with pytest.raises(UserError) as caught:
-        lab.plan(methods=("kd",), teachers=(str(path),))
-    assert str(caught.value).startswith(f"teacher file {path} ")
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
+        planned(lab, path)
+    record = train_with(lab, str(path))
+    assert (record.status, record.error_type) == (Status.FAILED, "UserError")
+    assert str(caught.value) == record.error_message
+    assert record.error_message.startswith(f"teacher file {path} ")
+    assert says in record.error_message
+    assert "\n" not in record.error_message
 
 
 @pytest.mark.parametrize(
@@ -135,7 +148,7 @@ def test_a_file_that_holds_no_weights(lab, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"" if "empty" in name else b"these are no weights" * 100)
     with pytest.raises(UserError) as caught:
-        lab.plan(methods=("kd",), teachers=(str(path),))
+        planned(lab, path)
     reason = "it is empty" if "empty" in name else "it is damaged, or neither a safetensors nor a PyTorch file"
     assert str(caught.value) == f"teacher file {path} cannot be read as weights: {reason}"
 
@@ -148,7 +161,7 @@ def test_code_in_a_file_is_not_executed(lab, tmp_path, legacy):
     else:
         torch.save({"model": Bomb(trace)}, path)
     with pytest.raises(UserError, match=r"it holds an object of '[.\w]+', which only code could make"):
-        lab.plan(methods=("kd",), teachers=(str(path),))
+        planned(lab, path)
     assert not trace.exists()
     with pytest.raises(UserError):
         load_weights(path)
@@ -234,3 +247,19 @@ def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
     first, second = (world.teachers.of(cell, data)[0] for cell in (plain.cells[-1].cell, other))
     assert first is not second
     assert world.teachers.of(other, data)[0] is second
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("option", ["--teacher", "--set"])
+def test_a_run_and_a_dry_run_refuse_a_file_alike(tmp_path, weights, capsys, option, dry):
+    """Before anything is written."""
+    path = tmp_path / "weights.pt"
+    torch.save({"net": {k: v for k, v in weights.items() if k != "fc.bias"}}, path)
+    what = str(path) if option == "--teacher" else f"conv32.weights={path}"
+    out = tmp_path / "out"
+    arguments = ["run", "--methods", "kd", "--seeds", "0", "--out", str(out), option, what, *(["--dry-run"] * dry)]
+    assert execute(arguments) == 2
+    said = capsys.readouterr().err
+    assert "weights.pt does not fit model 'conv32': it lacks 'fc.bias'; found under 'net', names such as " in said
+    assert len(said.splitlines()) == 1
+    assert not out.exists()
