@@ -28,7 +28,7 @@ class WorkerSettings:
     plugin_files: of --plugin.
     metrics: names of those to compute.
     timeout_seconds: limit on one cell's own time; None for none.
-    teacher_top1_floor: percent that a teacher from a file must reach on test; None for twice what chance gives.
+    teacher_top1_floor: percent that a teacher from a file must reach on test; None for chance and a tenth of the rest.
     checkpoint_seconds: least time between two checkpoints of a cell.
     keep_weights: keys of the cells whose weights are written.
     """

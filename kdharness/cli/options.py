@@ -133,10 +133,12 @@ def data_root(given: Path | None) -> Path:
     return given or Path(os.environ.get("KDHARNESS_DATA") or user_data_path("kdharness"))
 
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".tar", ".bin", ".ckpt")
+
 # Options that take several values, and which words are further values of theirs rather than arguments.
 SEVERAL: dict[str, Callable[[str], bool]] = {
     "--set": lambda word: "=" in word,
-    "--teacher": lambda word: "=" in word or Path(word).suffix in (".safetensors", ".pt", ".pth"),
+    "--teacher": lambda word: "=" in word or Path(word).suffix in WEIGHTS_SUFFIXES,
     "--plugin": lambda word: word.endswith(".py"),
 }
 

@@ -78,7 +78,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     """
     options = command.options
     request = RunRequest(
-        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:]),
+        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True),
         registry=command.registry,
         out=options.out,
         devices=slots(options.device, options.workers, in_process=options.executor == "inline"),
@@ -118,7 +118,7 @@ class RunRequest:
     download: whether what is not there may be downloaded.
     plugin_files: of --plugin.
     timeout_seconds: limit on one cell's own time; None for none.
-    teacher_top1_floor: percent that a teacher from a file must reach; None for twice what chance gives.
+    teacher_top1_floor: percent that a teacher from a file must reach; None for chance and a tenth of the rest.
     rerun: which finished cells are run again; None for none.
     show: prints the results.
     """

@@ -27,7 +27,8 @@ from kdharness.planning.cell import STUDENT, TEACHER, Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.variant import made
-from kdharness.weights.reading import fill, load_weights
+from kdharness.weights.fitting import fill
+from kdharness.weights.reading import load_weights
 
 
 def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], metrics: Sequence[str] = ()) -> CellState:
@@ -40,7 +41,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     student = world.networks.start(cell, cell.student, data, role, cell.seed, recipe)
     if cell.start is not None:
         path, _ = world.teachers.found(cell.start)
-        fill(student, load_weights(path), path)
+        fill(student, load_weights(path))
     with settings_kept(), random.active():
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)
         seen = _seen(method, world, teachers)

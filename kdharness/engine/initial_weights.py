@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kdharness.api.declarations import Pretrained
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
 from kdharness.planning.pretrained import fault_of, published, release_path
 from kdharness.weights.digests import sha256_of
-from kdharness.weights.reading import fill, load_weights
-
-WHAT = "weights file"
+from kdharness.weights.fitting import fill
+from kdharness.weights.reading import INITIAL_FILE, WeightsFile, load_weights
 
 
 class InitialWeights:
@@ -29,7 +27,7 @@ class InitialWeights:
         self.data_root = data_root
         self.download = download
         self._found: set[Path] = set()
-        self._read: dict[str, dict[str, Tensor]] = {}
+        self._read: dict[str, WeightsFile] = {}
 
     def load(self, model: StagedModel, weights: Mapping[str, Any], files: Mapping[str, str]) -> None:
         """weights: what the document of a cell says of them; files: by SHA-256, where files lie.
@@ -41,10 +39,10 @@ class InitialWeights:
             path, digest = self._there(release), release.sha256
         else:
             release, path, digest = None, Path(files[weights["sha256"]]), weights["sha256"]
-        tensors = self._tensors(path, digest)
+        file = self._file(path, digest)
         if release is not None and release.renamed is not None:
-            tensors = {release.renamed(name): tensor for name, tensor in tensors.items()}
-        fill(model, tensors, path, WHAT, but_for=model.spec.classifier if weights.get("new_classifier") else "")
+            file = file.renamed(release.renamed)
+        fill(model, file, but_for=model.spec.classifier if weights.get("new_classifier") else "")
 
     def _there(self, release: Pretrained) -> Path:
         """Where published weights lie, which may only now get there."""
@@ -62,12 +60,14 @@ class InitialWeights:
         self._found.add(path)
         return path
 
-    def _tensors(self, path: Path, digest: str) -> dict[str, Tensor]:
-        """The file's tensors; digest: the first digits of its SHA-256."""
+    def _file(self, path: Path, digest: str) -> WeightsFile:
+        """What the file holds; digest: the first digits of its SHA-256."""
         key = f"{path} {digest}"
         if key not in self._read:
             if path.exists() and not sha256_of(path).startswith(digest):
                 found = sha256_of(path)
-                raise UserError(f"{WHAT} {path} is not the one that was planned with: sha256 {found}, not {digest}")
-            self._read[key] = load_weights(path, WHAT)
+                raise UserError(
+                    f"{INITIAL_FILE} {path} is not the one that was planned with: sha256 {found}, not {digest}"
+                )
+            self._read[key] = load_weights(path, INITIAL_FILE)
         return self._read[key]

@@ -23,10 +23,20 @@ from kdharness.protocol.recipe import Recipe
 from kdharness.results.bound import LOST, weights_fault
 from kdharness.results.store import ResultsFolder
 from kdharness.weights.digests import sha256_of
-from kdharness.weights.reading import fill, load_weights
+from kdharness.weights.fitting import fill
+from kdharness.weights.reading import load_weights
 
 # Of a cell whose source has lost its weights, or has others than its record says. The cell is to run again after it.
 WEIGHTS_CHANGED = "WeightsChanged"
+
+# Of what lies between chance and all, what a teacher from a file must know.
+LEAST_SHARE = 0.1
+
+
+def least_top1(num_classes: int) -> float:
+    """The accuracy in percent that a teacher from a file must reach, unless the benchmark says another."""
+    chance = 100.0 / num_classes
+    return chance + LEAST_SHARE * (100.0 - chance)
 
 
 class Teacher:
@@ -150,7 +160,7 @@ def check_teachers(teachers: Sequence[AnyTeacher]) -> None:
 class TeacherStore:
     """A worker's teachers.
 
-    floor: percent on the test split that a teacher from a file must reach; None for twice what chance gives.
+    floor: percent on the test split that a teacher from a file must reach; None for `least_top1`.
     """
 
     def __init__(self, networks: NetworkFactory, folder: ResultsFolder, device: Device, floor: float | None) -> None:
@@ -222,7 +232,7 @@ class TeacherStore:
         key = (str(path), digest, canonical(source.network), data.key, recipe.precision, recipe.channels_last)
         if key not in self._teachers:
             model = self.networks.make(source.network, data, "teacher", 0, recipe)
-            fill(model, load_weights(path), path)
+            fill(model, load_weights(path))
             teacher = Teacher(model, digest, data, self.device)
             if source.sha256:
                 self._check(teacher, data, path)
@@ -232,8 +242,8 @@ class TeacherStore:
     def _check(self, teacher: Teacher, data: Data, path: Path) -> None:
         """UserError for a file's teacher that knows too little."""
         reached = top1(teacher.logits_on("test"), data.test_targets)
-        least = 200.0 / data.num_classes if self.floor is None else self.floor
+        least = least_top1(data.num_classes) if self.floor is None else self.floor
         if reached < least:
-            raise UserError(
-                f"teacher file {path} reaches {reached:.2f} % on the test split, less than the {least:.2f} % asked"
-            )
+            what = f"teacher file {path} reaches {reached:.2f} % on the test split, less than the {least:.2f} % asked"
+            usual = " (chance and a tenth of the rest)" if self.floor is None else ""
+            raise UserError(f"{what}{usual}; teacher_top1_floor in the benchmark's file changes it")

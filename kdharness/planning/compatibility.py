@@ -149,7 +149,7 @@ class _MetaDevice:
             return refusal
         info = self.infos[cell.dataset]
         models = [cell.student, *(t.model for t in cell.teachers), *cell.networks]
-        blueprint = _blueprint(cell, info)
+        blueprint = blueprint_of(cell, info)
         facts = {**asdict(blueprint), "data": info.identity}
         key = canonical({"method": cell.method, "parameters": dict(cell.parameters), "models": models, **facts})
         if key not in self._reasons:
@@ -192,7 +192,7 @@ def _fault_of_phases(method: Method, student: StagedModel, recipe: Recipe) -> st
     return None
 
 
-def _blueprint(cell: Cell, info: DatasetInfo) -> Blueprint:
+def blueprint_of(cell: Cell, info: DatasetInfo) -> Blueprint:
     """The cell's own facts: its scenario's, its recipe's."""
     document, recipe = cell.document, cell.recipe
     sizes = subset_sizes(document["scenario"], info.train_size, document["evaluation"]["validation"])

@@ -58,7 +58,7 @@ class Benchmark(_Table):
     teacher_seeds: "single" for one teacher for all student seeds, "paired" for one each, of the student's seed.
     teacher_seed: of the single teacher.
     scenario_seeds: "fixed" for one draw of a scenario, "paired" for one for each student seed.
-    teacher_top1_floor: percent that a teacher from a file must reach; None for twice what chance gives.
+    teacher_top1_floor: percent that a teacher from a file must reach; None for chance and a tenth of the rest.
     run: names of methods, or "all".
     references: the methods that gains are measured against.
     metrics: names of those to compute, or "all".

@@ -1,66 +1,99 @@
-"""Networks' weights from files: read without running code from them, and checked against the network."""
+"""Networks' weights from files, read without running code from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch.serialization import safe_globals
 
-from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
+from kdharness.weights.allowed import allowed
+from kdharness.weights.layouts import KEYS, StateDict, state_dicts
 
-# What messages call a file, if nothing else is said.
+# What messages call a file: of a teacher, and of what a network begins with.
 TEACHER_FILE = "teacher file"
+INITIAL_FILE = "weights file"
+
+ADVICE = "save model.state_dict() alone"
+
+# How torch names an object that it does not make.
+REFUSED = re.compile(r"(?:GLOBAL|class|function|Trying to call reduce for unrecognized function) ([\w.]+)")
+NAMES = 5
 
 
-def load_weights(path: Path, what: str = TEACHER_FILE) -> dict[str, Tensor]:
-    """A network's tensors from a .safetensors file, or from a PyTorch file read without running code from it.
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds. what: what messages call it. found: state dicts, as they are to be tried."""
 
-    A PyTorch file may hold the state dict itself, or have it under "model", "state_dict" or "student". A prefix
-    "module." is taken off. what: what messages call the file.
-    """
+    path: Path
+    what: str
+    found: tuple[StateDict, ...]
+
+    def renamed(self, rename: Callable[[str], str]) -> WeightsFile:
+        """Its tensors under other names."""
+        return replace(self, found=tuple(each.renamed(rename) for each in self.found))
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.path}"
+
+
+def load_weights(path: Path, what: str = TEACHER_FILE) -> WeightsFile:
+    """The state dicts of a safetensors file, or of a PyTorch file. UserError for a file without any."""
     try:
-        if path.suffix == ".safetensors":
-            weights: dict[str, Tensor] = load_file(path)
-            return weights
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: object = load_file(path) if is_safetensors(path) else _unpickled(path)
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
     except Exception as error:  # whatever a damaged or foreign file provokes, its name is what the user needs
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"{what} {path} cannot be read as weights: {first}") from error
-    for name in ("model", "state_dict", "student"):
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise UserError(f"{what} {path} holds no state dict of tensors")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+        raise UserError(f"{what} {path} cannot be read as weights: {_reason(path, error)}") from error
+    found = tuple(state_dicts(content))
+    if not found:
+        places = ", ".join(f"'{key}'" for key in KEYS[:4])
+        raise UserError(f"{what} {path} holds no state dict of tensors: {_kind(content)}; {ADVICE}, or as {places}")
+    return WeightsFile(path, what, found)
 
 
-def fill(
-    model: StagedModel, weights: Mapping[str, Tensor], path: Path, what: str = TEACHER_FILE, but_for: str = ""
-) -> None:
-    """Loads `weights` into the network. UserError names the first tensor that is missing, extra or of another shape.
+def is_safetensors(path: Path) -> bool:
+    """By its content: a length in eight bytes, then JSON."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{" or (path.suffix == ".safetensors" and not head.startswith(b"PK"))
 
-    what: what messages call the file. but_for: path of a module that is left as it is.
-    """
-    unfit = f"{what} {path} does not fit model '{model.spec.name}'"
-    expected, given = (
-        {name: tensor for name, tensor in tensors.items() if not (but_for and name.startswith(f"{but_for}."))}
-        for tensors in (model.network.state_dict(), weights)
-    )
-    counters = {k for k in expected if k.endswith("num_batches_tracked")}
-    for name in sorted(set(expected) - set(given) - counters):
-        raise UserError(f"{unfit}: it lacks '{name}'")
-    for name in sorted(set(given) - set(expected)):
-        raise UserError(f"{unfit}: '{name}' is not part of it")
-    for name, tensor in given.items():
-        if tensor.shape != expected[name].shape:
-            have, want = list(tensor.shape), list(expected[name].shape)
-            classifier = name.rpartition(".")[0] == model.spec.classifier and what != TEACHER_FILE
-            hint = "; new_classifier = true leaves its classifier as it is drawn" if classifier else ""
-            raise UserError(f"{unfit}: '{name}' is {have}, not {want}{hint}")
-    model.network.load_state_dict(given, strict=False)
+
+def _unpickled(path: Path) -> object:
+    with warnings.catch_warnings(), safe_globals(allowed()):
+        warnings.simplefilter("ignore")  # of torch, on pickles that it may not read
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file cannot be read, in words of our own: others' take several lines and advise to run its code."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if not path.stat().st_size:
+        return "it is empty"
+    if refused := REFUSED.search(str(error)):
+        return f"it holds an object of '{refused[1]}', which only code could make; {ADVICE}"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                return f"it is a TorchScript program; {ADVICE}"
+        # What torch says of steps that it does not take.
+        if "operand" in str(error) or "Can only" in str(error):
+            return f"it was pickled in a way that is not read; {ADVICE} with torch.save as it is"
+    return "it is damaged, or neither a safetensors nor a PyTorch file"
+
+
+def _kind(content: object) -> str:
+    """What a file holds in place of weights."""
+    if not isinstance(content, dict):
+        return f"it is a {type(content).__name__}"
+    keys = [str(key)[:40] for key in content][:NAMES]
+    more = f" and {len(content) - len(keys)} more" if len(content) > len(keys) else ""
+    return "it is empty" if not keys else f"it has {', '.join(map(repr, keys))}{more}"

@@ -158,10 +158,10 @@ def test_a_warm_start_is_a_required_cell_that_does_not_teach(trained) -> None:
 
 
 def test_a_warm_start_begins_with_the_trained_weights(trained) -> None:
-    from kdharness.weights.reading import load_weights
+    from safetensors.torch import load_file
 
     lab, plan, _ = trained
-    weights = load_weights(lab.folder.cell(cell_of(plan, "vanilla", "step").key).model)
+    weights = load_file(lab.folder.cell(cell_of(plan, "vanilla", "step").key).model)
     started = member_of(lab, cell_of(plan, "meal_v2")).student.network.state_dict()
     fresh = member_of(lab, cell_of(plan, "meal")).student.network.state_dict()
     assert all(torch.equal(started[name], tensor) for name, tensor in weights.items())

@@ -10,7 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from kdharness.cli.main import execute
+from kdharness.engine.teachers import least_top1
 from kdharness.errors import UserError
+from kdharness.planning import make_plan
+from kdharness.planning.plan import Plan
+from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import load
 from kdharness.results.record import Record, Status
 from kdharness.weights.reading import load_weights
@@ -25,6 +30,12 @@ def weights(tmp_path_factory) -> dict[str, torch.Tensor]:
     teacher = lab.plan(methods=("kd",), epochs=8).cells[0].cell
     assert lab.train([teacher])[teacher.key].values["top1"] > 60
     return load_file(lab.folder.cell(teacher.key).model)
+
+
+def planned(lab, path: Path) -> Plan:
+    """As the command line plans."""
+    selection = Selection(methods=("kd",), epochs=2, seeds=(0,), teachers=(str(path),))
+    return make_plan(load("digits"), selection, lab.registry, read_weights=True)
 
 
 def train_with(lab, *files: str, **rest: object) -> Record:
@@ -95,17 +106,36 @@ class Bomb:
         (lambda w: {k: v for k, v in w.items() if k != "fc.bias"}, "it lacks 'fc.bias'"),
         (lambda w: {**w, "more": torch.zeros(1)}, "'more' is not part of it"),
         (lambda w: {**w, "fc.bias": torch.zeros(11)}, "'fc.bias' is [11], not [10]"),
-        (lambda w: {"model": [1, 2]}, "holds no state dict of tensors"),
-        (lambda w: torch.zeros(3), "holds no state dict of tensors"),
-        (lambda w: {**w, "fc.bias": w["fc.bias"] + float("nan")}, "on the test split, less than the 20.00 % asked"),
-        (lambda w: {k: torch.randn_like(v.float()).abs() for k, v in w.items()}, "less than the 20.00 % asked"),
+        (lambda w: {"model": [1, 2]}, "holds no state dict of tensors: it has 'model'; save model.state_dict() alone"),
+        (lambda w: torch.zeros(3), "holds no state dict of tensors: it is a Tensor"),
     ],
 )
-def test_a_file_that_does_not_fit_fails_its_cells_with_one_line(lab, tmp_path, weights, change, says):
+def test_a_file_that_does_not_fit_is_refused_when_planned_and_by_a_worker(lab, tmp_path, weights, change, says):
+    path = tmp_path / "teacher.pt"
+    torch.save(change(weights), path)
+    with pytest.raises(UserError) as caught:
+        planned(lab, path)
+    record = train_with(lab, str(path))
+    assert (record.status, record.error_type) == (Status.FAILED, "UserError")
+    assert str(caught.value) == record.error_message
+    assert record.error_message.startswith(f"teacher file {path} ")
+    assert says in record.error_message
+    assert "\n" not in record.error_message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: {**w, "fc.bias": w["fc.bias"] + float("nan")},
+        lambda w: {k: torch.randn_like(v.float()).abs() for k, v in w.items()},
+    ],
+)
+def test_a_teacher_that_knows_too_little_fails_its_cells_with_one_line(lab, tmp_path, weights, change):
     path = tmp_path / "teacher.pt"
     torch.manual_seed(0)
     torch.save(change(weights), path)
     record = train_with(lab, str(path))
+    says = "on the test split, less than the 19.00 % asked (chance and a tenth of the rest); teacher_top1_floor in"
     assert record.status is Status.FAILED
     assert record.error_type == "UserError"
     assert record.error_message.startswith(f"teacher file {path} ")
@@ -117,9 +147,10 @@ def test_a_file_that_does_not_fit_fails_its_cells_with_one_line(lab, tmp_path, w
 def test_a_file_that_holds_no_weights(lab, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"" if "empty" in name else b"these are no weights" * 100)
-    record = train_with(lab, str(path))
-    assert record.error_type == "UserError"
-    assert record.error_message.startswith(f"teacher file {path} cannot be read as weights: ")
+    with pytest.raises(UserError) as caught:
+        planned(lab, path)
+    reason = "it is empty" if "empty" in name else "it is damaged, or neither a safetensors nor a PyTorch file"
+    assert str(caught.value) == f"teacher file {path} cannot be read as weights: {reason}"
 
 
 @pytest.mark.parametrize("legacy", [True, False])
@@ -129,13 +160,18 @@ def test_code_in_a_file_is_not_executed(lab, tmp_path, legacy):
         path.write_bytes(pickle.dumps(Bomb(trace), protocol=2))
     else:
         torch.save({"model": Bomb(trace)}, path)
-    record = train_with(lab, str(path))
-    assert record.error_type == "UserError"
-    assert "cannot be read as weights" in record.error_message
+    with pytest.raises(UserError, match=r"it holds an object of '[.\w]+', which only code could make"):
+        planned(lab, path)
     assert not trace.exists()
     with pytest.raises(UserError):
         load_weights(path)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(("classes", "least"), [(2, 55.0), (10, 19.0), (100, 10.9), (1000, 10.09)])
+def test_the_floor_is_chance_and_a_tenth_of_the_rest(classes, least):
+    """Of two classes, twice what chance gives would be all."""
+    assert least_top1(classes) == pytest.approx(least)
 
 
 def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
@@ -150,7 +186,7 @@ def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
         World(lab.registry, lab.folder, lab.path, open_device("cpu"), teacher_top1_floor=floor)
         for floor in (99.5, 50.0)
     )
-    with pytest.raises(UserError, match=r"less than the 99\.50 % asked"):
+    with pytest.raises(UserError, match=r"less than the 99\.50 % asked; teacher_top1_floor"):
         strict.teachers.of(cell, strict.data.of(cell))
     data = lenient.data.of(cell)
     (teacher,) = lenient.teachers.of(cell, data)
@@ -211,3 +247,19 @@ def test_cells_of_different_precision_do_not_share_a_teacher(lab, change):
     first, second = (world.teachers.of(cell, data)[0] for cell in (plain.cells[-1].cell, other))
     assert first is not second
     assert world.teachers.of(other, data)[0] is second
+
+
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize("option", ["--teacher", "--set"])
+def test_a_run_and_a_dry_run_refuse_a_file_alike(tmp_path, weights, capsys, option, dry):
+    """Before anything is written."""
+    path = tmp_path / "weights.pt"
+    torch.save({"net": {k: v for k, v in weights.items() if k != "fc.bias"}}, path)
+    what = str(path) if option == "--teacher" else f"conv32.weights={path}"
+    out = tmp_path / "out"
+    arguments = ["run", "--methods", "kd", "--seeds", "0", "--out", str(out), option, what, *(["--dry-run"] * dry)]
+    assert execute(arguments) == 2
+    said = capsys.readouterr().err
+    assert "weights.pt does not fit model 'conv32': it lacks 'fc.bias'; found under 'net', names such as " in said
+    assert len(said.splitlines()) == 1
+    assert not out.exists()

@@ -1,0 +1,110 @@
+"""Whether a file's weights are those of a network, and how they get into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdharness.api.staged import StagedModel
+from kdharness.errors import UserError
+from kdharness.weights.layouts import StateDict, is_counter, plain_name, views
+from kdharness.weights.reading import ADVICE, INITIAL_FILE, WeightsFile
+
+
+def fill(model: StagedModel, file: WeightsFile, but_for: str = "") -> None:
+    """Loads the first of the file's state dicts that fits. UserError when none does.
+
+    but_for: path of a module that is left as it is.
+    """
+    model.network.load_state_dict(_fitting(model, file, but_for).tensors, strict=False)
+
+
+def check_fit(model: StagedModel, file: WeightsFile, but_for: str = "") -> None:
+    """UserError when none of the file's state dicts fits a network, which may be on the meta device."""
+    _fitting(model, file, but_for)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A state dict under the network's names.
+
+    tensors: by those names. twice: names that two of its tensors have.
+    """
+
+    source: StateDict
+    expected: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor]
+    twice: tuple[str, ...]
+
+    def faults(self) -> list[str]:
+        """What is wrong with it, the worst first."""
+        expected, given = self.expected.keys(), self.tensors.keys()
+        lacking = [name for name in sorted(expected - given) if not name.endswith("num_batches_tracked")]
+        return [
+            *(f"'{name}' is there twice" for name in self.twice),
+            *(f"it lacks '{name}'" for name in lacking),
+            *(f"'{name}' is not part of it" for name in sorted(given - expected)),
+            *(f"'{name}' {reason}" for name, reason in self.unlike()),
+        ]
+
+    def unlike(self) -> Iterator[tuple[str, str]]:
+        """Names of tensors that cannot be copied to what is expected, and why."""
+        for name, tensor in self.tensors.items():
+            if name in self.expected and (reason := _unlike(tensor, self.expected[name])):
+                yield name, reason
+
+    def looks(self) -> str:
+        """What the file looks like."""
+        place = f"under '{self.source.place}', " if self.source.place else ""
+        first = next(iter(self.source.tensors))
+        taken = first.removesuffix(plain_name(first, self.expected))
+        prefix = f" ('{taken}' taken off)" if taken else ""
+        share = f"{len(self.expected.keys() & self.tensors.keys())} of {len(self.expected)}"
+        return f"{place}names such as '{first[:80]}'{prefix}, {share} that the model has"
+
+
+def _fitting(model: StagedModel, file: WeightsFile, but_for: str) -> _Trial:
+    expected = _but_for(model.network.state_dict(), but_for)
+    trials = [_trial(view, expected, but_for) for found in file.found for view in views(found)]
+    best = min(trials, key=lambda trial: len(trial.faults()))
+    if faults := best.faults():
+        raise UserError(f"{file} does not fit model '{model.spec.name}': {_said(best, faults, model, file)}")
+    return best
+
+
+def _trial(view: StateDict, expected: Mapping[str, Tensor], but_for: str) -> _Trial:
+    tensors: dict[str, Tensor] = {}
+    twice = []
+    for name, tensor in view.tensors.items():
+        plain = plain_name(name, expected)
+        if plain in expected or not is_counter(plain):
+            twice += [plain] if plain in tensors else []
+            tensors[plain] = tensor
+    return _Trial(view, expected, _but_for(tensors, but_for), tuple(twice))
+
+
+def _unlike(tensor: Tensor, expected: Tensor) -> str:
+    """Why a tensor cannot be copied to the one that is expected; "" where it can."""
+    if tensor.shape != expected.shape:
+        return f"is {list(tensor.shape)}, not {list(expected.shape)}"
+    if tensor.is_meta:
+        return "has no values"
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
+        return "is sparse, quantised or complex"
+    return ""
+
+
+def _said(trial: _Trial, faults: list[str], model: StagedModel, file: WeightsFile) -> str:
+    """The first fault, what the file looks like, and what to do."""
+    in_classifier = [name for name, _ in trial.unlike() if name.rpartition(".")[0] == model.spec.classifier]
+    if file.what == INITIAL_FILE and in_classifier and len(in_classifier) == len(faults):
+        return f"{faults[0]}; new_classifier = true leaves its classifier as it is drawn"
+    more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}; found {trial.looks()}; {ADVICE} of this very model"
+
+
+def _but_for(tensors: Mapping[str, Tensor], module: str) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not (module and name.startswith(f"{module}."))}
