@@ -79,9 +79,9 @@ class Reads:
     teacher_taps: tuple[Tap, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("taps", "teacher_taps", "modules", "teacher_modules", "views"):
+        for name in ("taps", "modules", "teacher_modules", "teacher_taps", "views"):
             if isinstance(value := getattr(self, name), str):
-                raise ValueError(f"{name} is the text {value!r}; it is a tuple: ({value!r},)")
+                raise ValueError(f"reads: {name} is a tuple of names, got {value!r}; for one name: ({value!r},)")
         for name, given in (("taps", self.taps), ("teacher_taps", self.teacher_taps or ())):
             _check_words(name, given, get_args(Tap))
         _check_words("teachers", (self.teachers,), get_args(Teachers))

@@ -62,11 +62,11 @@ def no_part(phase: Phase, path: str, student: nn.Module, method: nn.Module | Non
 
 def _hint(path: str, student: nn.Module, method: nn.Module | None) -> str:
     inner = path.replace("student.network.", "student.", 1)  # the wrapper's own attribute is no part of a path
-    there = [*_paths("student", student), *(_paths("method", method) if method is not None else ())]
+    there = [*_paths("student", student), *(_paths("method", method) if method is not None else ["method"])]
     close = [inner] if inner in there else nearest(path, there)
     if close:
         return "; did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
-    return " (a path is 'student' or 'method', or a module's or parameter's path below one of these)"
+    return " (paths begin with 'student' or 'method')"
 
 
 def _paths(root: str, module: nn.Module) -> Iterator[str]:

@@ -250,3 +250,9 @@ def test_a_path_for_each_stage(field: str) -> None:
     ModelSpec("net", factory, stages=("a", "b"))
     with pytest.raises(ValueError, match=f"model 'net': {field} has 1 paths for 2 stages, and not one of each"):
         ModelSpec("net", factory, stages=("a", "b"), **{field: ("c",)})
+
+
+@pytest.mark.parametrize("name", ["taps", "modules", "teacher_modules", "teacher_taps", "views"])
+def test_a_text_is_no_tuple_of_names(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"reads: {name} is a tuple of names, got 'stem'; for one name: \('stem',\)"):
+        Reads(**{name: "stem"})

@@ -462,8 +462,8 @@ class Bad(Method):
     ("kind", "says"),
     [
         ("part", "phase 'one' names the part 'student.stage9', which does not exist; did you mean 'student.stage"),
-        ("method", "phase 'one' names the part 'methd', which does not exist"),
-        ("root", "phase 'one' names the part 'teacher', which does not exist"),
+        ("method", "phase 'one' names the part 'methd', which does not exist; did you mean 'method'?"),
+        ("root", "phase 'one' names the part 'teacher', which does not exist (paths begin with 'student' or 'method')"),
         ("own", "names the part 'method.adaptr', which does not exist; did you mean 'method.adapter'"),
         ("field", "phase 'one' replaces 'mixupp' of the recipe, which it cannot; did you mean 'mixup'?"),
         ("subset", "no subset 'secret'"),
