@@ -11,9 +11,14 @@ from torch import Tensor
 
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
+from kdharness.plain_files import unpacked_bytes
 
 # What messages call a file, if nothing else is said.
 TEACHER_FILE = "teacher file"
+
+# A file may unpack to so many times its size, and to so many bytes more: small ones hold names above all.
+MOST_UNPACKED = 10
+LEAST_UNPACKED = 2**20
 
 
 def load_weights(path: Path, what: str = TEACHER_FILE) -> dict[str, Tensor]:
@@ -26,6 +31,7 @@ def load_weights(path: Path, what: str = TEACHER_FILE) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             weights: dict[str, Tensor] = load_file(path)
             return weights
+        _check_size(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
@@ -38,6 +44,13 @@ def load_weights(path: Path, what: str = TEACHER_FILE) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(f"{what} {path} holds no state dict of tensors")
     return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _check_size(path: Path) -> None:
+    """UserError for an archive that is packed far below what it holds: torch packs nothing, weights hardly shrink."""
+    size, unpacked = path.stat().st_size, unpacked_bytes(path)
+    if unpacked > MOST_UNPACKED * size + LEAST_UNPACKED:
+        raise UserError(f"it has {size} bytes and unpacks to {unpacked}, which no network's weights do")
 
 
 def fill(
