@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_plain(path: Path | str, most_bytes: int | None = None) -> BinaryIO:
+def open_plain(path: Path | str, most_bytes: int | None = None) -> BufferedReader:
     """The file, open for reading. OSError, whose strerror says why, for one that is none or that is larger."""
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
     about = os.fstat(file.fileno())

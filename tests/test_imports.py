@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("protocol", "registry", "weights"),
     ("api",),
     ("errors",),
+    ("disk",),
     ("failures", "plain_files", "text"),
 )
 RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}

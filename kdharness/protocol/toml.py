@@ -41,7 +41,8 @@ def _is_bearable(text: str) -> bool:
 
 def _levels(document: dict[str, Any]) -> int:
     """How deep tables and lists stand in each other, one more than the limit at most."""
-    levels, here = 0, [document]
+    levels = 0
+    here: list[dict[Any, Any] | list[Any]] = [document]
     while here and levels <= MOST_LEVELS:
         levels += 1
         inner = [each for one in here for each in (one.values() if isinstance(one, dict) else one)]
