@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from kdharness.disk import no_room
 from kdharness.failures import is_a_stop, one_line
 
 
@@ -76,8 +77,8 @@ class Contained:
     it did.
 
     The catch is broad because a plugin may raise anything, and only its own cell must end by it: sys.exit()
-    included. What ends this process passes (Ctrl-C, a request of the parent), DeviceLost, EpochVoid, and what `passes`
-    says of.
+    included. What ends this process passes (Ctrl-C, a request of the parent), a full disk, which stops the run,
+    DeviceLost, EpochVoid, and what `passes` says of.
     """
 
     def __init__(self, fail: Callable[[Exception], None], passes: Callable[[BaseException], bool] = _never) -> None:
@@ -89,7 +90,9 @@ class Contained:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None or is_a_stop(error) or isinstance(error, DeviceLost | EpochVoid) or self._passes(error):
+        if error is None or is_a_stop(error) or isinstance(error, DeviceLost | EpochVoid):
+            return False
+        if no_room(error) or self._passes(error):
             return False
         self._failed = True
         self._fail(error if isinstance(error, Exception) else as_cell_error(error))

@@ -19,7 +19,7 @@ class Stopped(BaseException):
 
 
 class _Interrupts:
-    """Whether Ctrl-C came. A plugin may raise KeyboardInterrupt, too."""
+    """The handler of signals that interrupt. came: whether one did; a plugin may raise KeyboardInterrupt, too."""
 
     def __init__(self) -> None:
         self.came = False
@@ -29,20 +29,21 @@ class _Interrupts:
         raise KeyboardInterrupt
 
 
-_interrupts = _Interrupts()
+#: Of this process.
+interrupts = _Interrupts()
 
 
 def notice_interrupts() -> None:
     """From now on Ctrl-C is told from a plugin's own KeyboardInterrupt. A process that ignores Ctrl-C goes on so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupts)
+        signal.signal(signal.SIGINT, interrupts)
 
 
 def is_a_stop(error: BaseException) -> bool:
     """Whether the user or the parent ends this process; otherwise whatever was raised is its raiser's own."""
     if isinstance(error, KeyboardInterrupt):
         handler = signal.getsignal(signal.SIGINT)
-        return handler.came if isinstance(handler, _Interrupts) else handler is not signal.SIG_IGN
+        return interrupts.came or not (handler is interrupts or handler is signal.SIG_IGN)
     return isinstance(error, Stopped)
 
 

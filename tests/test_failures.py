@@ -104,15 +104,17 @@ def test_errors_that_are_tied_to_a_ring_end() -> None:
     assert "ValueError: a" in trace_of(first)
 
 
-def told_apart(what: str) -> str:
+def told_apart(what: str, number: str = "SIGINT") -> str:
     """What a process that notices interrupts prints of one that a plugin raises, or that comes by signal."""
     script = f"""
         import os, signal, time
         from kdharness.failures import Failure, attempt, notice_interrupts
+        from kdharness.execution.signals import terminations_interrupt
         notice_interrupts()
         def by_signal():
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
+            with terminations_interrupt():
+                os.kill(os.getpid(), signal.{number})
+                time.sleep(5)
         def by_plugin():
             raise KeyboardInterrupt
         try:
@@ -130,3 +132,4 @@ def told_apart(what: str) -> str:
 def test_ctrl_c_is_told_from_a_plugin_s_own() -> None:
     assert told_apart("by_plugin") == "KeyboardInterrupt"
     assert told_apart("by_signal") == "passed"
+    assert told_apart("by_signal", "SIGTERM") == "passed"

@@ -26,7 +26,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("protocol", "registry", "weights"),
     ("api",),
     ("errors",),
-    ("failures", "text"),
+    ("disk",),
+    ("failures", "plain_files", "text"),
 )
 RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}
 

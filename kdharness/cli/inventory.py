@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from kdharness import __version__
 from kdharness.api.parameters import Parameter
 from kdharness.api.specs import MethodSpec
+from kdharness.errors import UserError
 from kdharness.failures import Failure, attempt
 from kdharness.protocol.benchmark import available
+from kdharness.protocol.toml import read_toml
 from kdharness.registry.manager import Registry
 from kdharness.registry.source import Source
 
@@ -80,8 +81,8 @@ def _benchmark_rows() -> list[Row]:
 
 def _benchmark(path: Path) -> Row:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_toml(path, "benchmark file")
+    except UserError as error:
         return {"summary": f"not readable: {error}"}
     return {"summary": content.get("summary", ""), **{k: _plain(content[k]) for k in _BENCHMARK_KEYS if k in content}}
 

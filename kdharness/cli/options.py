@@ -55,7 +55,7 @@ Epochs = Annotated[
     int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)
 ]
 Device = Annotated[str, typer.Option(help=OPTION_HELP)]
-Workers = Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)]
+Workers = Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1, max=1024)]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where groups run: local, inline, or a plugin's.")]
 Teachers = Annotated[list[str] | None, typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE.")]
 Data = Annotated[Path | None, typer.Option(help="The folder with datasets; default KDHARNESS_DATA.")]

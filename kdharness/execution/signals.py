@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kdharness.failures import interrupts
+
 
 @contextmanager
 def terminations_interrupt() -> Iterator[None]:
@@ -17,12 +19,8 @@ def terminations_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, interrupts)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*of_the_signal: object) -> None:
-    raise KeyboardInterrupt

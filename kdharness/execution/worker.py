@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import faulthandler
 import os
 import signal
@@ -27,8 +26,9 @@ from kdharness.api.executors import (
     run_job,
 )
 from kdharness.device.names import child_environment, is_cpu
+from kdharness.disk import cannot_write, no_room
 from kdharness.engine.stopping import stop_request
-from kdharness.errors import DeviceLost
+from kdharness.errors import DeviceLost, UserError
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
 
@@ -43,8 +43,6 @@ PR_SET_PDEATHSIG = 1
 # The exit code of a process that ended because its accelerator was lost, and of one that was asked to end.
 DEVICE_LOST_EXIT = 70
 STOPPED_EXIT = 128 + signal.SIGTERM
-
-CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: Path, restarted: bool) -> None:
@@ -109,24 +107,22 @@ def train_job(
     except BaseException as error:
         if is_a_stop(error):
             raise
-        fatal, on_accelerator = cannot_write(error), not is_cpu(device)
-        return WorkerError(job.number, type(error).__name__, one_line(error), trace_of(error), fatal, on_accelerator)
+        return _worker_error(job, error, on_accelerator=not is_cpu(device))
     finally:
         beat(None)
     return JobFinished(job.number)
 
 
+def _worker_error(job: Job, error: BaseException, on_accelerator: bool) -> WorkerError:
+    message = one_line(error)
+    if no_room(error) and not isinstance(error, UserError):
+        message = f"nothing more can be written: {message}; the cells that were finished before are kept"
+    fatal = cannot_write(error)
+    return WorkerError(job.number, type(error).__name__, message, trace_of(error), fatal, on_accelerator)
+
+
 # What `run_job` calls, wherever it runs.
 RUNNER = f"{__name__}:{train_job.__name__}"
-
-
-def cannot_write(error: BaseException | None) -> bool:
-    """Whether the error came from a disk that takes no more."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-            return True
-        error = error.__cause__
-    return False
 
 
 def stop_when_asked() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +17,8 @@ from kdharness.protocol.faults import explain
 from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.seeds import parse_seeds
+from kdharness.protocol.seeds import Seed, parse_seeds
+from kdharness.protocol.toml import read_toml
 from kdharness.protocol.variant import Layer, Variant
 
 # What the recipe of [recipe] is called, unless a benchmark says otherwise.
@@ -84,7 +84,7 @@ class Benchmark(_Table):
     scenarios: tuple[str, ...] = ("clean",)
     seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = (0, 1, 2, 3, 4)
     teacher_seeds: Literal["single", "paired"] = "single"
-    teacher_seed: int = 0
+    teacher_seed: Seed = 0
     scenario_seeds: Literal["fixed", "paired"] = "fixed"
     teacher_top1_floor: float | None = None
     run: tuple[str, ...] = ("all",)
@@ -138,15 +138,7 @@ def load(name: str) -> Benchmark:
         path = available()[name]
     elif path.suffix != ".toml" and not path.exists():
         raise UnknownName("benchmark", name, available(), "give a name or a path to a .toml file")
-    try:
-        with path.open("rb") as file:
-            content = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors put a byte order mark before it
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file in UTF-8") from None
-    except OSError as error:
-        raise UserError(f"benchmark file {path} cannot be read: {error.strerror}") from None
+    content = read_toml(path, "benchmark file")
     content.setdefault("name", path.stem.replace("_", "-"))
     return parse(content, str(path))
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from kdharness.api.parameters import Neutral
 
+# Of epochs, images and repeats: what is larger is a slip of the finger, and fits no number of torch's.
+MOST = 10**9
+
 
 class Recipe(BaseModel):
     """How a network is trained.
@@ -44,8 +47,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(64, ge=2)
+    epochs: int = Field(ge=1, le=MOST)
+    batch_size: int = Field(64, ge=2, le=MOST)
     optimizer: str = "sgd"
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -68,7 +71,7 @@ class Recipe(BaseModel):
     min_lr: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
     clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
     decay_norms_and_biases: Annotated[bool, Neutral(True)] = True
-    repeats: Annotated[int, Field(ge=1), Neutral(1)] = 1
+    repeats: Annotated[int, Field(ge=1, le=MOST), Neutral(1)] = 1
     ema_decay: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     evaluate: Annotated[Literal["last", "ema"], Neutral("last")] = "last"
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdharness.errors import UnknownName
+from kdharness.protocol.seeds import Seed
 
 
 class _Scenario(BaseModel):
@@ -26,7 +27,7 @@ class Few(_Scenario):
 
     kind: Literal["few"]
     images: int = Field(ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Small(_Scenario):
@@ -34,7 +35,7 @@ class Small(_Scenario):
 
     kind: Literal["small"]
     images: int = Field(ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Noise(_Scenario):
@@ -43,7 +44,7 @@ class Noise(_Scenario):
     kind: Literal["noise"]
     ratio: float = Field(ge=0, lt=1)
     type: Literal["symmetric", "asymmetric"] = "symmetric"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Split(_Scenario):
@@ -51,7 +52,7 @@ class Split(_Scenario):
 
     kind: Literal["split"]
     public: float = Field(0.8, gt=0, lt=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 Scenario = Clean | Few | Small | Noise | Split

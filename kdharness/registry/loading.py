@@ -19,6 +19,7 @@ from typing import Any
 from kdharness.api.versions import check_file, check_stated
 from kdharness.errors import UserError
 from kdharness.failures import Failure, attempt
+from kdharness.plain_files import open_plain
 from kdharness.registry.metadata import Package, declared_plugins
 from kdharness.registry.source import Broken, Source
 
@@ -117,7 +118,8 @@ def file_plugin(path: Path) -> Plugin:
         raise UserError(f"{place}: not a Python file (.py)")
     try:
         resolved = path.resolve()
-        content = resolved.read_bytes()
+        with open_plain(resolved) as file:
+            content = file.read()
     except OSError as error:
         raise UserError(f"{place}: {(error.strerror or str(error)).lower()}") from None
     # The same file is one module in every process, so that its objects can be pickled; an edited one is another.

@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from kdharness.disk import no_room
 from kdharness.errors import UserError
+from kdharness.failures import one_line
 
 Content = str | bytes | Callable[[IO[bytes]], object]
 
@@ -21,8 +23,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turns what the operating system refuses (read-only folder, full disk) into one line for the user."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except Exception as error:
+        if not isinstance(error, OSError) and not no_room(error):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else "") or one_line(error)
         raise UserError(f"could not write {path}: {reason}; the cells that were finished before are kept") from error
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch.serialization import safe_globals
 
 from kdharness.errors import UserError
+from kdharness.plain_files import unpacked_bytes
 from kdharness.weights.allowed import allowed
 from kdharness.weights.layouts import KEYS, StateDict, state_dicts
 
@@ -26,6 +27,10 @@ ADVICE = "save model.state_dict() alone"
 # How torch names an object that it does not make.
 REFUSED = re.compile(r"(?:GLOBAL|class|function|Trying to call reduce for unrecognized function) ([\w.]+)")
 NAMES = 5
+
+# A file may unpack to so many times its size, and to so many bytes more: small ones hold names above all.
+MOST_UNPACKED = 10
+LEAST_UNPACKED = 2**20
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,15 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b"{" or (path.suffix == ".safetensors" and not head.startswith(b"PK"))
 
 
+def _check_size(path: Path) -> None:
+    """UserError for an archive that is packed far below what it holds: torch packs nothing, weights hardly shrink."""
+    size, unpacked = path.stat().st_size, unpacked_bytes(path)
+    if unpacked > MOST_UNPACKED * size + LEAST_UNPACKED:
+        raise UserError(f"it has {size} bytes and unpacks to {unpacked}, which no network's weights do")
+
+
 def _unpickled(path: Path) -> object:
+    _check_size(path)
     with warnings.catch_warnings(), safe_globals(allowed()):
         warnings.simplefilter("ignore")  # of torch, on pickles that it may not read
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -74,6 +87,8 @@ def _unpickled(path: Path) -> object:
 
 def _reason(path: Path, error: Exception) -> str:
     """Why a file cannot be read, in words of our own: others' take several lines and advise to run its code."""
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if not path.stat().st_size:
