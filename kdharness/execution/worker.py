@@ -32,7 +32,7 @@ from kdharness.errors import DeviceLost
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
 
-TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], None]
+TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], str]
 
 # What a worker shares with its parent: the index of the cell it steps (NO_CELL for none) and when it said so.
 HEARTBEAT = "dd"
@@ -103,7 +103,7 @@ def train_job(
     os.environ.update(child_environment(device))
     try:
         train_group = load()
-        train_group(CellGroup.of(job), settings, device, emit, beat)
+        spoiled = train_group(CellGroup.of(job), settings, device, emit, beat)
     except DeviceLost as error:
         return JobLost(job.number, "", one_line(error), device_lost=True, traceback=trace_of(error))
     except BaseException as error:
@@ -113,7 +113,7 @@ def train_job(
         return WorkerError(job.number, type(error).__name__, one_line(error), trace_of(error), fatal, on_accelerator)
     finally:
         beat(None)
-    return JobFinished(job.number)
+    return JobFinished(job.number, spoiled)
 
 
 # What `run_job` calls, wherever it runs.
