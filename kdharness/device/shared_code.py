@@ -57,14 +57,14 @@ class _Owned:
 
     def put_back(self, known: Collection[int]) -> list[str]:
         """known: ids of functions that are not to stand in another one's place."""
-        found = self._hiding()
+        found = self._hiding(known)
         for name in found:
             delattr(self.owner, name)
         for number, (name, value) in enumerate(zip(self.names, self.values, strict=True)):
             now = vars(self.owner).get(name)
             if now is value:
                 continue
-            if _is_torchs_own(now) and id(now) not in known:
+            if _is_torchs_own(now, known):
                 self.values[number] = now
                 continue
             found.append(name)
@@ -75,18 +75,19 @@ class _Owned:
                 function.__code__, function.__defaults__, function.__kwdefaults__ = inside
         return [f"{_name(self.owner)}.{name}" for name in found]
 
-    def _hiding(self) -> list[str]:
+    def _hiding(self, known: Collection[int]) -> list[str]:
         """Names that a class got, in front of those of its bases."""
         if not isinstance(self.owner, type):
             return []
-        new = [name for name in vars(self.owner) if name not in self.all_names]
+        new = [n for n, v in vars(self.owner).items() if n not in self.all_names and not _is_torchs_own(v, known)]
         bases = self.owner.__mro__[1:]
         return [name for name in new if any(isinstance(vars(base).get(name), _KINDS) for base in bases)]
 
 
-def _is_torchs_own(now: Any) -> bool:
+def _is_torchs_own(now: Any, known: Collection[int]) -> bool:
     """Whether a function is of torch's own source: it wraps some of its functions when parts of it are first used."""
-    return isinstance(now, FunctionType) and now.__code__.co_filename.startswith(_TORCH_FOLDER)
+    made = isinstance(now, FunctionType) and now.__code__.co_filename.startswith(_TORCH_FOLDER)
+    return made and id(now) not in known
 
 
 def _inside(function: FunctionType) -> tuple[Any, Any, Any]:
