@@ -81,7 +81,12 @@ if TYPE_CHECKING:
     from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.labels import Mixing as Mixing, TaskLoss as TaskLoss
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
-    from kdharness.api.parameters import Neutral as Neutral, Parameter as Parameter
+    from kdharness.api.parameters import (
+        Neutral as Neutral,
+        NotNegative as NotNegative,
+        Parameter as Parameter,
+        Positive as Positive,
+    )
     from kdharness.api.preprocessing import Preprocessing as Preprocessing
     from kdharness.api.requirements import Pair as Pair, Requirement as Requirement
     from kdharness.api.shapes import ModelShape as ModelShape
@@ -132,7 +137,7 @@ _HOMES = {
     "hooks": ("hookimpl", "module_specs"),
     "labels": ("Mixing", "TaskLoss"),
     "method": ("BuildContext", "EpochContext", "Method"),
-    "parameters": ("Neutral", "Parameter"),
+    "parameters": ("Neutral", "NotNegative", "Parameter", "Positive"),
     "preprocessing": ("Preprocessing",),
     "requirements": ("Pair", "Requirement"),
     "shapes": ("ModelShape",),

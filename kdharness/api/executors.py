@@ -141,9 +141,12 @@ class JobFinished:
     """Every cell of the job was reported, and the slot is free.
 
     job: the job's number.
+    spoiled: what a cell changed of what all cells of its process share (a backend's switch, a function of torch); ''
+        for nothing. It failed, and what it changed was put back; the next job is better off in a new process.
     """
 
     job: int
+    spoiled: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,13 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+
+# Types of parameters that have no meaning below zero, or at it: a plan with such a value is refused.
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 

@@ -58,15 +58,21 @@ def _cut(rows: Sequence[Tensor], place: int) -> Iterator[Tensor]:
 def _sum(rows: Sequence[Tensor], first: int) -> Tensor:
     """Of rows of one device that stand together from place `first` on."""
     row = torch.cat(list(rows)) if len(rows) > 1 else rows[0]
-    return (row * _weights_of(row.device, first + len(row))[first : first + len(row)]).sum(dtype=torch.int64)
+    return (row * _weights_for(row, first + len(row))[first : first + len(row)]).sum(dtype=torch.int64)
 
 
-def _weights_of(device: torch.device, count: int) -> Tensor:
-    """At least so many weights, int32, which grow with what is asked."""
-    if device not in _weights or len(_weights[device]) < count:
-        size = 1 << (count - 1).bit_length()
-        _weights[device] = torch.arange(size, dtype=torch.int32, device=device) * _FACTOR | 1
-    return _weights[device]
+def _weights_for(row: Tensor, count: int) -> Tensor:
+    """At least so many weights, int32, on the row's device. They grow with what is asked."""
+    size = 1 << (count - 1).bit_length()
+    if type(row) is not Tensor:  # a stand-in without storage is of its own kind, as are all that it meets
+        return _made(size, row.device)
+    if row.device not in _weights or len(_weights[row.device]) < count:
+        _weights[row.device] = _made(size, row.device)
+    return _weights[row.device]
+
+
+def _made(size: int, device: torch.device) -> Tensor:
+    return torch.arange(size, dtype=torch.int32, device=device) * _FACTOR | 1
 
 
 class Balance:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.backends import cudnn
+from torch.nn import functional
 
-from kdharness.errors import CellError
+from kdharness.device.backend_flags import FLAGS, Setting
+from kdharness.errors import CellError, DeviceLost
 
 
 def _default_device() -> torch.device:
@@ -40,8 +42,16 @@ def _multiply(everywhere: str, matrices: str) -> None:
         torch.set_float32_matmul_precision(matrices)
 
 
-# What all cells of a process share: its name, how it is read, how it is put back.
-_SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = (
+# Of these losses are made, so that they are looked at after every step.
+_FUNCTIONS = [name for name, value in vars(functional).items() if callable(value)]
+
+
+def _put_functions(functions: Sequence[Any]) -> None:
+    vars(functional).update(zip(_FUNCTIONS, functions, strict=True))
+
+
+# What all cells of a process share.
+_SETTINGS: tuple[Setting, ...] = (
     ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
     ("torch's default device", _default_device, lambda device: torch.set_default_device(None)),
     ("whether torch records gradients", torch.is_grad_enabled, torch.set_grad_enabled),
@@ -57,8 +67,25 @@ _SETTINGS: tuple[tuple[str, Callable[[], Any], Callable[[Any], object]], ...] = 
         lambda: (cudnn.benchmark, cudnn.deterministic),
         lambda chosen: _choose_algorithms(*chosen),
     ),
+    *FLAGS,
+    ("the functions of torch.nn.functional", lambda: [*map(vars(functional).get, _FUNCTIONS)], _put_functions),
     ("how exactly torch multiplies float32", _products, lambda found: _multiply(*found)),
 )
+
+
+# What cells changed, and what was put back.
+_spoils: list[str] = []
+
+
+def spoiled() -> str:
+    """What a cell of this process changed that all cells share, '' for nothing. It was put back, as far as one can see;
+    another process is safer.
+    """
+    return _spoils[0] if _spoils else ""
+
+
+def note_spoiled(what: str) -> None:
+    _spoils.append(what)
 
 
 def settings_as_torch_begins() -> None:
@@ -90,7 +117,10 @@ def settings_kept() -> Iterator[None]:
 def _put_back(before: Sequence[Any]) -> list[str]:
     """The names of settings that are not what they were. They are again."""
     changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if read() != value]
-    for (name, _, put), value in zip(_SETTINGS, before, strict=True):
+    for (name, read, put), value in zip(_SETTINGS, before, strict=True):
         if name in changed:
             put(value)
+            note_spoiled(name)
+            if read() != value:
+                raise DeviceLost(f"a cell changed {name}, and it cannot be put back")
     return changed

@@ -19,8 +19,8 @@ from kdharness.api.executors import (
     WorkerWarning,
 )
 from kdharness.data.batches import BatchRequest
-from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
+from kdharness.device.torch_settings import spoiled
 from kdharness.engine.builder import build
 from kdharness.engine.checkpoint import Checkpoint, packed, packed_weights, save_arrays
 from kdharness.engine.guard import Guard
@@ -28,7 +28,7 @@ from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.stopping import stop_request
 from kdharness.engine.teachers import WEIGHTS_CHANGED, check_teachers
-from kdharness.engine.world import World
+from kdharness.engine.world import World, world_of
 from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid
 from kdharness.failures import links, one_line, trace_of
 from kdharness.measure.evaluate import predict_together, top1
@@ -36,25 +36,22 @@ from kdharness.measure.outcome import final_numbers
 from kdharness.measure.stored import prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
-from kdharness.registry.manager import Registry
 from kdharness.results.files import write_atomic
 from kdharness.results.history import write_history
 from kdharness.results.record import Record, Status
-from kdharness.results.store import ResultsFolder
 from kdharness.text import timestamp
 
 # What a cell that ended with such an error is, other than failed.
 OWN_STATUS = {"Timeout": Status.TIMEOUT, WEIGHTS_CHANGED: Status.INTERRUPTED}
 
-_worlds: dict[tuple[str, WorkerSettings], World] = {}
 
-
-def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
+def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> str:
     """Trains the group's cells; every cell's record is on disk when its CellFinished is emitted.
 
+    Returns what some cell changed of what the process' cells share, '' for nothing.
     DeviceLost when the device does not work in this process any more.
     """
-    world = _world(settings, device)
+    world = world_of(settings, device)
     try:
         with default_generators_kept(world.device.default_generators()):
             Group(job, settings, world, emit, beat).run()
@@ -62,23 +59,7 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
         if world.device.is_fatal(error):
             raise DeviceLost(one_line(error)) from error
         raise
-
-
-def _world(settings: WorkerSettings, name: str) -> World:
-    """What this process keeps for such settings."""
-    if (name, settings) not in _worlds:
-        registry = Registry.load(settings.plugin_files)
-        device = open_device(name)
-        device.use()
-        _worlds[name, settings] = World(
-            registry,
-            ResultsFolder(settings.folder),
-            settings.data_root,
-            device,
-            settings.download,
-            settings.teacher_top1_floor,
-        )
-    return _worlds[name, settings]
+    return spoiled()
 
 
 class Group:

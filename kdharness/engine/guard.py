@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from kdharness.data.watched import CHANGED as BATCH_CHANGED
 from kdharness.device.checksum import Balance
+from kdharness.device.shared_code import all_shared_code
+from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, Teacher, each_alone
 from kdharness.errors import EpochVoid
@@ -19,6 +21,7 @@ class Guard:
     def __init__(self, lockstep: Lockstep) -> None:
         self.lockstep = lockstep
         self._teachers: dict[int, Teacher] = {}
+        self._code = all_shared_code()
 
     def know(self, *teachers: Sequence[AnyTeacher]) -> None:
         """These teachers are among what is shared."""
@@ -26,6 +29,10 @@ class Guard:
 
     def check(self) -> None:
         """EpochVoid when something that is shared was changed since the last time. Waits for the device."""
+        others = self._code.put_back()
+        if others:
+            note_spoiled(others[0])
+            raise EpochVoid(f"it changed {others[0]}, which other cells share")
         self.lockstep.settle()
         if self.lockstep.balance.differs():
             raise EpochVoid(f"{BATCH_CHANGED}, {UNNOTICED}")

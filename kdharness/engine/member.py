@@ -255,7 +255,8 @@ class Member:
             self.method.after_epoch(context)
             # A number may be given as a tensor, which no other process is to be handed.
             curves = {str(name): _number(value) for name, value in self.method.curves().items()}
-        values = self.state.terms.means(self.clock.epoch + 1)
+        before = {name: value for e, split, _, name, value in self.history if (e, split) == (self.clock.epoch, "train")}
+        values = self.state.terms.means(self.clock.epoch + 1, self.state.players.all_trained, before)
         phase_ended = self.clock.tick()
         for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
             self.history.append((self.clock.epoch, "train", "", name, value))

@@ -28,6 +28,7 @@ class Players:
     rates: by the same names as optimizers, the learning rate as a 0-d tensor on the device;
     resting: modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
     changes (running statistics too);
+    all_trained: whether there is nothing that the phase does not train;
     phase_recipe: the recipe with what the phase replaces.
     """
 
@@ -48,6 +49,7 @@ class Players:
         self.parameters: dict[str, list[nn.Parameter]] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.resting: list[nn.Module] = []
+        self.all_trained = False
         self.phase_recipe = recipe
         self._lasting: dict[str, Optimizer] = {}
         self._recipes: dict[str, Recipe] = {}
@@ -70,6 +72,7 @@ class Players:
         for parameter in self.all_parameters():
             parameter.requires_grad_(id(parameter) in trained)
         self.resting = self._untrained(trained)
+        self.all_trained = all(id(p) in trained for p in self.all_parameters())
         self.optimizers = {p.name: self._optimizer(p, phase) for p in phase.players if self.parameters[p.name]}
         self.rates = {name: torch.zeros((), device=self.device) for name in self.optimizers}
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from kdharness.api.declarations import Reads
+from kdharness.api.method import Method
 from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.api.step import Batch, Step, StepInfo
@@ -65,7 +66,9 @@ class EagerStepper:
         """The student's outputs with its present weights, and the terms that count."""
         student = self._student(batch)
         terms = self.state.method.losses(batch, student, teacher)
-        return student, self.state.terms.checked(terms, last_phase=self.state.clock.in_last_phase)
+        # A method with an update of its own may have no terms: what it trains is its affair.
+        trains = bool(self.state.players.optimizers) and (bool(terms) or updates_plainly(self.state.method))
+        return student, self.state.terms.checked(terms, self.state.clock.in_last_phase, trains)
 
     def _student(self, batch: Batch) -> Outputs:
         """Of the first view that it is shown; of the others as its `views`."""
@@ -90,6 +93,11 @@ class EagerStepper:
             info=batch.step,
             advance=self.state.players.advance,
         )
+
+
+def updates_plainly(method: Method) -> bool:
+    """Whether a step is the sum of the terms, backward, step."""
+    return type(method).update is Method.update
 
 
 def _just(outputs: Outputs) -> Callable[[], Outputs]:

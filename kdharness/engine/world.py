@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kdharness.api.executors import WorkerSettings
 from kdharness.api.specs import ViewSpec
 from kdharness.data.prepare import DataStore
 from kdharness.device.device import Device
+from kdharness.device.door import open_device
 from kdharness.engine.initial_weights import InitialWeights
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.teachers import TeacherStore
@@ -54,3 +56,23 @@ class World:
             if self.registry.stamp(self.registry.get(kind, name)) != part["plugin"]:
                 text = f"the plugin of {kind} '{name}' changed after the plan was made; run the command again"
                 raise CellError("PluginChanged", text)
+
+
+_worlds: dict[tuple[str, WorkerSettings], World] = {}
+
+
+def world_of(settings: WorkerSettings, name: str) -> World:
+    """What this process keeps for such settings."""
+    if (name, settings) not in _worlds:
+        registry = Registry.load(settings.plugin_files)
+        device = open_device(name)
+        device.use()
+        _worlds[name, settings] = World(
+            registry,
+            ResultsFolder(settings.folder),
+            settings.data_root,
+            device,
+            settings.download,
+            settings.teacher_top1_floor,
+        )
+    return _worlds[name, settings]

@@ -137,8 +137,12 @@ class _Worker:
 
     def _finish(self, event: JobFinished | JobLost | WorkerError) -> None:
         self.job = None
-        # An accelerator's errors can outlive the job in the process that met them.
-        if isinstance(event, JobLost) or (isinstance(event, WorkerError) and event.on_accelerator):
+        # An accelerator's errors can outlive the job in the process that met them, and so can what a cell changed.
+        if isinstance(event, JobLost):
+            spoiled = True
+        else:
+            spoiled = event.on_accelerator if isinstance(event, WorkerError) else bool(event.spoiled)
+        if spoiled:
             self.end()
 
     def _kill_hung(self) -> list[Event]:

@@ -32,7 +32,7 @@ from kdharness.errors import DeviceLost, UserError
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
 
-TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], None]
+TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], str]
 
 # What a worker shares with its parent: the index of the cell it steps (NO_CELL for none) and when it said so.
 HEARTBEAT = "dd"
@@ -101,7 +101,7 @@ def train_job(
     os.environ.update(child_environment(device))
     try:
         train_group = load()
-        train_group(CellGroup.of(job), settings, device, emit, beat)
+        spoiled = train_group(CellGroup.of(job), settings, device, emit, beat)
     except DeviceLost as error:
         return JobLost(job.number, "", one_line(error), device_lost=True, traceback=trace_of(error))
     except BaseException as error:
@@ -110,7 +110,7 @@ def train_job(
         return _worker_error(job, error, on_accelerator=not is_cpu(device))
     finally:
         beat(None)
-    return JobFinished(job.number)
+    return JobFinished(job.number, spoiled)
 
 
 def _worker_error(job: Job, error: BaseException, on_accelerator: bool) -> WorkerError:

@@ -15,11 +15,13 @@ networks of unequal depth are matched from the deep end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl, matched_stages
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl, matched_stages
 
 from ._spatial import pool_to_smaller
 
@@ -46,9 +48,9 @@ class AT(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "at": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 1000.0
-    power: int = 2
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 1000.0
+    power: Annotated[int, Field(ge=1)] = 2
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         students, teachers = zip(*matched_stages(student.stages, teacher.stages), strict=True)

@@ -41,7 +41,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, StagedModel, hookimpl
+from kdharness.api import (
+    Batch,
+    BuildContext,
+    Method,
+    MethodSpec,
+    NotNegative,
+    Outputs,
+    Positive,
+    Reads,
+    StagedModel,
+    hookimpl,
+)
 
 from ._exits import Exit, Exits, Shape, convolutional_bottleneck, separable_bottleneck
 
@@ -153,9 +164,9 @@ class BYOT(Method[None]):
     }
     preset: Literal["conf", "unofficial", "journal"] = "conf"
     alpha: Annotated[float, Field(ge=0, le=1)] | None = None
-    temperature: Annotated[float, Field(gt=0)] | None = None
+    temperature: Positive | None = None
     t_squared: bool | None = None
-    hint_weight: Annotated[float, Field(ge=0)] | None = None
+    hint_weight: NotNegative | None = None
     hint_reduction: HintReduction | None = None
     hint_adapter: bool | None = None
     hint_exits: Literal["all", "all_but_deepest"] | None = None

@@ -15,10 +15,12 @@ trained, so the term alone could be made zero by making them zero; CE does not s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, hookimpl
+from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 
 def cc_loss(student_embedding: Tensor, teacher_embedding: Tensor) -> Tensor:
@@ -35,9 +37,9 @@ class CC(Method):
     reads = Reads(taps=("embedding",))
     terms = {"ce": "task", "cc": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 0.02
-    dimension: int = 128
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 0.02
+    dimension: Annotated[int, Field(ge=1)] = 128
 
     def build(self, context: BuildContext) -> None:
         self.embed_student = nn.Linear(context.student.embedding or 0, self.dimension)

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
 
 
 def _pearson_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -45,10 +45,10 @@ class DIST(Method):
     terms = {"ce": "task", "dist": "distill"}
     mixed_labels = "mix"
     ablations = {"inter_only": {"gamma": 0.0}, "intra_only": {"beta": 0.0}}
-    ce_weight: float = 1.0
-    beta: float = 2.0
-    gamma: float = 2.0
-    temperature: float = 4.0
+    ce_weight: NotNegative = 1.0
+    beta: NotNegative = 2.0
+    gamma: NotNegative = 2.0
+    temperature: Positive = 4.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {

@@ -18,12 +18,14 @@ beta per pair (2, 6 or 8); here 8.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, StepInfo, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, StepInfo, hookimpl
 
 
 def _decoupled(logits: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,11 +57,11 @@ class DKD(Method):
     terms = {"ce": "task", "dkd": "distill"}
     mixed_labels = "larger"
     ablations = {"target_only": {"beta": 0.0}, "others_only": {"alpha": 0.0}, "no_warmup": {"warmup_epochs": 0}}
-    ce_weight: float = 1.0
-    alpha: float = 1.0
-    beta: float = 8.0
-    temperature: float = 4.0
-    warmup_epochs: int = 20
+    ce_weight: NotNegative = 1.0
+    alpha: NotNegative = 1.0
+    beta: NotNegative = 8.0
+    temperature: Positive = 4.0
+    warmup_epochs: Annotated[int, Field(ge=0)] = 20
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         dkd = dkd_loss(student.logits, teacher.logits, batch.targets, self.alpha, self.beta, self.temperature)

@@ -30,10 +30,12 @@ from kdharness.api import (
     BuildContext,
     Method,
     MethodSpec,
+    NotNegative,
     Outputs,
     Pair,
     Phase,
     Player,
+    Positive,
     Reads,
     StagedModel,
     Step,
@@ -70,8 +72,8 @@ class DML(Method[None]):
     ablations = {"two_peers": {"peers": 2}, "two_peers_mean": {"peers": 2, "of_mean": True}}
     peers: Annotated[int, Field(ge=1)] = 1
     peer_model: str | None = None
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    weight: NotNegative = 1.0
+    temperature: Positive = 1.0
     updates: Literal["in_turn", "together"] = "in_turn"
     of_mean: bool = False
 

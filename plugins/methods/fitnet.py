@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, hookimpl
+from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 from ._spatial import pool_to_smaller
 
@@ -44,8 +44,8 @@ class FitNet(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "hint": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 100.0
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 100.0
     hint_stage: int = 1
 
     def skip(self, context: BuildContext) -> str | None:

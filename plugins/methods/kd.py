@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -34,9 +34,9 @@ class KD(Method):
     paper = "Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, NIPS Deep Learning Workshop 2014"
     terms = {"ce": "task", "kd": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 0.1
-    weight: float = 0.9
-    temperature: float = 4.0
+    ce_weight: NotNegative = 0.1
+    weight: NotNegative = 0.9
+    temperature: Positive = 4.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, hookimpl
+from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
 
 
 def _standardised(logits: Tensor) -> Tensor:
@@ -42,9 +42,14 @@ class LSKD(Method):
     paper = "Sun, Ren, Li, Wang, Cao, Logit Standardization in Knowledge Distillation, CVPR 2024"
     terms = {"ce": "task", "lskd": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 0.1
-    weight: float = 9.0
-    temperature: float = 2.0
+    ce_weight: NotNegative = 0.1
+    weight: NotNegative = 9.0
+    temperature: Positive = 2.0
+
+    def skip(self, context: BuildContext) -> str | None:
+        if context.num_classes > 2:
+            return None
+        return "standardised logits of two classes are the same for all samples but for their order: they tell nothing"
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         lskd = lskd_loss(student.logits, teacher.logits, self.temperature)

@@ -47,10 +47,12 @@ from kdharness.api import (
     Method,
     MethodSpec,
     ModelShape,
+    NotNegative,
     Outputs,
     Pair,
     Phase,
     Player,
+    Positive,
     Reads,
     Requirement,
     Step,
@@ -82,8 +84,6 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kl": divergence,
 }
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 

@@ -20,9 +20,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kdharness.api import MethodSpec, hookimpl
+from kdharness.api import MethodSpec, NotNegative, Positive, hookimpl
 
-from .meal import MEAL, NotNegative, Positive
+from .meal import MEAL
 
 
 class MEALv2(MEAL):

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl, matched_stages
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl, matched_stages
 
 from ._spatial import pool_to_smaller
 
@@ -49,8 +49,8 @@ class NST(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "nst": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 50.0
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 50.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         students, teachers = zip(*matched_stages(student.stages, teacher.stages), strict=True)

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 
 def _neighbour_probabilities(embedding: Tensor, eps: float) -> Tensor:
@@ -43,8 +43,8 @@ class PKT(Method):
     reads = Reads(taps=("embedding",))
     terms = {"ce": "task", "pkt": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 30000.0
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 30000.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 _LEAST_SQUARE = 1e-12
 
@@ -63,10 +63,10 @@ class RKD(Method):
     terms = {"ce": "task", "rkd": "distill"}
     mixed_labels = "mix"
     ablations = {"distance_only": {"angle_weight": 0.0}, "angle_only": {"distance_weight": 0.0}}
-    ce_weight: float = 1.0
-    weight: float = 1.0
-    distance_weight: float = 25.0
-    angle_weight: float = 50.0
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 1.0
+    distance_weight: NotNegative = 25.0
+    angle_weight: NotNegative = 50.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         rkd = rkd_loss(student.embedding, teacher.embedding, self.distance_weight, self.angle_weight)

@@ -55,10 +55,12 @@ from kdharness.api import (
     EpochContext,
     Method,
     MethodSpec,
+    NotNegative,
     Outputs,
     Pair,
     Phase,
     Player,
+    Positive,
     Reads,
     Requirement,
     Step,
@@ -84,8 +86,6 @@ SENSITIVE, PUBLIC = 0, 1
 PRIVATE_PHASES = ("hint", "distill")
 OWN_UNIT = {"output": "sample", "gradient": "batch"}  # what each release of the private mechanisms is about
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 BatchSize = Annotated[int, Field(ge=1)] | None
 

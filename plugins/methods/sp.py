@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, Outputs, Reads, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 
 def _similarities(features: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ class SP(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "sp": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 3000.0
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 3000.0
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {

@@ -24,7 +24,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Reads, hookimpl, matched_stages
+from kdharness.api import (
+    Batch,
+    BuildContext,
+    Method,
+    MethodSpec,
+    NotNegative,
+    Outputs,
+    Positive,
+    Reads,
+    hookimpl,
+    matched_stages,
+)
 
 from ._spatial import pool_to_smaller
 
@@ -58,10 +69,10 @@ class VID(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "vid": "distill"}
     mixed_labels = "mix"
-    ce_weight: float = 1.0
-    weight: float = 1.0
-    initial_variance: float = 5.0
-    eps: float = 1e-5
+    ce_weight: NotNegative = 1.0
+    weight: NotNegative = 1.0
+    initial_variance: Positive = 5.0
+    eps: Positive = 1e-5
 
     def build(self, context: BuildContext) -> None:
         pairs = matched_stages(context.student.stages, context.teacher.stages)

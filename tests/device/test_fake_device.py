@@ -16,7 +16,7 @@ from kdharness.api.executors import CellAborted, CellFinished, Event
 from kdharness.data.batches import EpochBatches
 from kdharness.data.prepare import DataStore
 from kdharness.device import door
-from kdharness.engine import group
+from kdharness.engine import group, world
 from kdharness.engine.builder import build
 from kdharness.engine.cell_state import CellState
 from kdharness.planning.cell import Cell
@@ -205,7 +205,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeDevice]:
             found.append(self)
 
     monkeypatch.setitem(door.KINDS, "fake", Noted)
-    monkeypatch.setattr(group, "_worlds", {})
+    monkeypatch.setattr(world, "_worlds", {})
     return found
 
 

@@ -13,6 +13,31 @@ from torch import nn
 from torch.nn import functional as F
 from kdharness.api import Method, MethodSpec, Phase, Reads, hookimpl
 
+KEPT = []
+
+def wrong(*args, **options):
+    return torch.zeros((), requires_grad=True)
+
+SWITCHES = {
+    "mkldnn": lambda: setattr(torch.backends.mkldnn, "enabled", False),
+    "cudnn": lambda: setattr(torch.backends.cudnn, "enabled", False),
+    "attention": lambda: torch.backends.cuda.enable_flash_sdp(False),
+    "autocast": lambda: torch.autocast("cpu").__enter__(),
+    "autocast_dtype": lambda: torch.set_autocast_dtype("cpu", torch.float16),
+    "anomalies": lambda: torch.autograd.set_detect_anomaly(True),
+    "inference": lambda: KEPT.append(torch.inference_mode()) or KEPT[0].__enter__(),
+    "einsum": lambda: setattr(torch.backends.opt_einsum, "enabled", False),
+    "matmul": lambda: torch.set_float32_matmul_precision("medium"),
+    "functional": lambda: setattr(F, "kl_div", wrong),
+    "torch_function": lambda: setattr(torch, "softmax", wrong),
+    "tensor_method": lambda: setattr(torch.Tensor, "argmax", wrong),
+    "layer": lambda: setattr(nn.Linear, "forward", wrong),
+    "optimizer": lambda: setattr(torch.optim.SGD, "step", wrong),
+    "inside": lambda: setattr(F.kl_div, "__code__", wrong.__code__),
+    "ours": lambda: setattr(sys.modules["kdharness.measure.evaluate"], "top1", lambda *a: 99.0),
+    "built_in": lambda: setattr(sys.modules["kdharness_plugins.methods.kd"].KD, "losses", wrong),
+}
+
 class Predictor(nn.Module):
     def __init__(self, student, kind):
         super().__init__()
@@ -77,6 +102,8 @@ class Faulty(Method):
             torch.set_grad_enabled(False)
         if self.kind == "dtype":
             torch.set_default_dtype(torch.float64)
+        if self.kind in SWITCHES:
+            SWITCHES[self.kind]()
         return {"ce": F.cross_entropy(student.logits, batch.targets)}
 
     def update(self, step):
@@ -214,3 +241,58 @@ def test_a_checkpoint_of_another_form_counts_as_none(undisturbed, make_lab, monk
     lab.train([cell])
     assert [e.epoch for e in lab.events if isinstance(e, EpochFinished)] == [1, 2]
     assert lab.bits(cell.key) == bits
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("mkldnn", "torch.backends.mkldnn.enabled"),
+        ("cudnn", "torch.backends.cudnn.enabled"),
+        ("attention", "torch.backends.cuda.enable_flash_sdp"),
+        ("autocast", "autocast on cpu"),
+        ("autocast_dtype", "autocast on cpu"),
+        ("anomalies", "whether torch looks for anomalies"),
+        ("inference", "whether torch records gradients"),
+        ("einsum", "torch.backends.opt_einsum.enabled"),
+        ("matmul", "how exactly torch multiplies float32"),
+        ("functional", "the functions of torch.nn.functional"),
+    ],
+)
+def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, make_lab, tmp_path, kind, says):
+    from kdharness.device import torch_settings
+
+    before = [read() for _, read, _ in torch_settings._SETTINGS]
+    record = train_beside(undisturbed, make_lab, tmp_path, kind)
+    assert record.error_type == "SharedStateChanged" or "before that, it changed" in record.traceback
+    assert says in record.error_message + record.traceback
+    assert [read() for _, read, _ in torch_settings._SETTINGS] == before
+    assert torch_settings.spoiled()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("torch_function", "torch.softmax"),
+        ("tensor_method", "torch.Tensor.argmax"),
+        ("layer", "torch.nn.modules.linear.Linear.forward"),
+        ("optimizer", "torch.optim.sgd.SGD.step"),
+        ("inside", "torch.nn.functional.kl_div"),
+        ("ours", "kdharness.measure.evaluate.top1"),
+        ("built_in", "kdharness_plugins.methods.kd.KD.losses"),
+    ],
+)
+def test_another_function_in_place_of_a_shared_one_is_found_by_trying_each_cell(
+    undisturbed, make_lab, tmp_path, kind, says
+):
+    neighbour, bits = undisturbed
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    lab = make_lab(plugin_files=(file,))
+    plan = lab.plan(methods=("faulty",), settings=(f"faulty.kind={kind}",), scenarios=("few100",))
+    (cell,) = (p.cell for p in plan.cells)
+    assert lab.train([cell, neighbour]) == {}
+    record = lab.train([cell], alone=True)[cell.key]
+    assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
+    assert record.error_message == f"it changed {says}, which other cells share"
+    assert lab.train([neighbour], alone=True)[neighbour.key].status is Status.OK
+    assert lab.bits(neighbour.key) == bits

@@ -83,13 +83,20 @@ def test_one_step_of_one_term(trained: Any, step: int, term: str) -> None:
     record = trained(f"step={step}", f"term={term}")
     assert (record.status, record.error_type) == (Status.FAILED, "NonFiniteLoss")
     where = f"in epoch {(step - 1) // 4 + 1}, step {(step - 1) % 4 + 1}"
-    assert record.error_message == f"the loss term '{term}' became nan {where}"
+    message, _, before = record.error_message.partition(" (")
+    assert message == f"the loss term '{term}' became nan {where}"
+    if step == 1:
+        assert before == ""
+    else:
+        named, _, value = before.rstrip(")").partition(": ")
+        assert named == ("mean of epoch 1" if step == 5 else "before")
+        assert 0 < float(value) < 10
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf"])
 def test_infinity_is_not_finite(trained: Any, value: str) -> None:
     record = trained("step=3", f"value={value}")
-    assert record.error_message == f"the loss term 'side' became {value} in epoch 1, step 3"
+    assert record.error_message.startswith(f"the loss term 'side' became {value} in epoch 1, step 3 (before: ")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

@@ -96,7 +96,7 @@ def run_job(job: Job, settings: WorkerSettings, device: str, emit: Emit, beat: B
     return worker.train_job(job, settings, device, emit, beat, lambda: train_group)
 
 
-def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> None:
+def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emit, beat: Beat) -> str:
     """Trains the cells in lockstep, as their methods' names say."""
     folder = ResultsFolder(settings.folder)
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -125,6 +125,7 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
     for cell in left.values():
         values = {"top1": 96.125, "train_seconds": 1.44, "x_environment": os.environ.get("OMP_NUM_THREADS", "")}
         _finish(folder, Record(cell, Status.OK, values, attempts=job.attempts[cell.key]), job, emit)
+    return "a switch" if any(cell.method == "spoils" for cell in job.cells) else ""
 
 
 def _finish(folder: ResultsFolder, record: Record, job: CellGroup, emit: Emit) -> None:

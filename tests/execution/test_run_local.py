@@ -70,6 +70,15 @@ def is_gone(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_a_worker_whose_process_was_spoiled_serves_no_other_job(tmp_path: Path) -> None:
+    spoils, first, second = make_cell("spoils", 0), make_cell("kd", 1), make_cell("kd", 2)
+    outcome, _ = run(tmp_path, make_plan(spoils, first, second))
+    assert outcome.exit_code == 0
+    (spoiled, _, _), *others = jobs_seen(tmp_path)
+    assert len({pid for pid, _, _ in others}) == 1
+    assert spoiled not in {pid for pid, _, _ in others}
+
+
 def test_a_worker_serves_job_after_job(tmp_path: Path) -> None:
     cells = [make_cell("kd", seed) for seed in range(3)]
     outcome, shown = run(tmp_path, make_plan(*cells))

@@ -1,0 +1,113 @@
+"""Functions that all cells of a process call, and whether somebody put others in their place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# The packages whose functions cells of all methods run.
+PACKAGES = ("kdharness", "kdharness_plugins")
+
+_TORCH_FOLDER = str(Path(torch.__file__).parent)
+_MODULES = (torch, functional, torch.autograd, torch.nn, nn.init, torch.optim)
+_KINDS = (FunctionType, BuiltinFunctionType, MethodDescriptorType, staticmethod, classmethod, property, type)
+
+Owner = ModuleType | type
+
+
+class SharedCode:
+    """The functions and classes of some modules and classes, by name, as they are now."""
+
+    def __init__(self, owners: Iterable[Owner]) -> None:
+        self._owners = [_Owned(owner) for owner in owners]
+
+    def put_back(self) -> list[str]:
+        """The full names of those that are others now. They are what they were."""
+        moved = [owned for owned in self._owners if not owned.stands]
+        known = {id(value) for owned in self._owners for value in owned.values} if moved else set()
+        return sorted(name for owned in moved for name in owned.put_back(known))
+
+
+class _Owned:
+    """What a module or class has. Names that come to it later are its own affair, unless they hide a base's."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        kept = {name: value for name, value in vars(owner).items() if isinstance(value, _KINDS)}
+        self.names = list(kept)
+        self.values: list[Any] = list(kept.values())
+        self.functions = [(n, value) for n, value in kept.items() if isinstance(value, FunctionType)]
+        self.insides = [_inside(function) for _, function in self.functions]
+        self.all_names = set(vars(owner)) if isinstance(owner, type) else set()
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing is another thing than it was."""
+        if self.all_names and len(vars(self.owner)) != len(self.all_names):
+            return False
+        same = [*map(vars(self.owner).get, self.names)] == self.values
+        return same and [_inside(function) for _, function in self.functions] == self.insides
+
+    def put_back(self, known: Collection[int]) -> list[str]:
+        """known: ids of functions that are not to stand in another one's place."""
+        found = self._hiding(known)
+        for name in found:
+            delattr(self.owner, name)
+        for number, (name, value) in enumerate(zip(self.names, self.values, strict=True)):
+            now = vars(self.owner).get(name)
+            if now is value:
+                continue
+            if _is_torchs_own(now, known):
+                self.values[number] = now
+                continue
+            found.append(name)
+            setattr(self.owner, name, value)
+        for (name, function), inside in zip(self.functions, self.insides, strict=True):
+            if _inside(function) != inside:
+                found.append(name)
+                function.__code__, function.__defaults__, function.__kwdefaults__ = inside
+        return [f"{_name(self.owner)}.{name}" for name in found]
+
+    def _hiding(self, known: Collection[int]) -> list[str]:
+        """Names that a class got, in front of those of its bases."""
+        if not isinstance(self.owner, type):
+            return []
+        new = [n for n, v in vars(self.owner).items() if n not in self.all_names and not _is_torchs_own(v, known)]
+        bases = self.owner.__mro__[1:]
+        return [name for name in new if any(isinstance(vars(base).get(name), _KINDS) for base in bases)]
+
+
+def _is_torchs_own(now: Any, known: Collection[int]) -> bool:
+    """Whether a function is of torch's own source: it wraps some of its functions when parts of it are first used."""
+    made = isinstance(now, FunctionType) and now.__code__.co_filename.startswith(_TORCH_FOLDER)
+    return made and id(now) not in known
+
+
+def _inside(function: FunctionType) -> tuple[Any, Any, Any]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def _name(owner: Owner) -> str:
+    return f"{owner.__module__}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
+
+
+def all_shared_code() -> SharedCode:
+    """Of torch's modules, layers and optimisers, and of what is loaded of PACKAGES."""
+    ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
+    modules: list[Owner] = [*_MODULES, *ours]
+    classes = dict.fromkeys(c for module in modules for c in _classes(module))
+    return SharedCode([*modules, torch.Tensor, *classes])
+
+
+def _classes(module: Owner) -> Iterator[type]:
+    """Those that are made of functions in Python, of this package or of torch's layers and optimisers."""
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__.startswith((*PACKAGES, "torch.nn.", "torch.optim.")):
+            yield value
