@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -73,6 +74,18 @@ def _weights_for(row: Tensor, count: int) -> Tensor:
 
 def _made(size: int, device: torch.device) -> Tensor:
     return torch.arange(size, dtype=torch.int32, device=device) * _FACTOR | 1
+
+
+@contextmanager
+def weights_apart() -> Iterator[None]:
+    """What is summed in here has weights of its own: those of one fake device serve no other."""
+    held = dict(_weights)
+    _weights.clear()
+    try:
+        yield
+    finally:
+        _weights.clear()
+        _weights.update(held)
 
 
 class Balance:

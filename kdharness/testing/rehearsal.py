@@ -28,7 +28,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from kdharness.device import ACCELERATOR
+from kdharness.device import ACCELERATOR, checksum
 from kdharness.device.device import Device, Module
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
@@ -147,7 +147,7 @@ def fake_accelerator() -> Iterator[Device]:
     if not _serves():
         raise CheckSkipped(f"torch {torch.__version__} cannot slice fake tensors of a device that has no driver here")
     try:
-        with warnings.catch_warnings(), on_the_cpu(), _Fake() as fake, _Host(fake):
+        with warnings.catch_warnings(), on_the_cpu(), checksum.weights_apart(), _Fake() as fake, _Host(fake):
             # A copy of a fake tensor asks for its address, in torch's own code.
             warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
             yield FakeAccelerator(f"{ACCELERATOR}:0")
