@@ -70,7 +70,7 @@ def running_lines(contents: Contents) -> list[str]:
 
 def _group(group: Mapping[str, Any]) -> str:
     beside = len(group.get("cells", ())) - 1
-    epochs = f", epoch {group['epoch']} of {group['epochs']}" if group.get("epochs") else ""
+    epochs = f", epoch {group.get('epoch', 0)} of {group['epochs']}" if group.get("epochs") else ""
     return f"{group.get('label', '')}{epochs}" + (f", with {_cells(beside)} beside it" if beside > 0 else "")
 
 

@@ -13,15 +13,11 @@ import pandas as pd
 
 from kdharness.errors import UserError
 from kdharness.results.files import write_atomic
-from kdharness.results.record import COLUMNS, Record
+from kdharness.results.record import COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
 from kdharness.results.rows import Row
 
-INTEGER_COLUMNS = ("seed", "epochs", "group_size", "peak_memory_bytes", "student_parameters", "student_macs")
-FLOAT_COLUMNS = (
-    "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
-    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second",
-)  # fmt: skip
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
+LARGEST = 2.0**63  # of a column of integers
 ORDER = (
     "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "method",
     "variant", "seed", "cell",
@@ -71,7 +67,7 @@ def read_rows(path: Path | str) -> list[Row]:
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     if name in INTEGER_COLUMNS:
         numbers = [_number(v) for v in values]
-        whole = all(n is None or n.is_integer() for n in numbers)
+        whole = all(n is None or (n.is_integer() and abs(n) < LARGEST) for n in numbers)
         return pd.Series([None if n is None else int(n) for n in numbers], dtype="Int64") if whole else _floats(numbers)
     numbers = [_number(v) for v in values]
     empty = [_is_empty(v) for v in values]
@@ -92,7 +88,7 @@ def _floats(numbers: Sequence[float | None]) -> pd.Series[Any]:
 def _number(value: Any) -> float | None:
     try:
         number = None if _is_empty(value) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is None or math.isfinite(number) else None
 
