@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -17,15 +17,16 @@ def check_fields(instance: object) -> None:
     """ValueError that names the first field whose value is of another type than declared. Looks into lists, mappings
     and further dataclasses; what is declared as Any may be anything that JSON has, within its bounds.
     """
-    for name, kind in _declared(type(instance)):
+    cls: Hashable = type(instance)
+    for name, kind in _declared(cls):
         if not _fits(getattr(instance, name), kind):
             raise ValueError(f"'{name}' is not what it should be")
 
 
 @cache
-def _declared(cls: type) -> tuple[tuple[str, Any], ...]:
+def _declared(cls: Hashable) -> tuple[tuple[str, Any], ...]:
     hints = get_type_hints(cls)
-    return tuple((each.name, hints[each.name]) for each in dataclasses.fields(cls))  # type: ignore[arg-type]
+    return tuple((name, hints[name]) for name in cls.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -40,7 +41,7 @@ def _fits(value: object, kind: Any) -> bool:
     if kind is NoneType:
         return value is None
     if dataclasses.is_dataclass(kind):
-        return isinstance(value, kind) and _checked(value)
+        return type(value) is kind and _checked(value)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(value, each) for each in inner)

@@ -13,8 +13,10 @@ import pandas as pd
 
 from kdharness.errors import UserError
 from kdharness.results.files import write_atomic
+from kdharness.results.formulas import guard, unguarded
 from kdharness.results.record import COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
 from kdharness.results.rows import Row
+from kdharness.text import plain
 
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
 LARGEST = 2.0**63  # of a column of integers
@@ -30,7 +32,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Exactly COLUMNS, then the x_ columns by name. Numbers typed, text '' where empty.
     """
     rows = list(rows)
-    extra = sorted({name for row in rows for name in row} - set(COLUMNS))
+    extra = sorted({name for row in rows for name in row} - set(COLUMNS), key=plain)
     data = {name: _column(name, [row.get(name) for row in rows]) for name in (*COLUMNS, *extra)}
     frame = pd.DataFrame(data, columns=[*COLUMNS, *extra])
     return frame.sort_values(list(ORDER), kind="stable", ignore_index=True)
@@ -39,7 +41,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
     """The long form: cell, predictor, split, metric, value."""
     rows = [
-        (key, metric.predictor, metric.split, metric.metric, metric.value)
+        (key, plain(metric.predictor), plain(metric.split), plain(metric.metric), metric.value)
         for key, record in records.items()
         for metric in record.metrics
     ]
@@ -47,8 +49,11 @@ def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Atomic; missing numbers are empty; lines end in a newline on every system."""
-    write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))
+    """Atomic; missing numbers are empty; lines end in a newline on every system. No text begins a formula."""
+    guarded = frame.rename(columns=plain)
+    for name in guarded.select_dtypes(exclude="number"):
+        guarded[name] = [guard(value) if isinstance(value, str) else value for value in guarded[name]]
+    write_atomic(path, guarded.to_csv(index=False, lineterminator="\n"))
 
 
 def read_rows(path: Path | str) -> list[Row]:
@@ -61,7 +66,7 @@ def read_rows(path: Path | str) -> list[Row]:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise UserError(f"{path} is no results table of this release: it lacks the columns {', '.join(missing)}")
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{str(k): unguarded(v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
@@ -100,4 +105,4 @@ def _is_empty(value: Any) -> bool:
 def _text(value: Any) -> str:
     """On one line, without what a CSV file or a terminal stumbles over."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain(text)
