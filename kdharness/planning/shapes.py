@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 # Whole numbers beyond it fit no column of a table.
 LARGEST = 2**63 - 1
+_KINDS: dict[type[Any], tuple[tuple[str, Any], ...]] = {}
 
 
-def check_fields(instance: object) -> None:
+def check_fields(instance: Any) -> None:
     """ValueError that names the first field whose value is of another type than declared. Looks into lists, mappings
     and further dataclasses; what is declared as Any may be anything that JSON has, within its bounds.
     """
-    cls: Hashable = type(instance)
-    for name, kind in _declared(cls):
+    for name, kind in _declared(type(instance)):
         if not _fits(getattr(instance, name), kind):
             raise ValueError(f"'{name}' is not what it should be")
 
 
-@cache
-def _declared(cls: Hashable) -> tuple[tuple[str, Any], ...]:
-    hints = get_type_hints(cls)
-    return tuple((name, hints[name]) for name in cls.__dataclass_fields__)  # type: ignore[attr-defined]
+def _declared(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Names and types of a dataclass's fields, found once."""
+    if cls not in _KINDS:
+        hints = get_type_hints(cls)
+        _KINDS[cls] = tuple((name, hints[name]) for name in cls.__dataclass_fields__)
+    return _KINDS[cls]
 
 
 def _fits(value: object, kind: Any) -> bool:
