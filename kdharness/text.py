@@ -7,6 +7,26 @@ from datetime import UTC, datetime
 from typing import Literal
 
 
+def printable(text: str) -> str:
+    """On one line, blanks for what a terminal, a CSV file or a page would take as control: names and messages from
+    outside are data.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def plain(text: str) -> str:
+    """Printable, with single spaces."""
+    return " ".join(printable(text).split())
+
+
+def is_name(text: str) -> bool:
+    """Whether it may name things that people type and files are called by: letters, digits and '-', '_', '.', '+' and
+    spaces between them, not too many.
+    """
+    inside = all(c.isalnum() or c in "-_.+ " for c in text)
+    return inside and 0 < len(text) <= 100 and text[0].isalnum() and text[-1] not in ". "
+
+
 def words(text: str) -> tuple[str, ...]:
     """("a", "b") of "a, b"; empty parts do not count."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -12,6 +12,7 @@ import typer
 
 from kdharness.cli.options import Plugins
 from kdharness.errors import UnknownName
+from kdharness.text import printable
 
 Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
@@ -37,7 +38,7 @@ def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None
     else:
         _show(kind or "overview", rows)
     for warning in registry.warnings:
-        print(f"warning: {warning}", file=sys.stderr if json else sys.stdout)
+        print(printable(f"warning: {warning}"), file=sys.stderr if json else sys.stdout)
 
 
 def _show(kind: str, rows: Sequence[Row]) -> None:
@@ -52,8 +53,8 @@ def _show(kind: str, rows: Sequence[Row]) -> None:
         kind, _spec_lines
     )
     for row in rows:
-        lines = [Text(text, style) for text, style in lines_of(row) if text]
-        table.add_row(Text(row["kind"] if kind == "overview" else row["name"]), Text("\n").join(lines))
+        lines = [Text(printable(text), style) for text, style in lines_of(row) if text]
+        table.add_row(Text(printable(row["kind"] if kind == "overview" else row["name"])), Text("\n").join(lines))
     Console(highlight=False).print(table if rows else f"there are no {kind}")
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 all is well; 1 some cell is neither ok nor skipped; 2 usage; 3 a b
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from kdharness import __version__
 from kdharness.cli.options import spread
 from kdharness.errors import UnknownName, UserError
 from kdharness.failures import is_a_stop, links, notice_interrupts, trace_of
+from kdharness.text import printable
 
 USAGE = 2
 BUG = 3
@@ -97,7 +99,9 @@ def _sentence(text: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Its lines, without what a terminal would take as control."""
+    for line in text.split("\n"):
+        print(printable(line), file=sys.stderr)
 
 
 def _abandon_output() -> None:
@@ -154,7 +158,14 @@ def _bug() -> int:
     return BUG
 
 
+def _bear_any_text() -> None:
+    """What the output's encoding has no sign for is shown as '?', and ends nothing. The other stream is so already."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def main() -> NoReturn:
     """The console script."""
+    _bear_any_text()
     notice_interrupts()
     sys.exit(execute())

@@ -16,7 +16,7 @@ from platformdirs import user_data_path
 from kdharness.device.names import OPTION_HELP, WORKERS_HELP
 from kdharness.errors import UnknownName
 from kdharness.execution.rerun import Rerun
-from kdharness.text import words
+from kdharness.text import printable, words
 
 
 def parse_rerun(text: str) -> Rerun:
@@ -160,4 +160,4 @@ def spread(arguments: list[str]) -> list[str]:
 
 def warn(message: str) -> None:
     """One line on stderr."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(printable(f"warning: {message}"), file=sys.stderr)

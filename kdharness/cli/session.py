@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kdharness.api.executors import WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
@@ -30,7 +31,7 @@ from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.contents import Contents
 from kdharness.results.store import ResultsFolder
-from kdharness.text import seeds_text
+from kdharness.text import printable, seeds_text
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,11 @@ def dry(request: RunRequest) -> int:
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:
         groups.setdefault(_row(planned, planned.cell.key in waiting), []).append(planned.cell.seed)
-    table = Table(title=f"plan of '{request.plan.benchmark}'", title_justify="left")
+    table = Table(title=Text(f"plan of '{request.plan.benchmark}'"), title_justify="left")
     for column in ("role", "method", "pair", "data", "seeds", "will"):
         table.add_column(column, overflow="fold")
     for (role, method, pair, data, action), seeds in groups.items():
-        table.add_row(role, method, pair, data, seeds_text(seeds), action)
+        table.add_row(*(Text(printable(text)) for text in (role, method, pair, data, seeds_text(seeds), action)))
     console = Console()
     console.print(table)
     skipped = sum(bool(p.skip) for p in request.plan.cells)
@@ -205,7 +206,7 @@ def dry(request: RunRequest) -> int:
         f"{len(request.plan.cells)} cells: {len(waiting)} to run, {kept} done, {skipped} skipped", highlight=False
     )
     for line in recipe_lines(request.plan):
-        console.print(line, highlight=False, markup=False)
+        console.print(Text(printable(line)))
     _warn_of_plugins_and_plan(request)
     for line in (*resumption.notes, unmeasured(request.plan, known, resumption)):
         if line:
@@ -220,7 +221,7 @@ def _warn_of_plugins_and_plan(request: RunRequest) -> None:
 
 def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     cell = planned.cell
-    method = f"{cell.method}\\[{cell.variant}]" if cell.variant else cell.method
+    method = f"{cell.method}[{cell.variant}]" if cell.variant else cell.method
     student = network_text(cell.network(cell.student))
     known = {source.model: network_text(source.network) for source in (*cell.teachers, *cell.reference_teachers)}
     names = "+".join(known.get(model, model) for model in cell.pair.teachers)

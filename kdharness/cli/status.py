@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdharness.results.reading import collector_paused
+from kdharness.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,7 @@ def status(
     console.print(counts_table(found))
     for contents in found:
         for line in running_lines(contents):
-            console.print(Text(line), soft_wrap=True)
+            console.print(Text(printable(line)), soft_wrap=True)
 
 
 def counts_table(found: Sequence[Contents]) -> Table:
@@ -50,7 +51,7 @@ def counts_table(found: Sequence[Contents]) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     for contents in found:
         counts = [str(contents.counts.get(name, 0)) for name in shown]
-        table.add_row(Text(contents.name), *counts, str(sum(contents.counts.values())))
+        table.add_row(Text(printable(contents.name)), *counts, str(sum(contents.counts.values())))
     return table
 
 
@@ -70,7 +71,7 @@ def running_lines(contents: Contents) -> list[str]:
 
 def _group(group: Mapping[str, Any]) -> str:
     beside = len(group.get("cells", ())) - 1
-    epochs = f", epoch {group['epoch']} of {group['epochs']}" if group.get("epochs") else ""
+    epochs = f", epoch {group.get('epoch', 0)} of {group['epochs']}" if group.get("epochs") else ""
     return f"{group.get('label', '')}{epochs}" + (f", with {_cells(beside)} beside it" if beside > 0 else "")
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from kdharness.execution.tally import RunningGroup, Tally
 from kdharness.planning.cell import Cell
 from kdharness.results.record import Record, Status
-from kdharness.text import duration
+from kdharness.text import duration, printable
 
 STYLES = {Status.OK: "green", Status.NOT_RUN: "yellow", Status.INTERRUPTED: "yellow"}
 
@@ -75,7 +75,7 @@ class PlainDisplay:
         """Nothing to put away."""
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
 
 
 class LiveDisplay:
@@ -94,12 +94,12 @@ class LiveDisplay:
 
     def ended(self, cell: Cell, status: Status, record: Record | None = None, reason: str = "") -> None:
         if status is not Status.OK or (record is not None and record.error_message):
-            line = Text(cell_line(cell, status, record, reason))
+            line = Text(printable(cell_line(cell, status, record, reason)))
             line.stylize(STYLES.get(status, "red"), 0, len(status.value))
             self._console.print(line)
 
     def note(self, text: str) -> None:
-        self._console.print(Text(text, style="yellow"))
+        self._console.print(Text(printable(text), style="yellow"))
 
     def refresh(self) -> None:
         if self._live is not None and self._tally is not None:
@@ -134,7 +134,7 @@ def render(tally: Tally) -> Group:
     groups = Table.grid(padding=(0, 2))
     shown = list(tally.groups.values())
     for group in shown[:MOST_GROUPS]:
-        groups.add_row(*(Text(text, overflow="ellipsis", no_wrap=True) for text in _group_row(group)))
+        groups.add_row(*(Text(printable(text), overflow="ellipsis", no_wrap=True) for text in _group_row(group)))
     rest = len(shown) - MOST_GROUPS
     more = [Text(f"and {rest} more groups", style="dim")] if rest > 0 else []
     return Group(head, groups, *more)

@@ -12,6 +12,7 @@ from kdharness.api.functional import eval_mode
 from kdharness.data.images import DeviceImages
 from kdharness.device.device import Device
 from kdharness.errors import CellError
+from kdharness.text import is_name
 
 
 def named(outputs: Any) -> dict[str, Tensor]:
@@ -55,6 +56,8 @@ def forward(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     if not outputs:
         raise CellError("MethodError", "predictor() gives a dict without any logits")
     for name, logits in outputs.items():
+        if not is_name(name):
+            raise CellError("MethodError", f"predictor output {name[:80]!r} is no name, of letters, digits, '-', '_'")
         if logits.ndim != 2 or len(logits) != len(images):
             shape = list(logits.shape)
             raise CellError("MethodError", f"predictor output '{name}' has shape {shape} for {len(images)} images")

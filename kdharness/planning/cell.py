@@ -167,7 +167,7 @@ class Cell:
     def place(self) -> str:
         """The address whoever teaches."""
         # Where each student seed has data of its own, so have the teachers of one seed.
-        data_seed = self.document["scenario"].get("seed") if self.seeding.endswith("data") else ""
+        data_seed = self.document.get("scenario", {}).get("seed") if self.seeding.endswith("data") else ""
         names = (
             self.deviations,
             self.dataset,
@@ -225,8 +225,19 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
+        """ValueError, KeyError or TypeError for what lacks something. Types are for the caller to check."""
         lists = ("teachers", "reference_teachers")
         sources: dict[str, Any] = {name: tuple(TeacherSource(**s) for s in data[name]) for name in lists}
         sources["start"] = TeacherSource(**data["start"]) if data["start"] else None
         pair = Pair(tuple(data["pair"]["teachers"]), data["pair"]["student"])
-        return cls(**{**data, **sources, "pair": pair})
+        cell = cls(**{**data, **sources, "pair": pair})
+        _check_document(cell.document)
+        return cell
+
+
+def _check_document(document: Mapping[str, Any]) -> None:
+    """ValueError where it lacks what every reader of a cell takes from it."""
+    if not isinstance(document, Mapping):
+        raise ValueError("the document is no object")
+    if not isinstance(document.get("subset"), str) or not isinstance(document.get("scenario", {}), Mapping):
+        raise ValueError("the document's subset or scenario is not what it should be")

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell
 from kdharness.planning.former import upgraded
+from kdharness.planning.shapes import check_fields, is_bounded
 from kdharness.protocol.claim import Claim
 
 # Raised when the form of a plan's file changes; those before are read too.
@@ -77,11 +78,26 @@ class Plan:
         rest: dict[str, Any] = {k: v for k, v in data.items() if k != "schema"}
         try:
             cells = tuple(PlannedCell(cell_of(c["cell"]), c["skip"]) for c in rest.pop("cells"))
-            claims = tuple(Claim.model_validate(c) for c in rest.pop("claims", ()))
+            claims = tuple(Claim.model_validate(c) for c in _bounded(rest.pop("claims", ())))
             parts = rest["parts"].items()  # 0.1.0 had one name for each
-            rest["parts"] = {key: (names,) if isinstance(names, str) else tuple(names) for key, names in parts}
+            rest["parts"] = {key: (names,) if isinstance(names, str) else _listed(names) for key, names in parts}
             names = ("references", "metrics", "warnings", "command")
-            rest = {k: tuple(v) if k in names else v for k, v in rest.items()}
-            return cls(cells=cells, claims=claims, **rest)
-        except (KeyError, TypeError) as error:
+            rest = {k: _listed(v) if k in names else v for k, v in rest.items()}
+            plan = cls(cells=cells, claims=claims, **rest)
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a plan: {error}") from None
+        check_fields(plan)
+        return plan
+
+
+def _listed(value: object) -> tuple[Any, ...]:
+    """ValueError for what is no list: of a text, a tuple would have the letters."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r:.40} is no list")
+    return tuple(value)
+
+
+def _bounded(value: object) -> tuple[Any, ...]:
+    if not is_bounded(value):
+        raise ValueError("a number is not finite or too large")
+    return _listed(value)

@@ -20,6 +20,7 @@ from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import Seed, parse_seeds
 from kdharness.protocol.toml import read_toml
 from kdharness.protocol.variant import Layer, Variant
+from kdharness.text import is_name
 
 # What the recipe of [recipe] is called, unless a benchmark says otherwise.
 STANDARD = "standard"
@@ -27,6 +28,9 @@ STANDARD = "standard"
 TEACHER_SEEDS = ("single", "paired")
 SCENARIO_SEEDS = ("fixed", "paired")
 
+# What Windows takes for a device, with any suffix.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+NAME_RULE = "a name begins with a letter or digit and has letters, digits, '-', '_', '.', '+' and spaces, 100 at most"
 _RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
 
@@ -153,6 +157,7 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
         if not getattr(benchmark, axis):
             raise UserError(f"{source}: '{axis}' is empty, so there is nothing to run")
     _check_pair_tables(benchmark, source)
+    _check_names(benchmark, source)
     for name in benchmark.recipe_tables:
         if not _RECIPE_NAME.match(name):
             raise UserError(f"{source}: recipe '{name}': a name is of letters, digits, '-', '_' and '.'")
@@ -167,6 +172,15 @@ def parse(content: Mapping[str, Any], source: str) -> Benchmark:
         except ValidationError as error:
             raise UserError(explain(error, Recipe, source, (table,))) from None
     return benchmark
+
+
+def _check_names(benchmark: Benchmark, source: str) -> None:
+    """UserError for a name that no file or column can have: results lie in a folder of the benchmark's name."""
+    if not is_name(benchmark.name) or benchmark.name.partition(".")[0].lower() in _DEVICES:
+        raise UserError(f"{source}: name = {benchmark.name[:80]!r} cannot be a folder's name; {NAME_RULE}")
+    for name in benchmark.scenario:
+        if not is_name(name):
+            raise UserError(f"{source}: scenario {name[:80]!r}: {NAME_RULE}")
 
 
 def _check_pair_tables(benchmark: Benchmark, source: str) -> None:

@@ -8,12 +8,20 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from kdharness.text import plain
+
+MOST_SHOWN = 80
+
 
 def explain(error: ValidationError, table: type[BaseModel], source: str, under: tuple[str, ...] = ()) -> str:
     """The first fault found.
 
     table: what the content was held against. source: the file. under: the keys that lead to the table in it.
     """
+    return plain(_first_fault(error, table, source, under))
+
+
+def _first_fault(error: ValidationError, table: type[BaseModel], source: str, under: tuple[str, ...]) -> str:
     first = error.errors()[0]
     place, valid = _located(table, tuple(str(part) for part in first["loc"]))
     key = ".".join((*under, *place))
@@ -24,7 +32,12 @@ def explain(error: ValidationError, table: type[BaseModel], source: str, under: 
     if first["type"] == "missing":
         return f"{source}: the key '{key}' is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{source}: {key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{source}: {key} = {shortened(repr(first['input']))}: {message[0].lower()}{message[1:]}"
+
+
+def shortened(text: str) -> str:
+    """A value as a message shows it: what is long says no more than its beginning."""
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def _located(table: type[BaseModel], location: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -20,7 +20,11 @@ MOST_LISTED = 12
 
 
 def sections(report: Report) -> Iterator[Section]:
-    """A report's sections, in their order."""
+    """A report's sections, in their order. Their words are on one line each, and printable."""
+    return (section.printable() for section in _sections(report))
+
+
+def _sections(report: Report) -> Iterator[Section]:
     yield from (ranking_section(ranking) for ranking in report.rankings if not ranking.deviations)
     yield from map(mean_gains_section, report.overalls)
     yield from map(recipes_section, report.recipes)

@@ -59,7 +59,9 @@ def _tabular(grid: Grid) -> Iterator[str]:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return rf"{' & '.join(cells)} \\"
+    line = " & ".join(cells)
+    # After the end of the row before, these would be taken as its argument.
+    return rf"{'{}' if line.startswith(('[', '*')) else ''}{line} \\"
 
 
 def _number(cell: str, column: Column) -> str:

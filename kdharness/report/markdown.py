@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from kdharness.report.document import endings, nothing, sections
 from kdharness.report.sections.grid import Grid
 from kdharness.report.view import Report
+
+# What begins a list or underlines a title, where a line begins with it.
+_LIST = re.compile(r"^(\d*)([-+=.)])(?=\s|$|[-=])")
 
 
 def as_markdown(reports: Iterable[Report]) -> str:
@@ -30,7 +34,7 @@ def _blocks(report: Report) -> Iterator[str]:
 
 
 def _grid(grid: Grid) -> str:
-    lines = [_line(column.header for column in grid.columns)]
+    lines = [_line(_escape(column.header) for column in grid.columns)]
     lines.append(_line("---" if column.name or column.words else "---:" for column in grid.columns))
     labels = dict(grid.groups)
     for i, row in enumerate(grid.rows):
@@ -45,4 +49,6 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(f"\\{c}" if c in "\\|*_[]`<>#" else c for c in text)
+    """Signs of Markdown, of HTML entities and of GitHub's mathematics and notices are themselves."""
+    escaped = "".join(f"\\{c}" if c in "\\|*_[]`<>#&~$!" else c for c in text)
+    return _LIST.sub(r"\1\\\2", escaped)

@@ -18,6 +18,7 @@ from kdharness.stats.overall import Overall, overalls
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
 from kdharness.stats.rankings import Ranking, rankings
 from kdharness.stats.recipes import RecipesBeside, recipes_beside
+from kdharness.text import plain, printable
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ def report_of(contents: Contents) -> Report:
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
     ranked = rankings(frame, references)
     return Report(
-        name=contents.name,
+        name=printable(contents.name),
         rankings=ranked,
         overalls=overalls(frame, references),
         problems=problems_of(shown),
-        note=contents.note,
+        note=plain(contents.note),
         stale=len(contents.stale) + len(contents.outdated) if newest else 0,
-        doubts=contents.doubts,
+        doubts=tuple(map(printable, contents.doubts)),
         progress=summary_line(progress) if progress else "",
         files=contents.tables.written(),
         claims=judge(newest.claims if newest else (), frame, metrics),
@@ -88,6 +89,6 @@ def ranking_of(merged: Merged) -> Report:
         name=", ".join(dict.fromkeys(frame["benchmark"])),
         rankings=ranked,
         overalls=overalls(frame, merged.references),
-        note=merged.note,
+        note=plain(merged.note),
         recipes=recipes_beside(ranked),
     )

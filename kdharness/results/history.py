@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kdharness.results.files import write_atomic
+from kdharness.results.formulas import guard
 
 # Epoch (counted from 1), split, predictor ("" where a number is no predictor's, as a loss term's), metric, value.
 HistoryRow = tuple[int, str, str, str, float]
@@ -18,5 +19,6 @@ HISTORY_COLUMNS = ("epoch", "split", "predictor", "metric", "value")
 def write_history(path: Path, rows: Iterable[HistoryRow]) -> None:
     """All rows of a cell in place of what was there, atomically. UserError when it cannot be written."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HISTORY_COLUMNS, *rows])
+    lines = ((epoch, *(guard(name) for name in names), value) for epoch, *names, value in rows)
+    csv.writer(text, lineterminator="\n").writerows([HISTORY_COLUMNS, *lines])
     write_atomic(path, text.getvalue())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +119,11 @@ def _timeless(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 def _file_time(paths: list[Path]) -> str:
     """Now, or just after the newest plan where the clock was set back."""
-    moment = now()
-    if paths:
-        with suppress(ValueError):  # a file of another name is nothing to be later than
-            newest = datetime.strptime(paths[-1].stem, FILE_TIME).replace(tzinfo=UTC)
-            moment = max(moment, newest + timedelta(microseconds=1))
-    return moment.strftime(FILE_TIME)
+    written = now().strftime(FILE_TIME)
+    if not paths or paths[-1].stem < written:
+        return written
+    newest = paths[-1].stem
+    try:
+        return (datetime.strptime(newest, FILE_TIME) + timedelta(microseconds=1)).strftime(FILE_TIME)
+    except (ValueError, OverflowError):  # a name that is no time, or the last one that there is
+        return f"{newest}~"

@@ -9,6 +9,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell
 from kdharness.planning.former import upgraded
+from kdharness.planning.shapes import check_fields
 from kdharness.results.paths import MODEL_FILE
 
 # Raised when the form of a record's file changes; the one before is read too.
@@ -47,6 +48,13 @@ VALUE_COLUMNS = (
     *COLUMNS[COLUMNS.index("selection") : COLUMNS.index("precision") + 1],
     "fingerprint", "teacher_digest", "kdharness_version", "torch_version",
 )  # fmt: skip
+
+INTEGER_COLUMNS = ("seed", "epochs", "group_size", "peak_memory_bytes", "student_parameters", "student_macs")
+FLOAT_COLUMNS = (
+    "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
+    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second",
+)  # fmt: skip
+NUMBER_COLUMNS = frozenset((*INTEGER_COLUMNS, *FLOAT_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,18 @@ class Record:
             rest["status"] = Status(rest["status"])
             rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
             rest["measured"] = tuple(rest.get("measured", ()))
-            return cls(**rest)
-        except (KeyError, TypeError) as error:
+            record = cls(**rest)
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record: {error}") from None
+        check_fields(record)
+        _check_values(record.values)
+        return record
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """ValueError for a value that no table can hold."""
+    for name, value in values.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        expected = is_number if name in NUMBER_COLUMNS else is_number or isinstance(value, str | bool)
+        if not expected and value is not None:
+            raise ValueError(f"the value of '{name}' is not what it should be")

@@ -98,8 +98,14 @@ def _values(record: Record) -> Row:
     return {k: v for k, v in record.values.items() if v is not None and (k in VALUE_COLUMNS or k.startswith("x_"))}
 
 
-def _obstacle(cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> str:
-    """Why a cell cannot run: what became of a cell that it requires; '' when nothing stands in its way."""
+def _obstacle(
+    cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record], after: frozenset[str] = frozenset()
+) -> str:
+    """Why a cell cannot run: what became of a cell that it requires; '' when nothing stands in its way.
+
+    after: keys of the cells that led here, which a damaged plan may lead back to.
+    """
+    after |= {cell.key}
     for source in cell.sources:
         record, entry = records.get(source.cell), planned.get(source.cell)
         what = f"{entry.cell.role if entry is not None else 'cell'} {source.model}"
@@ -108,7 +114,7 @@ def _obstacle(cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[s
         if record is None and entry is not None:
             if entry.skip:
                 return f"{what} skipped: {entry.skip}"
-            if reason := _obstacle(entry.cell, planned, records):
+            if source.cell not in after and (reason := _obstacle(entry.cell, planned, records, after)):
                 return reason
     return ""
 

@@ -24,10 +24,11 @@ from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
 from kdharness.results.seal import check_seal, file_digests, sealed
+from kdharness.text import printable
 
 
 def to_stderr(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(printable(f"warning: {message}"), file=sys.stderr)
 
 
 class ResultsFolder:

@@ -13,15 +13,13 @@ import pandas as pd
 
 from kdharness.errors import UserError
 from kdharness.results.files import write_atomic
-from kdharness.results.record import COLUMNS, Record
+from kdharness.results.formulas import guard, unguarded
+from kdharness.results.record import COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
 from kdharness.results.rows import Row
+from kdharness.text import plain
 
-INTEGER_COLUMNS = ("seed", "epochs", "group_size", "peak_memory_bytes", "student_parameters", "student_macs")
-FLOAT_COLUMNS = (
-    "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
-    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second",
-)  # fmt: skip
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
+LARGEST = 2.0**63  # of a column of integers
 ORDER = (
     "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "method",
     "variant", "seed", "cell",
@@ -34,7 +32,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Exactly COLUMNS, then the x_ columns by name. Numbers typed, text '' where empty.
     """
     rows = list(rows)
-    extra = sorted({name for row in rows for name in row} - set(COLUMNS))
+    extra = sorted({name for row in rows for name in row} - set(COLUMNS), key=plain)
     data = {name: _column(name, [row.get(name) for row in rows]) for name in (*COLUMNS, *extra)}
     frame = pd.DataFrame(data, columns=[*COLUMNS, *extra])
     return frame.sort_values(list(ORDER), kind="stable", ignore_index=True)
@@ -43,7 +41,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
     """The long form: cell, predictor, split, metric, value."""
     rows = [
-        (key, metric.predictor, metric.split, metric.metric, metric.value)
+        (key, plain(metric.predictor), plain(metric.split), plain(metric.metric), metric.value)
         for key, record in records.items()
         for metric in record.metrics
     ]
@@ -51,8 +49,11 @@ def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Atomic; missing numbers are empty; lines end in a newline on every system."""
-    write_atomic(path, frame.to_csv(index=False, lineterminator="\n"))
+    """Atomic; missing numbers are empty; lines end in a newline on every system. No text begins a formula."""
+    guarded = frame.rename(columns=plain)
+    for name in guarded.select_dtypes(exclude="number"):
+        guarded[name] = [guard(value) if isinstance(value, str) else value for value in guarded[name]]
+    write_atomic(path, guarded.to_csv(index=False, lineterminator="\n"))
 
 
 def read_rows(path: Path | str) -> list[Row]:
@@ -65,13 +66,13 @@ def read_rows(path: Path | str) -> list[Row]:
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise UserError(f"{path} is no results table of this release: it lacks the columns {', '.join(missing)}")
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{str(k): unguarded(v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     if name in INTEGER_COLUMNS:
         numbers = [_number(v) for v in values]
-        whole = all(n is None or n.is_integer() for n in numbers)
+        whole = all(n is None or (n.is_integer() and abs(n) < LARGEST) for n in numbers)
         return pd.Series([None if n is None else int(n) for n in numbers], dtype="Int64") if whole else _floats(numbers)
     numbers = [_number(v) for v in values]
     empty = [_is_empty(v) for v in values]
@@ -92,7 +93,7 @@ def _floats(numbers: Sequence[float | None]) -> pd.Series[Any]:
 def _number(value: Any) -> float | None:
     try:
         number = None if _is_empty(value) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is None or math.isfinite(number) else None
 
@@ -104,4 +105,4 @@ def _is_empty(value: Any) -> bool:
 def _text(value: Any) -> str:
     """On one line, without what a CSV file or a terminal stumbles over."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain(text)

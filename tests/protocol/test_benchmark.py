@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdharness.api.requirements import Pair
 from kdharness.errors import UserError
-from kdharness.protocol.benchmark import load, parse
+from kdharness.protocol.benchmark import available, load, parse
 from kdharness.protocol.variant import Layer
 
 VALID = """
@@ -115,3 +117,45 @@ def test_parameters_of_a_method_for_all_pairs_and_for_one() -> None:
     assert benchmark.layers == {
         "kd": {None: Layer({"weight": 1}, ("ce",), place), benchmark.pairs[1]: Layer({"weight": 2}, ("ce",), place)}
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        ".hidden",
+        "/etc",
+        "../up",
+        "a/b",
+        "a\\b",
+        "a\nb",
+        "a\x1b[31mb",
+        "nul",
+        "COM1.x",
+        "end.",
+        "x" * 101,
+        "a:b",
+    ],
+)
+def test_a_name_that_no_folder_can_have_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a folder's name") as error:
+        parse({**content_of("digits"), "name": name}, "mine.toml")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["digits", "my-bench_2", "v1.0", "résumé", "a b", "c+d", "console"])
+def test_other_names_are_the_users_own(name: str) -> None:
+    assert parse({**content_of("digits"), "name": name}, "mine.toml").name == name
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "../a", "\x1b[31m"])
+def test_a_scenario_needs_a_name_too(name: str) -> None:
+    with pytest.raises(UserError, match="scenario"):
+        parse({**content_of("digits"), "scenario": {name: {"kind": "clean"}}}, "mine.toml")
+
+
+def content_of(name: str) -> dict[str, Any]:
+    return {"name": name, **tomllib.loads(available()[name].read_text(encoding="utf-8"))}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from kdharness.stats.paired import Verdict
+from kdharness.text import printable
 
 NAME_WIDTH = 12
 # What goes first where there is little room: memory, time, gains over all references but the last, the verdict.
@@ -54,6 +55,11 @@ class Grid:
             if needed > width:
                 columns.remove(column)
         return Grid(tuple(columns), self.groups)
+
+    def printable(self) -> Grid:
+        """With nothing in its texts that a terminal or a page would take as control."""
+        columns = (replace(c, header=printable(c.header), values=tuple(map(printable, c.values))) for c in self.columns)
+        return Grid(tuple(columns), tuple((row, printable(label)) for row, label in self.groups))
 
     @property
     def rows(self) -> list[tuple[str, ...]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from kdharness.report.figures import Figure
 from kdharness.report.sections.grid import Grid
+from kdharness.text import printable
 
 
 class SectionKind(StrEnum):
@@ -37,6 +38,12 @@ class Section:
     remarks: tuple[str, ...] = ()
     how: tuple[str, ...] = ()
     figure: Figure | None = None
+
+    def printable(self) -> Section:
+        """With nothing in its words that a terminal or a page would take as control."""
+        remarks, how = tuple(map(printable, self.remarks)), tuple(map(printable, self.how))
+        title, banner, grid = printable(self.title), printable(self.banner), self.grid.printable()
+        return replace(self, title=title, banner=banner, grid=grid, remarks=remarks, how=how)
 
     @property
     def below(self) -> tuple[str, ...]:
