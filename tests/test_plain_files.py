@@ -57,4 +57,4 @@ def test_a_checkpoint_that_unpacks_to_more_than_weights_do_is_refused_unread(tmp
     with pytest.raises(UserError, match=r"bomb\.pt cannot be read as weights: it has \d+ bytes and unpacks"):
         load_weights(path)
     (tmp_path / "sound.pt").write_bytes(buffer.getvalue())
-    assert load_weights(tmp_path / "sound.pt")["w"].shape == (2**22,)
+    assert len(load_weights(tmp_path / "sound.pt").found) == 1
