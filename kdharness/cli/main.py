@@ -6,7 +6,6 @@ Exit codes: 0 all is well; 1 some cell is neither ok nor skipped; 2 usage; 3 a b
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,8 +16,10 @@ from typer.core import TyperGroup
 
 from kdharness import __version__
 from kdharness.cli.options import spread
+from kdharness.cli.streams import prepare_streams
+from kdharness.disk import no_room
 from kdharness.errors import UnknownName, UserError
-from kdharness.failures import is_a_stop, links, notice_interrupts, trace_of
+from kdharness.failures import is_a_stop, links, notice_interrupts, one_line, trace_of
 from kdharness.text import printable
 
 USAGE = 2
@@ -139,8 +140,12 @@ def execute(arguments: Sequence[str] | None = None) -> int:
             return _bug()
         _abandon_output()
         return BROKEN_PIPE
-    except BaseException:  # noqa: BLE001 - the last resort, with the whole traceback
-        return _bug()
+    except BaseException as error:  # noqa: BLE001 - the last resort, with the whole traceback
+        if not no_room(error):
+            return _bug()
+        _say(f"error: nothing more can be written: {one_line(error)}")
+        _abandon_output()
+        return USAGE
 
 
 def _is_raised(error: BaseException) -> bool:
@@ -158,14 +163,8 @@ def _bug() -> int:
     return BUG
 
 
-def _bear_any_text() -> None:
-    """What the output's encoding has no sign for is shown as '?', and ends nothing. The other stream is so already."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-
-
 def main() -> NoReturn:
     """The console script."""
-    _bear_any_text()
+    prepare_streams()
     notice_interrupts()
     sys.exit(execute())

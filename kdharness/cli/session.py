@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.api.executors import WorkerSettings
+from kdharness.api.executors import Executor, WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.cli.recipe_lines import recipe_lines
 from kdharness.device.names import slots
@@ -21,6 +21,7 @@ from kdharness.execution.display import make_display
 from kdharness.execution.rerun import Rerun
 from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
+from kdharness.failures import Failure, attempt
 from kdharness.planning import make_plan
 from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
@@ -92,6 +93,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
         rerun=options.rerun,
         show=show or _report,
     )
+    request.registry.get("executor", request.executor, "--executor")
     _check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
 
@@ -159,7 +161,6 @@ class RunRequest:
 
 def run_plan(request: RunRequest) -> int:
     """Runs what is not done yet, writes the tables, prints the report. Returns the exit code."""
-    make = request.registry.get("executor", request.executor, "--executor").spec.factory
     _warn_of_plugins_and_plan(request)
     folder = ResultsFolder(request.folder)
     with folder.lock(lambda message: print(message, file=sys.stderr)):
@@ -167,13 +168,31 @@ def run_plan(request: RunRequest) -> int:
         folder.plans.write(request.plan)
         settings = request.settings()
         outcome = execute(
-            request.plan, folder, settings, make(settings), request.registry, make_display(), request.rerun
+            request.plan,
+            folder,
+            settings,
+            _executor(request, settings),
+            request.registry,
+            make_display(),
+            request.rerun,
         )
+        folder.check_held()
         folder.progress.remove()
         contents = folder.load()
         write_tables(contents)
     request.show(contents)
     return outcome.exit_code
+
+
+def _executor(request: RunRequest, settings: WorkerSettings) -> Executor:
+    """UserError for one that does not start."""
+    registered = request.registry.get("executor", request.executor, "--executor")
+    made = attempt(lambda: registered.spec.factory(settings))
+    if isinstance(made, Failure):
+        message = f"executor '{request.executor}' of {registered.source} does not start: {made.error}"
+        raise UserError(message) from made.exception
+    found: Executor = made
+    return found
 
 
 def _report(contents: Contents) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 
 from kdharness.api.executors import Event, Job, JobFinished, JobLost, WorkerError, WorkerSettings
 from kdharness.device.names import child_environment
+from kdharness.errors import UserError
 from kdharness.execution import worker
+from kdharness.failures import one_line
 
 # No wait counts for more than this towards a cell's silence: while the parent is stopped (Ctrl-Z), so are its workers.
 LONGEST_WAIT_SECONDS = 5.0
@@ -95,7 +97,7 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._heartbeat = RawArray(worker.HEARTBEAT[0], len(worker.HEARTBEAT))
+        self._heartbeat = _shared_numbers(len(worker.HEARTBEAT))
         self._heartbeat[0] = worker.NO_CELL
         log = self._settings.folder / "logs" / f"worker-{self._slot}.log"
         arguments = (theirs, self._heartbeat, self._settings, self._device, log, self._starts > 0)
@@ -216,6 +218,15 @@ class _Watch:
             return False
         self._silent_seconds += waited
         return self._limit_seconds is not None and self._silent_seconds > self._limit_seconds
+
+
+def _shared_numbers(count: int) -> Any:
+    """Doubles that a process started later shares. UserError where there is no place for them."""
+    try:
+        return RawArray(worker.HEARTBEAT[0], count)
+    except OSError as error:
+        where = "workers need /dev/shm or a temporary folder that can be written (TMPDIR names one)"
+        raise UserError(f"{where}; --executor inline needs neither: {one_line(error)}") from error
 
 
 def signal_name(number: int) -> str:

@@ -80,7 +80,7 @@ def execute(
 
     Ctrl-C, or a request of the system to end, ends it early, with the finished cells kept; a second one while it stops
     kills the workers at once.
-    UserError when nothing more can be written.
+    UserError when nothing more can be written, or to another folder than the one that was locked.
     """
     run = _Run(plan, folder, settings, executor, registry, display, rerun, runner)
     interrupted = False
@@ -189,6 +189,7 @@ class _Run:
     def _show(self) -> None:
         self.display.refresh()
         if time.monotonic() - self._written_at >= PROGRESS_SECONDS:
+            self.folder.check_held()
             self.folder.progress.write(self.tally.to_json())
             self._written_at = time.monotonic()
 
@@ -238,6 +239,7 @@ class _Run:
 
     def _write(self, end: CellEnd) -> None:
         """The record of a cell whose worker cannot write it."""
+        self.folder.check_held()
         unfinished = self.folder.read_record(end.cell.key)
         begun = unfinished is not None and unfinished.status is Status.INTERRUPTED
         record = Record(
@@ -280,6 +282,7 @@ class _Run:
             self.executor.stop()
         self.tally.groups.clear()
         with suppress(KeyboardInterrupt, UserError):
+            self.folder.check_held()
             self.folder.progress.write(self.tally.to_json())
         self.display.stop()
 

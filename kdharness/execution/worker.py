@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
@@ -162,14 +163,24 @@ def end_with_parent() -> None:
 
 
 def redirect_output(log: Path, append: bool) -> None:
-    """Sends what plugins print, warnings and the dump of a crash to the log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Sends what plugins print, warnings and the dump of a crash to the log; nowhere, where none can be opened.
+
+    It works for a process without any output, too.
+    """
+    with suppress(OSError):  # a full disk is noticed by what must be written
+        log.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
-    descriptor = os.open(log, flags, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(descriptor, stream.fileno())
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)  # a killed process writes no buffers
-    os.close(descriptor)
+    try:
+        descriptor = os.open(log, flags, 0o644)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        with suppress(OSError, ValueError, AttributeError):
+            getattr(sys, name).flush()
+        os.dup2(descriptor, number)
+        # A killed process writes no buffers, and a plugin may print whatever it likes.
+        stream = open(number, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+    if descriptor > 2:
+        os.close(descriptor)
     faulthandler.enable()

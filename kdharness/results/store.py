@@ -40,6 +40,7 @@ class ResultsFolder:
     def __init__(self, path: Path | str, warn: Callable[[str], None] = to_stderr) -> None:
         self.path = Path(path)
         self.cells_path = self.path / "cells"
+        self._held: tuple[int, int] | None = None
         self._reader = JsonReader(warn)
         self.plans = PlanFiles(self.path / "plans", self._reader)
         self.progress = ProgressFile(self.path / "progress.json", self._reader)
@@ -147,10 +148,31 @@ class ResultsFolder:
             except Timeout:
                 on_wait(f"{describe(self.progress.read())} is writing {self.path}; waiting for it to end")
                 lock.acquire(poll_interval=0.2)
+            self._held = _identity(self.path / ".lock")
         try:
             yield
         finally:
+            self._held = None
             lock.release()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the folder that is locked was removed or replaced since: what is there now may be another run's."""
+        return self._held is not None and _identity(self.path / ".lock") != self._held
+
+    def check_held(self) -> None:
+        """UserError where it is lost."""
+        if self.is_lost:
+            raise UserError(f"{self.path} was removed or replaced while this run wrote to it; the run stops")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever its name; None for none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _record_of(key: str, data: Mapping[str, Any]) -> Record:

@@ -146,3 +146,23 @@ def test_what_nobody_expected_ends_with_its_traceback(
     shown = capfd.readouterr().err
     assert "in understand" in shown
     assert "error: this is a bug in kdharness" in shown
+
+
+EXECUTOR = """
+@hookimpl
+def kdharness_executors():
+    return [ExecutorSpec("hostile", lambda settings: leave(SystemExit(0)))]
+"""
+
+
+def test_an_executor_that_does_not_start_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plugin = hostile(tmp_path, EXECUTOR)
+    command = ["run", "digits", "--methods", "vanilla", "--plugin", plugin, "--executor", "hostile"]
+    assert execute([*command, "--out", str(tmp_path / "out")]) == USAGE
+    assert capfd.readouterr().err == f"error: executor 'hostile' of {plugin} does not start: SystemExit: 0\n"
+
+
+def test_a_dry_run_refuses_an_executor_that_there_is_not(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "digits", "--methods", "vanilla", "--executor", "inlin", "--dry-run", "--out", str(tmp_path)]
+    assert execute(command) == USAGE
+    assert capfd.readouterr().err == "error: unknown executor 'inlin' (--executor); did you mean 'inline'?\n"

@@ -215,6 +215,21 @@ def test_a_full_disk_stops_the_run_and_fails_no_cell(world: World) -> None:
     assert [world.status(c) for c in (done, full, waiting)] == [Status.OK, Status.INTERRUPTED, None]
 
 
+def test_a_folder_that_is_replaced_stops_the_run_which_writes_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_cell("kd"), make_cell("at", seed=1)
+    lost = property(lambda folder: world.status(first) is Status.OK)
+    monkeypatch.setattr(ResultsFolder, "is_lost", lost)
+    monkeypatch.setattr("kdharness.execution.run.PROGRESS_SECONDS", 0.0)
+    with pytest.raises(UserError, match="was removed or replaced"):
+        world.run(make_plan(first, second))
+    assert world.status(second) is None
+    progress = world.folder.progress.read()
+    assert progress is not None
+    assert progress["done"] == 0
+
+
 def test_a_record_that_cannot_be_written_stops_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(record: Record) -> None:
         raise UserError("could not write record.json: No space left on device")
