@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     show: prints the results; by default the whole report.
     """
     options = command.options
+    _check_temporary_folder()
     request = RunRequest(
         plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True),
         registry=command.registry,
@@ -96,6 +98,14 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     request.registry.get("executor", request.executor, "--executor")
     _check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
+
+
+def _check_temporary_folder() -> None:
+    """UserError where there is none: torch makes files there when it is loaded, and every cell would fail."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise UserError(f"no temporary folder can be written (TMPDIR names one): {error.strerror}") from None
 
 
 def _check_precision(plan: Plan, devices: tuple[str, ...]) -> None:

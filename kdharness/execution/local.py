@@ -225,8 +225,8 @@ def _shared_numbers(count: int) -> Any:
     try:
         return RawArray(worker.HEARTBEAT[0], count)
     except OSError as error:
-        where = "workers need /dev/shm or a temporary folder that can be written (TMPDIR names one)"
-        raise UserError(f"{where}; --executor inline needs neither: {one_line(error)}") from error
+        where = "workers need /dev/shm, or a temporary folder in its place, that can be written"
+        raise UserError(f"{where}; --executor inline does not: {one_line(error)}") from error
 
 
 def signal_name(number: int) -> str:

@@ -64,8 +64,25 @@ def test_workers_without_any_place_for_shared_numbers_end_in_one_line(
 
     monkeypatch.setattr("kdharness.execution.local.RawArray", nowhere)
     assert execute(["run", "digits", *OPTIONS, "--out", str(tmp_path / "out")]) == USAGE
-    assert "error: workers need /dev/shm or a temporary folder" in capfd.readouterr().err
+    assert "error: workers need /dev/shm, or a temporary folder in its place" in capfd.readouterr().err
     assert statuses(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--executor", "inline")])
+def test_without_a_temporary_folder_no_cell_is_begun(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    from kdharness.cli.main import USAGE, execute
+
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.gettempdir", nowhere)
+        assert execute(["run", "digits", *OPTIONS, *more, "--out", str(tmp_path / "out")]) == USAGE
+    told = "No usable temporary directory found in ['/tmp']"
+    assert capfd.readouterr().err == f"error: no temporary folder can be written (TMPDIR names one): {told}\n"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
