@@ -35,6 +35,7 @@ VERBS = {
     "report": "report",
     "leaderboard": "leaderboard",
     "ablate": "ablate",
+    "results": "results",
 }
 
 # The base of all that the parser says about arguments. Releases of typer differ in where they keep it.

@@ -175,17 +175,12 @@ def run_plan(request: RunRequest) -> int:
     folder = ResultsFolder(request.folder)
     with folder.lock(lambda message: print(message, file=sys.stderr)):
         folder.sweep()
-        folder.plans.write(request.plan)
-        settings = request.settings()
-        outcome = execute(
-            request.plan,
-            folder,
-            settings,
-            _executor(request, settings),
-            request.registry,
-            make_display(),
-            request.rerun,
-        )
+        with folder.planned(request.plan):
+            settings = request.settings()
+            executor = _executor(request, settings)
+            outcome = execute(
+                request.plan, folder, settings, executor, request.registry, make_display(), request.rerun
+            )
         folder.check_held()
         folder.progress.remove()
         contents = folder.load()

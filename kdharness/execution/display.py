@@ -13,6 +13,7 @@ from rich.text import Text
 
 from kdharness.execution.tally import RunningGroup, Tally
 from kdharness.planning.cell import Cell
+from kdharness.results.origins import origin_of
 from kdharness.results.record import Record, Status
 from kdharness.text import duration, printable
 
@@ -121,6 +122,8 @@ def cell_line(cell: Cell, status: Status, record: Record | None = None, reason: 
     elif record is not None:
         message = record.error_message.strip().partition("\n")[0]
         parts.append(": ".join(text for text in (record.error_type, message) if text))
+        if origin := origin_of(record.traceback):
+            parts.append(f"({origin})")
     else:
         parts.append(reason)
     return "  ".join(part for part in parts if part)

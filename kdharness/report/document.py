@@ -43,9 +43,10 @@ def problem_words(problem: Problem) -> str:
     return ", ".join(listed if more <= 0 else [*listed[:MOST_LISTED], f"and {more} more"])
 
 
-def problem_line(problem: Problem) -> str:
+def problem_line(problem: Problem, trace: str = "") -> str:
     what = f"{problem.status.replace('_', ' ')} {problem.count}: {problem_words(problem)}"
-    return f"{what} ({problem.reason})" if problem.reason else what
+    reason = "; ".join(filter(None, (problem.reason, trace)))
+    return f"{what} ({reason})" if reason else what
 
 
 def stale_line(count: int) -> str:
@@ -55,7 +56,10 @@ def stale_line(count: int) -> str:
 
 def endings(report: Report) -> list[str]:
     """What did not go well, grouped by reason, and what was left out."""
-    lines = [*map(problem_line, report.problems), *report.doubts]
+    lines = [
+        *(problem_line(problem, report.traces.get(problem.cell, "")) for problem in report.problems),
+        *report.doubts,
+    ]
     return [*lines, stale_line(report.stale)] if report.stale else lines
 
 

@@ -15,7 +15,6 @@ from kdharness.report.sections.grid import Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
-from kdharness.stats.outcomes import Problem
 
 STYLES = {
     "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
@@ -57,7 +56,7 @@ def render(report: Report, width: int) -> Iterator[RenderableType]:
         yield Text(report.note, style="yellow")
     for section in sections(report):
         yield _below(section_part(section, width))
-    ending = [*_problem_lines(report.problems), *_closing_lines(report)]
+    ending = [*_problem_lines(report), *_closing_lines(report)]
     if ending:
         yield _below(Group(*ending))
 
@@ -69,7 +68,7 @@ def show_parts(report: Report, method: str, console: Console) -> None:
         console.print(_below(Text(nothing(report), style="bold")))
     for section in parts_sections(effects):
         console.print(_below(section_part(section, console.width)))
-    for line in (*_problem_lines(report.problems), *_closing_lines(report)):
+    for line in (*_problem_lines(report), *_closing_lines(report)):
         console.print(line)
 
 
@@ -136,13 +135,15 @@ def _style(cell: str) -> str:
     return STYLES.get(cell.partition(" (")[0], "")
 
 
-def _problem_lines(problems: Iterable[Problem]) -> Iterator[Text]:
-    for problem in problems:
+def _problem_lines(report: Report) -> Iterator[Text]:
+    for problem in report.problems:
         line = Text()
         line.append(problem.status.replace("_", " "), style=STATUS_STYLES.get(problem.status, "dim"))
         line.append(f" {problem.count}: {problem_words(problem)}")
         if problem.reason:
             line.append(f"\n  {problem.reason}", style="dim")
+        if trace := report.traces.get(problem.cell):
+            line.append(f"\n  {trace}", style="dim")
         yield line
 
 

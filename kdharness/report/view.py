@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from kdharness.report.leaderboard import Merged, references_of
 from kdharness.results.contents import RUNNING, Contents
+from kdharness.results.origins import origin_of
 from kdharness.results.progress import summary_line
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
 from kdharness.stats.effects import EFFECT_COLUMNS, effects_of
@@ -31,6 +33,7 @@ class Report:
     problems: what did not go well.
     note: the benchmark's sentence above the table.
     stale: how many results no plan produces any more, or were trained with weights that are others now.
+    traces: by cell of each problem, where in a plugin it failed and where its traceback lies; what has none is absent.
     doubts: what cannot be trusted of the folder, one line each.
     progress: of a run at work; "" for none.
     files: the tables beside it.
@@ -47,6 +50,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     note: str = ""
     stale: int = 0
+    traces: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     progress: str = ""
     files: tuple[Path, ...] = ()
@@ -62,12 +66,13 @@ def report_of(contents: Contents) -> Report:
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
-    ranked = rankings(frame, references)
+    ranked, problems = rankings(frame, references), problems_of(shown)
     return Report(
         name=printable(contents.name),
         rankings=ranked,
         overalls=overalls(frame, references),
-        problems=problems_of(shown),
+        problems=problems,
+        traces=_traces(contents, problems),
         note=plain(contents.note),
         stale=len(contents.stale) + len(contents.outdated) if newest else 0,
         doubts=tuple(map(printable, contents.doubts)),
@@ -79,6 +84,16 @@ def report_of(contents: Contents) -> Report:
         privacy=privacy_of(frame),
         recipes=recipes_beside(ranked),
     )
+
+
+def _traces(contents: Contents, problems: Iterable[Problem]) -> dict[str, str]:
+    found = {}
+    for problem in problems:
+        record = contents.records.get(problem.cell)
+        if record is not None and record.traceback:
+            where = f"traceback in {contents.files_of(problem.cell).traceback}"
+            found[problem.cell] = printable(", ".join(filter(None, (origin_of(record.traceback), where))))
+    return found
 
 
 def ranking_of(merged: Merged) -> Report:

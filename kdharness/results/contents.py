@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.bound import outdated
 from kdharness.results.doubts import doubts_of
-from kdharness.results.paths import TableFiles
+from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import planned_cells
 from kdharness.results.reading import Fault
 from kdharness.results.record import Record
@@ -54,6 +54,10 @@ class Contents:
     @property
     def tables(self) -> TableFiles:
         return TableFiles(self.path)
+
+    def files_of(self, key: str) -> CellFiles:
+        """Where a cell keeps its things."""
+        return CellFiles(self.path / "cells" / key)
 
     @property
     def newest(self) -> Plan | None:

@@ -49,8 +49,12 @@ class PlanFiles:
 
     def read(self) -> tuple[Plan, ...]:
         """Oldest first; one that cannot be read is warned of and left out."""
-        plans = (self._reader.read(path, Plan.from_json, PLAN_SCHEMAS) for path in self.paths())
-        return tuple(plan for plan in plans if plan is not None)
+        return tuple(self.by_path().values())
+
+    def by_path(self) -> dict[Path, Plan]:
+        """Those that can be read by their files, oldest first."""
+        plans = ((path, self._reader.read(path, Plan.from_json, PLAN_SCHEMAS)) for path in self.paths())
+        return {path: plan for path, plan in plans if plan is not None}
 
 
 def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:

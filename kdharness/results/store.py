@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
+from kdharness.planning.plan import Plan
 from kdharness.results.bound import weights_fault
 from kdharness.results.contents import Contents
 from kdharness.results.files import write_atomic, writing
@@ -21,6 +22,7 @@ from kdharness.results.leftovers import sweep
 from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import PlanFiles
 from kdharness.results.progress import ProgressFile, describe
+from kdharness.results.pruning import Pruning, pruning
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
 from kdharness.results.seal import check_seal, file_digests, sealed
@@ -70,6 +72,24 @@ class ResultsFolder:
                 progress=self.progress.running(),
                 foreign=self.tables.results if alone else None,
             )
+
+    @contextmanager
+    def planned(self, plan: Plan) -> Iterator[None]:
+        """Keeps the plan for the run within. One that ends by an error before any of its cells left a record takes its
+        plan along: a mistyped command is no part of what was asked.
+        """
+        before = self.plans.paths()
+        path = self.plans.write(plan)
+        try:
+            yield
+        except BaseException:
+            if path not in before and not any(self.cell(entry.cell.key).record.exists() for entry in plan.cells):
+                path.unlink(missing_ok=True)
+            raise
+
+    def pruning(self) -> Pruning:
+        """What former commands left undone, and may go."""
+        return pruning(self.load(), self.plans.by_path())
 
     # Records.
 

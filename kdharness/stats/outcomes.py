@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -20,13 +20,14 @@ class Problem:
     """Cells that share a status and a reason.
 
     status: of the table, or "incomplete": ok, but some metric raised. what: methods (with pairs, where the table has
-    several) and their number of cells.
+    several) and their number of cells. cell: the key of the first of them.
     """
 
     status: str
     count: int
     reason: str
     what: tuple[tuple[str, int], ...]
+    cell: str = field(default="", compare=False)
 
 
 def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:
@@ -38,7 +39,7 @@ def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:
     problems = []
     for (status, kind, message), group in rows.groupby(["status", "error_type", "error_message"]):
         reason = ": ".join(str(part) for part in (kind, message) if part)
-        problems.append(Problem(str(status), len(group), reason, _listed(group, several)))
+        problems.append(Problem(str(status), len(group), reason, _listed(group, several), str(group["cell"].iloc[0])))
     return tuple(sorted(problems, key=lambda p: (_place(p.status), -p.count, p.reason)))
 
 

@@ -40,7 +40,7 @@ def test_help_loads_nothing_heavy(arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lits"], "unknown command 'lits'; did you mean 'list'?"),
+        (["lits"], "unknown command 'lits'; did you mean 'list' or 'results'?"),
         (["--verson"], "unknown option '--verson' (kdharness); did you mean '--version'?"),
         (["list", "--jsn"], "unknown option '--jsn' (kdharness list); did you mean '--json'?"),
         (["list", "--plugin"], "option '--plugin' requires an argument; see 'kdharness --help'"),

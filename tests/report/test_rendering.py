@@ -97,7 +97,7 @@ def test_long_lists_of_problems_are_cut(tmp_path: Path) -> None:
 
 def test_stale_results_are_one_line(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
-    assert "stale" not in as_text([report_of(folder.load())])
+    assert "stale result" not in as_text([report_of(folder.load())])
     folder.plans.write(fabricate.plan([fabricate.cell("kd", 0, method_revision="2")]))
     assert "1 stale result is kept on disk" in as_text([report_of(folder.load())])
 

@@ -31,7 +31,7 @@ def test_what_failed_comes_first_and_an_unknown_status_last() -> None:
     frame.loc[frame["method"] == "m_skipped", "status"] = "lost"
     found = [problem.status for problem in problems_of(frame)]
     assert found == ["failed", "oom", "timeout", "not_run", "interrupted", "lost"]
-    assert set(ORDER) - set(found) == {"running", "incomplete", "skipped"}
+    assert set(ORDER) - set(found) == {"running", "incomplete", "skipped", "unreadable"}
 
 
 def test_a_cell_that_lacks_a_metric_is_incomplete() -> None:
