@@ -15,6 +15,7 @@ from typing import Any
 from kdharness.api.events import CellInfo
 from kdharness.api.requirements import Pair
 from kdharness.planning.neutral import completed_part
+from kdharness.planning.shapes import UNREAD, is_bounded
 from kdharness.protocol.benchmark import STANDARD
 from kdharness.protocol.recipe import Recipe
 
@@ -64,7 +65,7 @@ class TeacherSource:
     cell: str = ""
     sha256: str = ""
     path: str = ""
-    network: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    network: Mapping[str, Any] = field(default_factory=dict, compare=False, metadata=UNREAD)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Cell:
     teachers: tuple[TeacherSource, ...]
     seed: int
     regime: str
-    document: Mapping[str, Any] = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False, metadata=UNREAD)
     recipe_name: str = STANDARD
     seeding: str = "student"
     start: TeacherSource | None = None
@@ -239,5 +240,6 @@ def _check_document(document: Mapping[str, Any]) -> None:
     """ValueError where it lacks what every reader of a cell takes from it."""
     if not isinstance(document, Mapping):
         raise ValueError("the document is no object")
-    if not isinstance(document.get("subset"), str) or not isinstance(document.get("scenario", {}), Mapping):
+    scenario = document.get("scenario", {})
+    if not isinstance(document.get("subset"), str) or not (isinstance(scenario, Mapping) and is_bounded(scenario)):
         raise ValueError("the document's subset or scenario is not what it should be")

@@ -4,67 +4,97 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 # Whole numbers beyond it fit no column of a table.
 LARGEST = 2**63 - 1
-_KINDS: dict[type[Any], tuple[tuple[str, Any], ...]] = {}
+
+# Of a field whose numbers nobody reads: that it is an object is enough. There are millions of them in a large folder.
+UNREAD = {"unread": True}
+
+Check = Callable[[Any], bool]
+
+_CHECKS: dict[Any, Check] = {}
+_FIELDS: dict[type[Any], tuple[tuple[str, Check], ...]] = {}
 
 
 def check_fields(instance: Any) -> None:
     """ValueError that names the first field whose value is of another type than declared. Looks into lists, mappings
     and further dataclasses; what is declared as Any may be anything that JSON has, within its bounds.
     """
-    for name, kind in _declared(type(instance)):
-        if not _fits(getattr(instance, name), kind):
+    for name, fits in _fields(type(instance)):
+        if not fits(getattr(instance, name)):
             raise ValueError(f"'{name}' is not what it should be")
-
-
-def _declared(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Names and types of a dataclass's fields, found once."""
-    if cls not in _KINDS:
-        hints = get_type_hints(cls)
-        _KINDS[cls] = tuple((name, hints[name]) for name in cls.__dataclass_fields__)
-    return _KINDS[cls]
-
-
-def _fits(value: object, kind: Any) -> bool:
-    if kind is Any:
-        return is_bounded(value)
-    if kind is str:
-        return isinstance(value, str)
-    if kind is int:
-        return type(value) is int and abs(value) <= LARGEST
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and is_bounded(value)
-    if kind is NoneType:
-        return value is None
-    if dataclasses.is_dataclass(kind):
-        return type(value) is kind and _checked(value)
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in inner)
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(isinstance(k, str) and _fits(v, inner[1]) for k, v in value.items())
-    if origin is None:
-        return isinstance(value, kind)
-    # A list in JSON, of equal things.
-    return isinstance(value, list | tuple) and all(_fits(each, inner[0]) for each in value)
-
-
-def _checked(value: object) -> bool:
-    check_fields(value)
-    return True
 
 
 def is_bounded(value: object) -> bool:
     """Whether all numbers in it are finite and fit 64 bits."""
+    if isinstance(value, str) or value is None:
+        return True
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, int):
         return abs(value) <= LARGEST
-    if isinstance(value, Mapping):
-        return all(is_bounded(each) for each in value.values())
-    return all(is_bounded(each) for each in value) if isinstance(value, list | tuple) else True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return all(map(is_bounded, inner))
+
+
+def _fields(cls: type[Any]) -> tuple[tuple[str, Check], ...]:
+    """The check of each of a dataclass's fields, made once: thousands of records have the same."""
+    if cls not in _FIELDS:
+        hints, declared = get_type_hints(cls), dataclasses.fields(cls)
+        _FIELDS[cls] = tuple(
+            (each.name, _is_object if each.metadata == UNREAD else _check_of(hints[each.name])) for each in declared
+        )
+    return _FIELDS[cls]
+
+
+def _check_of(kind: Any) -> Check:
+    if kind not in _CHECKS:
+        _CHECKS[kind] = _made(kind)
+    return _CHECKS[kind]
+
+
+def _made(kind: Any) -> Check:
+    simple: dict[Any, Check] = {Any: is_bounded, str: _is_text, int: _is_whole, float: _is_number, NoneType: _is_none}
+    if kind in simple:
+        return simple[kind]
+    if dataclasses.is_dataclass(kind):
+        return lambda value: type(value) is kind and _is_sound(value)
+    origin, checks = get_origin(kind), [_check_of(inner) for inner in get_args(kind) if inner is not Ellipsis]
+    if origin in (Union, UnionType):
+        return lambda value: any(fits(value) for fits in checks)
+    if origin is Mapping:
+        return lambda value: _is_object(value) and all(map(checks[1], value.values()))
+    if origin is None:
+        return lambda value: isinstance(value, kind)
+    # A list in JSON, of equal things.
+    return lambda value: isinstance(value, list | tuple) and all(map(checks[0], value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and abs(value) <= LARGEST
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and is_bounded(value)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_object(value: object) -> bool:
+    """JSON has no other names than texts."""
+    return isinstance(value, dict)
+
+
+def _is_sound(value: object) -> bool:
+    check_fields(value)
+    return True

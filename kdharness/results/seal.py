@@ -27,10 +27,11 @@ def sealed(data: Mapping[str, Any]) -> str:
     return dumps({**values, DIGEST: digest_of(values)})
 
 
-def check_seal(data: Mapping[str, Any]) -> None:
-    """ValueError when the values are not those that the digest is of. Earlier releases wrote no digest."""
+def check_seal(data: Mapping[str, Any]) -> bool:
+    """Whether there is a digest: earlier releases wrote none. ValueError when the values are not those it is of."""
     if DIGEST in data and data[DIGEST] != digest_of(data):
         raise ValueError("its values do not match its digest")
+    return DIGEST in data
 
 
 def file_digests(files: CellFiles) -> dict[str, str]:

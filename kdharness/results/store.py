@@ -197,8 +197,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _record_of(key: str, data: Mapping[str, Any]) -> Record:
     """ValueError for what is not the record of this cell, as it was written."""
-    check_seal(data)
-    record = Record.from_json(data)
+    record = Record.from_json(data, is_sealed=check_seal(data))
     if record.cell.key != key:
         raise ValueError(f"it is the record of cell {record.cell.key}")
     return record
