@@ -178,9 +178,7 @@ def run_plan(request: RunRequest) -> int:
         with folder.planned(request.plan):
             settings = request.settings()
             executor = _executor(request, settings)
-            outcome = execute(
-                request.plan, folder, settings, executor, request.registry, make_display(), request.rerun
-            )
+            outcome = execute(request.plan, folder, settings, executor, request.registry, make_display(), request.rerun)
         folder.check_held()
         folder.progress.remove()
         contents = folder.load()
