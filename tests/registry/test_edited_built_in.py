@@ -58,7 +58,7 @@ def test_an_edited_method_is_trained_anew_and_the_others_are_kept(copy: Path) ->
     methods = copy / "kdharness_plugins" / "methods"
     edit(methods / "kd.py", "class ", "# A comment is no edit.\nclass ")
     assert run(copy) == first
-    edit(methods / "kd.py", "weight: float = 0.9", "weight: float = 0.9 + 0")
+    edit(methods / "kd.py", "weight: NotNegative = 0.9", "weight: NotNegative = 0.9 + 0")
     second = run(copy)
     student = ("student", "kd")
     assert second[student][0] > first[student][0]
