@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import overload
 
 import torch
@@ -81,7 +81,7 @@ class TeacherOutputs(Sequence[Outputs]):
     def _of(self, teacher: AnyTeacher) -> Outputs:
         """The outputs as this cell may read them. They hold the tensors that cells share."""
         first = next(number for number, (view, _) in enumerate(self._views) if view.teacher)
-        return self._shown(teacher, self._views[first][1]).beside(
+        return _shown(self._batch, teacher, self._views[first][1], self._wanted).beside(
             None if number == first else self._entry(teacher, number, view, key)
             for number, (view, key) in enumerate(self._views)
         )
@@ -89,7 +89,11 @@ class TeacherOutputs(Sequence[Outputs]):
     def _entry(self, teacher: AnyTeacher, number: int, view: View, key: ViewKey) -> Callable[[], Outputs] | str:
         if not view.teacher:
             return not_shown(number, view.name, "teacher")
-        return partial(self._shown, teacher, key)
+        # Of one view, the same object whenever it is asked for. It is kept here and not by the cell's teachers: those
+        # would hold what holds them, and so a step's activations until Python looks for cycles.
+        return cache(partial(_shown, self._batch, teacher, key, self._wanted))
 
-    def _shown(self, teacher: AnyTeacher, view: ViewKey) -> Outputs:
-        return self._batch.outputs(teacher, view).only(self._wanted)
+
+def _shown(batch: TeacherBatch, teacher: AnyTeacher, view: ViewKey, wanted: Wanted) -> Outputs:
+    """A teacher on a view, as far as one cell declared that it reads it."""
+    return batch.outputs(teacher, view).only(wanted)

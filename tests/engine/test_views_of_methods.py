@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from kdharness.api import Reads, View
+from kdharness.api import Outputs, Reads, View
+from kdharness.api.declarations import Wanted
 from kdharness.data.batches import EpochBatches
 from kdharness.data.views import ViewKey, view_keys
-from kdharness.engine.teacher_batch import TeacherBatch
+from kdharness.engine.teacher_batch import TeacherBatch, TeacherOutputs
 from kdharness.protocol.benchmark import Benchmark, parse
 from kdharness.results.record import Status
 from kdharness.testing import Lab
@@ -146,3 +150,22 @@ def test_a_view_that_is_read_late_is_watched_too(make: Callable[..., Lab]) -> No
     by_method = {r.cell.method: r for r in records.values() if r.cell.role == "student"}
     assert by_method["rash"].error_type == "SharedStateChanged"
     assert by_method["two"].status is Status.OK
+
+
+def test_a_steps_outputs_of_teachers_go_when_nobody_holds_them() -> None:
+    class Batch:
+        def outputs(self, teacher: object, view: ViewKey) -> Outputs:
+            return Outputs(None, torch.ones(2, 3), {})  # type: ignore[arg-type]
+
+    views = [(View(name), ViewKey(name, 0)) for name in ("first", "second")]
+    teachers = TeacherOutputs([object()], Batch(), views, Wanted())  # type: ignore[list-item, arg-type]
+    outputs = teachers[0]
+    assert outputs.views[0] is outputs
+    assert outputs.views[1] is outputs.views[1]
+    held = [weakref.ref(outputs), weakref.ref(outputs.views[1])]
+    gc.disable()  # which would free what holds itself, too, though much later
+    try:
+        del teachers, outputs
+        assert [ref() for ref in held] == [None, None]
+    finally:
+        gc.enable()
