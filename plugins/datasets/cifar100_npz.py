@@ -13,8 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from kdharness.api import DataRequest, DatasetInfo, DatasetMissing, DatasetSpec, ImageDataset, Split, hookimpl
+from kdharness.api import (
+    DataRequest,
+    DatasetInfo,
+    DatasetMissing,
+    DatasetSpec,
+    ImageDataset,
+    Split,
+    content_identity,
+    hookimpl,
+)
 
+from ._class_names import CIFAR100
+from ._classes import PARAMETERS, Chosen
 from .torchvision_datasets import SOURCES, channels_first
 
 NAME = "cifar100_npz"
@@ -32,12 +43,13 @@ def path_of(request: DataRequest) -> Path:
 
 def describe(request: DataRequest) -> DatasetInfo:
     path_of(request)
-    return DatasetInfo(IDENTITY, PUBLISHED.num_classes, PUBLISHED.input_shape, PUBLISHED.train_size)
+    info = DatasetInfo(IDENTITY, PUBLISHED.num_classes, PUBLISHED.input_shape, PUBLISHED.train_size)
+    return Chosen.of(NAME, request.parameters, CIFAR100).described(info)
 
 
 def load(request: DataRequest) -> ImageDataset:
-    """ValueError for a file of another format."""
-    path = path_of(request)
+    """ValueError for a file of another format, and where a part is asked for, of other images."""
+    path, chosen = path_of(request), Chosen.of(NAME, request.parameters, CIFAR100)
     try:
         with np.load(path) as found:
             splits = {
@@ -47,7 +59,10 @@ def load(request: DataRequest) -> ImageDataset:
             classes = tuple(str(name) for name in found["classes"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{NAME}: {path} is not such a file: {error}") from error
-    return ImageDataset(splits, classes, PUBLISHED.mean, PUBLISHED.std, PUBLISHED.augmentation)
+    if not chosen.is_all and content_identity(splits) != IDENTITY:
+        raise ValueError(f"{NAME}: {path} holds other images than CIFAR-100 sorted by class")
+    whole = ImageDataset(splits, classes, PUBLISHED.mean, PUBLISHED.std, PUBLISHED.augmentation)
+    return chosen.cut(whole)
 
 
 @hookimpl
@@ -57,6 +72,7 @@ def kdharness_datasets() -> Iterable[DatasetSpec]:
         describe=describe,
         load=load,
         summary="CIFAR-100 sorted by class, from one file cifar100.npz",
+        parameters=PARAMETERS,
         paper=PUBLISHED.paper,
         revision=1,
     )

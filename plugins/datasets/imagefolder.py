@@ -13,7 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +36,7 @@ from kdharness.api import (
 )
 
 from ._cache import atomic, cache_folder
+from ._classes import PARAMETERS, Chosen
 from ._pictures import Remark, decode
 from ._tree import NAME, THREADS, Tree, counted, index_path, read, scan, shown
 
@@ -177,7 +178,23 @@ def tree_of(request: DataRequest) -> Tree:
     size = request.parameters["size"]
     if not 1 <= size <= LARGEST:
         raise ValueError(f"{NAME}: size {size} is not a number of pixels from 1 to {LARGEST}")
-    return scan(request.root, request.parameters["folder"], request.parameters["test"])
+    tree = scan(request.root, request.parameters["folder"], request.parameters["test"])
+    return part_of(tree, Chosen.of(NAME, request.parameters, tree.classes))
+
+
+def part_of(tree: Tree, chosen: Chosen) -> Tree:
+    """The tree as if it held nothing but that. ValueError when nothing of it measures."""
+    if chosen.is_all:
+        return tree
+    numbers = range(len(tree.classes)) if chosen.numbers is None else chosen.numbers
+    files = {}
+    for split, paths in tree.files.items():
+        targets = tree.targets(split)
+        most = chosen.per_class if split == "train" and chosen.per_class else len(targets)
+        files[split] = tuple(paths[k] for n in numbers for k in np.flatnonzero(targets == n)[:most])
+    if not files["test"]:
+        raise ValueError(f"{NAME}: {tree.root / tree.test} holds no image of the classes that are asked for")
+    return replace(tree, classes=tuple(tree.classes[n] for n in numbers), files=files)
 
 
 def describe(request: DataRequest) -> DatasetInfo:
@@ -206,6 +223,7 @@ def kdharness_datasets() -> Iterable[DatasetSpec]:
             Parameter("folder", str, "imagefolder"),
             Parameter("size", int, 32),
             Parameter("test", Annotated[Literal["auto", "test", "val"], Neutral("auto")], "auto"),
+            *PARAMETERS,
         ),
         local_parameters=("folder",),
         revision=1,

@@ -33,6 +33,8 @@ from kdharness.api import (
 )
 
 from ._cache import atomic, cache_folder
+from ._class_names import CIFAR10, CIFAR100
+from ._classes import PARAMETERS, Chosen
 
 MNIST_FILES = tuple(f"{split}-{kind}-ubyte" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 SVHN_PAPER = "Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, NIPS workshop 2011"
@@ -56,6 +58,7 @@ class Source:
     md5: published, of the archive or of each file that is downloaded.
     archives: downloaded files that torchvision does not check when it reads, in the order of md5.
     choose: the options that select the split. labels: the attribute that holds the class numbers.
+    classes: names of the classes, where some of them can be asked for; each has as many training images.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Source:
     archives: tuple[str, ...] = ()
     choose: Callable[[bool], dict[str, Any]] = by_flag
     labels: str = "targets"
+    classes: tuple[str, ...] = ()
 
 
 def mnist_like(name: str, kind: str, md5: tuple[str, ...], mean: float, std: float, flip: bool, paper: str) -> Source:
@@ -111,6 +115,7 @@ SOURCES = (
         std=(0.2470, 0.2435, 0.2616),
         augmentation=Augmentation(crop_padding=4, flip=True),
         paper="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report 2009",
+        classes=CIFAR10,
     ),
     Source(
         name="cifar100",
@@ -126,6 +131,7 @@ SOURCES = (
         std=(0.2675, 0.2565, 0.2761),
         augmentation=Augmentation(crop_padding=4, flip=True),
         paper="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report 2009",
+        classes=CIFAR100,
     ),
     mnist_like(
         "mnist",
@@ -188,7 +194,8 @@ def describe(request: DataRequest, source: Source) -> DatasetInfo:
     if not (request.download or is_present(source, request.root)):
         raise missing(source, request.root)
     identity = "md5:" + "+".join(source.md5)
-    return DatasetInfo(identity, source.num_classes, source.input_shape, source.train_size)
+    info = DatasetInfo(identity, source.num_classes, source.input_shape, source.train_size)
+    return Chosen.of(source.name, request.parameters, source.classes).described(info)
 
 
 def download(source: Source, root: Path) -> None:
@@ -266,7 +273,7 @@ def load(request: DataRequest, source: Source) -> ImageDataset:
     splits = {"train": train, "test": test}
     dataset = ImageDataset(splits, classes, source.mean, source.std, source.augmentation)
     check_content(source, request.root, splits)
-    return dataset
+    return Chosen.of(source.name, request.parameters, source.classes).cut(dataset)
 
 
 @hookimpl
@@ -277,6 +284,7 @@ def kdharness_datasets() -> Iterable[DatasetSpec]:
             describe=partial(describe, source=source),
             load=partial(load, source=source),
             summary=f"torchvision's {source.kind}, {source.num_classes} classes",
+            parameters=PARAMETERS if source.classes else (),
             paper=source.paper,
             revision=1,
         )

@@ -81,7 +81,9 @@ def test_describe(tree: Path) -> None:
 def test_spec_says_that_the_folder_is_local() -> None:
     (spec,) = imagefolder.kdharness_datasets()
     assert spec.local_parameters == ("folder",)
-    assert {p.name: p.default for p in spec.parameters} == {"folder": "imagefolder", "size": 32, "test": "auto"}
+    neutral = {"test": "auto", "classes": (), "per_class": 0}
+    assert {p.name: p.default for p in spec.parameters} == {"folder": "imagefolder", "size": 32, **neutral}
+    assert {p.name: p.neutral.value for p in spec.parameters if p.neutral} == neutral
 
 
 def test_identity_is_of_content_not_of_place(tree: Path, tmp_path: Path) -> None:
