@@ -1,8 +1,9 @@
-"""Phases that come in rounds, and how they share the epochs of a recipe."""
+"""RONA's phases, which come in rounds, and how they share the epochs of a recipe (see rona.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -12,6 +13,40 @@ class Stretch(NamedTuple):
     name: str
     iteration: int
     epochs: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Lengths in epochs. Round it, from 0, has `distill` and then max(self_learning - decay it, 1) of self-learning.
+
+    hint, warm: before the first round.
+    rounds: how many.
+    """
+
+    hint: int
+    warm: int
+    rounds: int
+    distill: int
+    self_learning: int
+    decay: int
+
+    def stretches(self) -> list[Stretch]:
+        """As published, in their order, but for those of no epochs."""
+        found = [Stretch("hint", -1, self.hint), Stretch("warm", -1, self.warm)]
+        for it in range(self.rounds):
+            own = max(self.self_learning - self.decay * it, 1) if self.self_learning else 0
+            found += [Stretch("distill", it, self.distill), Stretch("self", it, own)]
+        return [s for s in found if s.epochs]
+
+    def scaled(self, epochs: int) -> list[Stretch]:
+        """The stretches, in proportion, so that they sum to `epochs`, at least one each.
+
+        Too few epochs for that lose the last rounds, then self-learning before the first round, then hints, and at one
+        epoch self-learning altogether.
+        """
+        kept = affordable(self.stretches(), epochs)
+        lengths = apportioned([s.epochs for s in kept], epochs)
+        return [s._replace(epochs=n) for s, n in zip(kept, lengths, strict=True)]
 
 
 def affordable(stretches: Sequence[Stretch], epochs: int) -> list[Stretch]:

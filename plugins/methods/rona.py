@@ -33,9 +33,8 @@ sample's.
 loss_scalar is the default, since the published description and script are nothing else: `rona` is then the method as it
 was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script; rounds 5
 and 4, hint epochs 40 and 50. The README is followed. The script selects by margin; the paper's own rule is k-center,
-the default here. Lengths are the README's; unless `follow_recipe` is off, they are scaled to sum to the epochs of the
-recipe, at least one each. A recipe too short for that loses the last rounds, then self-learning before the first round,
-then hints, and at one epoch self-learning altogether.
+the default here. Lengths are the README's, scaled to the epochs of
+the recipe unless `follow_recipe` is off (_rounds.py).
 """
 
 from __future__ import annotations
@@ -78,7 +77,8 @@ from ._privacy import (
     row_norms,
 )
 from ._query_selection import select_queries
-from ._rounds import Stretch, affordable, apportioned
+from ._rona_losses import distill_losses, hint_losses
+from ._rounds import Schedule, Stretch
 from ._sample_gradients import SampleLoss, clipped_mean, mean_norm
 from ._spatial import pool_to_smaller
 
@@ -99,16 +99,6 @@ class Queries:
     said: Tensor
     public: Tensor | None
     gated: Tensor | int = 0
-
-
-def hint_losses(guided: Tensor, hint: Tensor) -> Tensor:
-    """|h - r(g)|^2 of each sample [N]; maps [N, C, H, W]."""
-    return (hint - guided).square().flatten(1).sum(dim=1)
-
-
-def distill_losses(student_logits: Tensor, probabilities: Tensor, temperature: float) -> Tensor:
-    """Soft cross-entropy of each sample [N]; logits and the teacher's probabilities [N, classes]."""
-    return -(probabilities * F.log_softmax(student_logits / temperature, dim=1)).sum(dim=1)
 
 
 class Rona(Method[Sequence[Outputs]]):
@@ -170,7 +160,7 @@ class Rona(Method[Sequence[Outputs]]):
                 return f"asks for stage {stage}, but '{model.name}' has stages 0 to {len(model.stages) - 1}"
             if len(model.stages[stage]) != 3:
                 return f"matches maps [C, H, W], which stage {stage} of '{model.name}' does not give"
-        if not self.stretches():
+        if not self.schedule.stretches():
             return "has no phase: the epochs of all of them are 0"
         return None
 
@@ -186,20 +176,20 @@ class Rona(Method[Sequence[Outputs]]):
         counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(5)]
         self.samples, self.batches, self.epochs, self.gated, self.asked = counters
 
-    def stretches(self) -> list[Stretch]:
-        """As published, in their order, but for those of no epochs."""
-        found = [Stretch("hint", -1, self.hint_epochs), Stretch("warm", -1, self.warm_epochs)]
-        for it in range(self.iterations):
-            own = max(self.self_epochs - self.self_decay * it, 1) if self.self_epochs else 0
-            found += [Stretch("distill", it, self.distill_epochs), Stretch("self", it, own)]
-        return [s for s in found if s.epochs]
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(
+            hint=self.hint_epochs,
+            warm=self.warm_epochs,
+            rounds=self.iterations,
+            distill=self.distill_epochs,
+            self_learning=self.self_epochs,
+            decay=self.self_decay,
+        )
 
     def phases(self) -> Sequence[Phase]:
-        kept = self.stretches()
-        if self.follow_recipe:
-            kept = affordable(kept, self.recipe_epochs)
-            lengths = apportioned([s.epochs for s in kept], self.recipe_epochs)
-            kept = [s._replace(epochs=n) for s, n in zip(kept, lengths, strict=True)]
+        schedule = self.schedule
+        kept = schedule.scaled(self.recipe_epochs) if self.follow_recipe else schedule.stretches()
         slow_after = int(0.7 * (kept[-1].iteration + 1))
         return [self.phase(s, self.lr / 10 if s.iteration > slow_after else self.lr) for s in kept]
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from kdharness_plugins.methods import _privacy as privacy, _query_selection as selection
+from kdharness_plugins.methods._rona_losses import distill_losses, hint_losses
 from kdharness_plugins.methods._sample_gradients import SampleLoss, clipped_mean, mean_norm, norms_of
-from kdharness_plugins.methods.rona import Rona, distill_losses, hint_losses
+from kdharness_plugins.methods.rona import Rona
 from kdharness_plugins.models.rona_nets import RonaNet
 from torch import Tensor, nn
 
