@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from kdharness.protocol.claim import Claim
-from kdharness.stats.paired import Verdict, seeds_needed, verdict
-from kdharness.stats.settings import SETTING, comparable, deviations_of
-from kdharness.stats.significance import sign_flip_p, t_p
-from kdharness.stats.summary import Estimate, estimate, measurements
+from kdharness.stats.answers import Answer, Answered, Compared, answered
+from kdharness.stats.images import image_variance, variance_of
+from kdharness.stats.settings import SETTING, comparable, deviations_of, teachers_behind
+from kdharness.stats.summary import measurements
 from kdharness.text import seeds_text
 
 CLAIM_COLUMNS = (
     *SETTING, "deviations", "claim", "paper", "better", "predictor", "metric", "than", "than_predictor", "than_metric",
-    "smaller", "at_least", "n", "seeds", "difference", "sd", "ci_low", "ci_high", "p", "answer", "seeds_needed",
-    "reason",
+    "smaller", "at_least", "n", "seeds", "teachers", "difference", "sd", "ci_low", "ci_high", "p", "p_holm", "t_p_holm",
+    "tests", "answer", "seeds_needed", "reason",
 )  # fmt: skip
 
 # Columns that a claim may be about.
@@ -28,46 +28,84 @@ PLACES = ("dataset", "scenario", "recipe")
 COUNTED = ("macs", "parameters")
 
 
-class Answer(StrEnum):
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    UNDECIDED = "undecided"
-    UNMEASURED = "not measured"
-
-
 class Unmeasured(Exception):
     """Why a claim has no answer; a sentence."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A claim in one setting before it has an answer.
+
+    known: what the table says of it already.
+    compared: None where nothing was measured.
+    """
+
+    known: dict[Hashable, Any]
+    compared: Compared | None = None
 
 
 def judge(claims: Sequence[Claim], frame: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per claim and setting that has both its competitors (one without setting where none has); CLAIM_COLUMNS.
 
-    frame, metrics: of `table` and `metrics_table`. difference: by how much `better` is better, whichever way is better;
-    its interval is Student's over seeds, p the exact sign-flip test's of its being `at_least`. Each claim by itself:
-    nothing is corrected for their number.
+    frame, metrics: of `table` and `metrics_table`, of one benchmark. difference: by how much `better` is better,
+    whichever way is better; its interval is Student's over seeds. Answers are corrected together for all rows that are
+    answered by a test; what deviates from the benchmark, for those that deviate as it does.
     """
     rows = comparable(frame)[0]
     found = [row for claim in claims for row in _rows(claim, rows, metrics)]
-    table = pd.DataFrame(found, columns=list(CLAIM_COLUMNS))
-    return table.astype({"n": int, "seeds_needed": "Int64"})
+    table = pd.DataFrame(_with_answers(found), columns=list(CLAIM_COLUMNS))
+    return table.astype({"n": int, "teachers": int, "tests": "Int64", "seeds_needed": "Int64"})
 
 
-def _rows(claim: Claim, rows: pd.DataFrame, metrics: pd.DataFrame) -> list[dict[Hashable, Any]]:
+def _with_answers(rows: Sequence[_Row]) -> list[dict[Hashable, Any]]:
+    """The rows complete, in their order."""
+    families: dict[Hashable, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.compared is not None:
+            families.setdefault(row.known["deviations"], []).append(index)
+    found = [row.known for row in rows]
+    for family in families.values():
+        compared = [each for index in family if (each := rows[index].compared) is not None]
+        for index, each, answer in zip(family, compared, answered(compared), strict=True):
+            reason = _reason(each, answer, found[index])
+            found[index] = {**found[index], **_numbers(each, answer), "reason": reason}
+    return found
+
+
+def _numbers(compared: Compared, answer: Answered) -> dict[Hashable, Any]:
+    result = compared.difference
+    return {
+        "n": result.n, "difference": result.mean, "sd": result.sd, "ci_low": result.ci_low, "ci_high": result.ci_high,
+        "p": compared.p, "p_holm": answer.p_holm, "t_p_holm": answer.t_p_holm, "tests": answer.tests,
+        "answer": answer.answer.value, "seeds_needed": answer.seeds_needed,
+    }  # fmt: skip
+
+
+def _reason(compared: Compared, answer: Answered, known: dict[Hashable, Any]) -> str:
+    """What must be known of the answer, of one teacher too: its numbers are no sample of teachers'."""
+    of_teacher = any(str(known[name]).startswith("teacher_") for name in ("metric", "than_metric"))
+    one = "of this one teacher: how teachers differ is not in it" if of_teacher and known["teachers"] == 1 else ""
+    images = "the interval holds the sampling of images" if compared.image_variance else ""
+    return "; ".join(filter(None, (answer.reason, one, images)))
+
+
+def _rows(claim: Claim, rows: pd.DataFrame, metrics: pd.DataFrame) -> list[_Row]:
     about: dict[Hashable, Any] = {
         "claim": claim.text, "paper": claim.paper, "better": claim.better, "predictor": claim.predictor or "",
         "metric": claim.metric, "than": claim.than, "than_predictor": claim.than_predictor or "",
         "than_metric": claim.than_metric or claim.metric, "smaller": bool(claim.smaller), "at_least": claim.at_least,
     }  # fmt: skip
-    empty: dict[Hashable, Any] = dict.fromkeys([*SETTING, "deviations", "seeds", "reason"], "")
+    nothing: dict[Hashable, Any] = dict.fromkeys([*SETTING, "deviations", "seeds", "reason"], "")
+    empty = {**nothing, **about}
     found = []
     try:
         for names, ours, theirs in _settings(claim, rows):
             place: dict[Hashable, Any] = dict(zip(SETTING, names, strict=True))
-            answer = _answer(claim, ours, theirs, metrics)
-            found.append({**empty, **place, "deviations": deviations_of(ours), **about, **answer})
+            place = {**empty, **place, "deviations": deviations_of(ours)}
+            found.append(_row(claim, place, ours, theirs, metrics))
     except Unmeasured as error:
-        return [{**empty, **about, **_unmeasured(str(error))}]
-    return sorted(found, key=lambda row: bool(row["deviations"]))
+        return [_unmeasured(empty, str(error))]
+    return sorted(found, key=lambda row: bool(row.known["deviations"]))
 
 
 Pairing = tuple[tuple[Hashable, ...], pd.DataFrame, pd.DataFrame]
@@ -99,40 +137,48 @@ def _of(name: str, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["method"] == method) & (rows["variant"] == variant)]
 
 
-def _answer(claim: Claim, ours: pd.DataFrame, theirs: pd.DataFrame, metrics: pd.DataFrame) -> dict[Hashable, Any]:
+def _row(
+    claim: Claim, place: dict[Hashable, Any], ours: pd.DataFrame, theirs: pd.DataFrame, metrics: pd.DataFrame
+) -> _Row:
+    sides = (
+        (claim.better, ours, claim.metric, claim.predictor),
+        (claim.than, theirs, claim.than_metric or claim.metric, claim.than_predictor),
+    )
     try:
-        a = _values(claim.better, ours, claim.metric, claim.predictor, metrics)
-        b = _values(claim.than, theirs, claim.than_metric or claim.metric, claim.than_predictor, metrics)
-        both = pd.concat([a, b], axis=1, join="inner", keys=["a", "b"])
-        if both.empty:
+        a, b = (_values(*side, metrics) for side in sides)
+        seeds = a.index.intersection(b.index)
+        if seeds.empty:
             raise Unmeasured("they have no seed in common")
     except Unmeasured as error:
-        return _unmeasured(str(error))
-    sign = -1 if claim.smaller else 1
-    differences = [float(d) for d in sign * (both["a"] - both["b"])]
-    result = estimate(differences)
-    beyond = [d - claim.at_least for d in differences]
-    answer, reason = _decide(claim, beyond)
-    more = seeds_needed(estimate(beyond), claim.equal_within or 0.0) if answer is Answer.UNDECIDED else None
-    return {
-        "n": result.n, "seeds": seeds_text(both.index), "difference": result.mean, "sd": result.sd,
-        "ci_low": result.ci_low, "ci_high": result.ci_high, "p": sign_flip_p(beyond), "answer": answer.value,
-        "seeds_needed": more, "reason": reason,
-    }  # fmt: skip
+        return _unmeasured(place, str(error))
+    differences = (-1 if claim.smaller else 1) * (a[seeds] - b[seeds])
+    compared = Compared(
+        tuple(map(float, differences)),
+        claim.at_least,
+        claim.equal_within or 0.0,
+        _of_images(sides, seeds, metrics, str(place["seeding"])),
+        claim.metric.endswith(COUNTED),
+    )
+    behind = pd.concat([rows[(rows["status"] == "ok") & rows["seed"].isin(seeds)] for rows in (ours, theirs)])
+    return _Row({**place, "seeds": seeds_text(seeds), "teachers": len(teachers_behind(behind))}, compared)
 
 
-def _decide(claim: Claim, beyond: Sequence[float]) -> tuple[Answer, str]:
-    """beyond: the differences less what they must exceed."""
-    margin = estimate(beyond)
-    counted = claim.metric.endswith(COUNTED)
-    if counted and math.isclose(max(beyond), min(beyond)):
-        return (Answer.HOLDS if margin.mean > 0 else Answer.FAILS), "counted, the same for every seed"
-    band = claim.equal_within or 0.0
-    word = verdict(margin, t_p(beyond), band)
-    if word is Verdict.EQUAL:
-        return Answer.FAILS, f"practically equal: the difference is within ± {band:g}"
-    answers = {Verdict.BETTER: Answer.HOLDS, Verdict.WORSE: Answer.FAILS}
-    return answers.get(word, Answer.UNDECIDED), ""
+Side = tuple[str, pd.DataFrame, str, str | None]
+
+
+def _of_images(sides: Sequence[Side], seeds: pd.Index[int], metrics: pd.DataFrame, seeding: str) -> float:
+    """What the sampling of images adds to the variance of the mean difference, of metrics that bring an interval of
+    their own; 0 for others. Both sides see the same images, so that the sum of both is the most it can be.
+    """
+    variances = []
+    for name, rows, metric, predictor in sides:
+        try:
+            low, high = (_values(name, rows, f"{metric}_{end}", predictor, metrics) for end in ("low", "high"))
+        except Unmeasured:
+            continue
+        both = seeds.intersection(low.index).intersection(high.index)
+        variances.append([variance_of(low[seed], high[seed]) for seed in both])
+    return sum(image_variance(each, seeding) for each in variances)
 
 
 def _values(
@@ -167,10 +213,8 @@ def _fates(rows: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _unmeasured(reason: str) -> dict[Hashable, Any]:
-    nothing: Estimate = estimate([])
-    return {
-        "n": 0, "seeds": "", "difference": nothing.mean, "sd": nothing.sd, "ci_low": nothing.ci_low,
-        "ci_high": nothing.ci_high, "p": math.nan, "answer": Answer.UNMEASURED.value, "seeds_needed": None,
-        "reason": reason,
-    }  # fmt: skip
+def _unmeasured(known: dict[Hashable, Any], reason: str) -> _Row:
+    numbers: dict[Hashable, Any] = dict.fromkeys(
+        ("difference", "sd", "ci_low", "ci_high", "p", "p_holm", "t_p_holm"), math.nan
+    )
+    return _Row({**known, **numbers, "n": 0, "teachers": 0, "answer": Answer.UNMEASURED.value, "reason": reason})

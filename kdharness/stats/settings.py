@@ -41,6 +41,15 @@ def deviations_of(rows: pd.DataFrame) -> str:
     return "; ".join(dict.fromkeys(text for text in rows["deviations"] if text))
 
 
+def teachers_behind(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """The teachers, or sets of teachers, that rows rest on: their cells, and the digests of their weights."""
+    taught = rows[rows["teacher"] != ""]
+    return {
+        (str(cell), str(weights))
+        for cell, weights in zip(taught["teacher_cell"], taught["teacher_digest"], strict=True)
+    } - {("", "")}
+
+
 def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Each row by column name."""
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]

@@ -49,15 +49,31 @@ def _random_signs(n: int, draws: int, seed: int) -> npt.NDArray[np.float64]:
     return drawn.astype(np.float64) * 2 - 1
 
 
-def t_p(differences: Sequence[float]) -> float:
-    """Two-sided p of Student's paired test; NaN below two differences."""
+def t_p(differences: Sequence[float], added_variance: float = 0.0) -> float:
+    """Two-sided p of Student's paired test; NaN below two differences.
+
+    added_variance: of the mean, from what more differences would not lessen.
+    """
     n = len(differences)
     if n < 2:
         return math.nan
     mean, sd = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    if sd == 0:
+    error, degrees = error_of_mean(sd, n, added_variance)
+    if error == 0:
         return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / (sd / math.sqrt(n)), n - 1))
+    return float(2 * stats.t.sf(abs(mean) / error, degrees))
+
+
+def error_of_mean(sd: float, n: int, added_variance: float = 0.0) -> tuple[float, float]:
+    """Standard error of the mean of n values, and its degrees of freedom by Welch and Satterthwaite.
+
+    added_variance: of the mean, as if known exactly; sd**2 / n stands beside it.
+    """
+    own = sd**2 / n
+    if not added_variance:
+        return math.sqrt(own), n - 1
+    total = own + added_variance
+    return math.sqrt(total), (n - 1) * (total / own) ** 2 if own else math.inf
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from kdharness.stats.settings import COMPETITOR, SETTING
+from kdharness.stats.significance import error_of_mean
 from kdharness.text import seeds_text
 
 CONFIDENCE = 0.95
@@ -47,22 +48,26 @@ class Estimate(NamedTuple):
     ci_high: float
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and spread of finite values; NaN throughout for none."""
+def estimate(values: Sequence[float], added_variance: float = 0.0, confidence: float = CONFIDENCE) -> Estimate:
+    """Mean and spread of finite values; NaN throughout for none.
+
+    added_variance: of the mean, from what more values would not lessen; the interval holds it, sd does not.
+    """
     n = len(values)
     mean = float(np.mean(values)) if n else math.nan
     sd = float(np.std(values, ddof=1)) if n > 1 else math.nan
-    half = half_width(sd, n) if n >= LEAST_FOR_INTERVAL else math.nan
+    half = half_width(sd, n, confidence, added_variance) if n >= LEAST_FOR_INTERVAL else math.nan
     return Estimate(n, mean, sd, mean - half, mean + half)
 
 
-def half_width(sd: float, n: int, confidence: float = CONFIDENCE) -> float:
+def half_width(sd: float, n: int, confidence: float = CONFIDENCE, added_variance: float = 0.0) -> float:
     """Half the width of Student's t interval of a mean of n values."""
-    return _quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    error, degrees = error_of_mean(sd, n, added_variance)
+    return _quantile((1 + confidence) / 2, degrees) * error
 
 
 @cache
-def _quantile(probability: float, degrees: int) -> float:
+def _quantile(probability: float, degrees: float) -> float:
     """Of Student's t. Cached: it is slow to compute, and the same for all that have as many seeds."""
     return float(stats.t.ppf(probability, degrees))
 

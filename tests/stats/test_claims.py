@@ -9,7 +9,9 @@ from typing import Any
 import fabricate
 import pandas as pd
 import pytest
+from scipy import stats
 
+from kdharness.planning.cell import TeacherSource
 from kdharness.protocol.claim import Claim
 from kdharness.results.table import METRICS_COLUMNS
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
@@ -184,3 +186,130 @@ def test_what_deviates_comes_last_and_says_so() -> None:
     frame = fabricate.table_of([*short, *fabricate.records_of(SCORES)])
     judged = judge([claim()], frame, pd.DataFrame(columns=list(METRICS_COLUMNS)))
     assert judged["deviations"].to_list() == ["", "recipe.epochs=2"]
+
+
+# -- corrected together -----------------------------------------------------------------------------------------------
+
+CROWD: dict[str, list[float | None]] = {
+    **SCORES,
+    "slight": [91.5, 91.6, 91.7, 91.5, 91.6],  # over kd: 0.5, 0.2, 0.8, 0.2, 0.4: p 0.019 by itself
+}
+
+
+def judged(claims: Sequence[Claim], frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    frame = fabricate.scores_table(CROWD) if frame is None else frame
+    return judge(claims, frame, pd.DataFrame(columns=list(METRICS_COLUMNS)))
+
+
+def test_what_holds_by_itself_only_is_undecided_among_many_and_says_so() -> None:
+    slight, others = claim("slight", "kd"), [claim("wild", name) for name in ("vanilla", "near", "slight")]
+    (alone,) = judged([slight]).to_dict("records")
+    assert (alone["answer"], alone["tests"], alone["reason"]) == ("holds", 1, "")
+    assert alone["t_p_holm"] == pytest.approx(stats.ttest_1samp([0.5, 0.2, 0.8, 0.2, 0.4], 0).pvalue)
+    found = judged([slight, *others]).to_dict("records")
+    p = alone["t_p_holm"]
+    # It is the smallest of four.
+    assert found[0]["t_p_holm"] == pytest.approx(4 * p)
+    assert {row["tests"] for row in found} == {4}
+    assert found[0]["answer"] == "undecided"
+    assert found[0]["reason"] == f"would hold by itself (p {p:.2g}), not among 4 tests"
+    assert (found[0]["ci_low"], found[0]["ci_high"]) == (alone["ci_low"], alone["ci_high"])
+    assert found[0]["seeds_needed"] > 0
+    assert (found[0]["p"], found[0]["p_holm"]) == (pytest.approx(2 / 32), pytest.approx(8 / 32))
+
+
+def test_holm_is_over_claims_and_settings_and_never_over_what_is_no_test() -> None:
+    few = [r for r in fabricate.records_of(CROWD, scenario="few100") if r.cell.seed < 2]
+    settings = [*fabricate.records_of(CROWD), *fabricate.records_of(CROWD, scenario="noise40"), *few]
+    claims = [claim(), claim("slight", "kd"), claim("broken", "kd"), claim("kd", "vanilla", metric="student_macs")]
+    frame = fabricate.table_of(settings)
+    # Fewer operations, the same for every seed: counted.
+    frame.loc[frame["method"] == "kd", "student_macs"] -= 10
+    found = judged(claims, frame)
+    tested = found[found["tests"].notna()]
+    assert set(tested["tests"]) == {4}
+    assert set(zip(tested["claim"], tested["scenario"], tested["better"], strict=True)) == {
+        ("A is better", scenario, name) for scenario in ("clean", "noise40") for name in ("kd", "slight")
+    }
+    ps = [
+        stats.ttest_1samp([3.0, 2.9, 3.0, 3.1, 2.8], 0).pvalue,
+        stats.ttest_1samp([0.5, 0.2, 0.8, 0.2, 0.4], 0).pvalue,
+    ]
+    assert sorted(tested["t_p_holm"]) == pytest.approx([4 * ps[0], 4 * ps[0], 2 * ps[1], 2 * ps[1]])
+    counted = found[found["metric"] == "student_macs"]
+    assert set(counted["reason"]) == {"counted, the same for every seed"}
+    assert counted[["p", "p_holm", "t_p_holm"]].isna().all(axis=None)
+
+
+def test_no_difference_needs_its_interval_at_the_corrected_level() -> None:
+    near, others = claim("near", "kd"), [claim("wild", name) for name in ("vanilla", "near", "kd")]
+    assert judged([near])["reason"][0] == "practically equal: the difference is within ± 0.2"
+    # 0.02 ± 0.104 at 95 %; among 4 tests the half is 4.31 standard errors, 0.161: still within. Among 80 it is not.
+    row = judged([near, *others]).iloc[0]
+    assert row["answer"] == "does not hold"
+    many = judged([near, *[claim("wild", "kd", text=str(i)) for i in range(79)]]).iloc[0]
+    assert (many["answer"], many["reason"]) == ("undecided", "within ± 0.2 by itself, not among 80 tests")
+
+
+def test_a_deviating_run_changes_no_answer_of_the_benchmark() -> None:
+    other = fabricate.records_of(CROWD, deviations="recipe.epochs=2", protocol="p0")
+    frame = fabricate.table_of([*fabricate.records_of(CROWD), *other])
+    found = judged([claim("slight", "kd"), claim()], frame)
+    own = found[found["deviations"] == ""].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, judged([claim("slight", "kd"), claim()]))
+    assert set(found["tests"]) == {2}
+
+
+# -- what stands behind them ------------------------------------------------------------------------------------------
+
+
+def test_teachers_behind_a_claim_are_counted() -> None:
+    assert answer(claim())["teachers"] == 1
+    assert (
+        answer(claim("vanilla", "label_smoothing"), {"vanilla": [1.0] * 3, "label_smoothing": [2.0] * 3})["teachers"]
+        == 0
+    )
+    each = [
+        fabricate.record(fabricate.cell("kd", seed, teacher=TeacherSource("conv32", f"cell{seed}")), 90.0 + seed)
+        for seed in range(3)
+    ]
+    (row,) = judged([claim("kd", "kd", than_metric="teacher_top1")], fabricate.table_of(each)).to_dict("records")
+    assert (row["teachers"], row["reason"]) == (3, "")
+
+
+def test_a_comparison_with_one_teacher_says_that_it_is_one() -> None:
+    found = answer(claim("kd", "kd", than_metric="teacher_top1"))
+    assert (found["teachers"], found["reason"]) == (1, "of this one teacher: how teachers differ is not in it")
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+LEAKS = [0.01, 0.03, 0.02, 0.05, 0.04]
+WIDTH = 2 * 1.959963984540054 * 0.03  # a standard error of 0.03 over images
+
+
+def attacked(seeding: str) -> pd.DataFrame:
+    """A teacher leaks 0.1 more than its students, in every seed."""
+    ends = {"low": -WIDTH / 2, "high": WIDTH / 2}
+    records = []
+    for seed, leak in enumerate(LEAKS):
+        numbers = {"x_leak": leak, "x_teacher_leak": 0.2}
+        numbers |= {f"{name}_{end}": value + by for name, value in numbers.items() for end, by in ends.items()}
+        records.append(fabricate.record(fabricate.cell("kd", seed, seeding=seeding), 90.0, **numbers))
+    return fabricate.table_of(records)
+
+
+@pytest.mark.parametrize(
+    ("seeding", "share"), [("student", 1.0), ("student+teacher", 1.0), ("student+teacher+data", 0.5)]
+)
+def test_an_interval_over_images_is_in_the_claims(seeding: str, share: float) -> None:
+    about = claim("kd", "kd", metric="leak", than_metric="teacher_leak", smaller=True, equal_within=0.0)
+    (row,) = judged([about], attacked(seeding)).to_dict("records")
+    over_seeds, over_images = 0.00025 / 5, share * 2 * 0.03**2  # both sides have images
+    degrees = 4 * ((over_seeds + over_images) / over_seeds) ** 2
+    half = stats.t.ppf(0.975, degrees) * math.sqrt(over_seeds + over_images)
+    assert (row["difference"], row["sd"]) == (pytest.approx(0.17), pytest.approx(math.sqrt(0.00025)))
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(0.17 - half), pytest.approx(0.17 + half))
+    assert row["t_p_holm"] == pytest.approx(2 * stats.t.sf(0.17 / math.sqrt(over_seeds + over_images), degrees))
+    assert math.isnan(row["p"])
+    assert row["reason"].endswith("the interval holds the sampling of images")

@@ -8,26 +8,37 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.report.sections.captions import over_seeds_of
+from kdharness.report.sections.captions import drawn
 from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import recipe_of, scenario_of
-from kdharness.stats.claims import Answer
+from kdharness.stats.answers import Answer
 from kdharness.stats.settings import as_dicts, pair_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
 TITLE = "Do the papers' claims hold here?"
 HOW = (
-    "differences paired by seed in the direction of the claim, ± half a 95 % interval "
-    f"(none below {LEAST_FOR_INTERVAL} seeds); p of the exact sign-flip test; each claim by itself, none corrected for"
+    "differences paired by seed in the direction of the claim, ± half a 95 % interval of each by itself "
+    f"(none below {LEAST_FOR_INTERVAL} seeds)"
 )
 
 
 def answers_section(judged: pd.DataFrame) -> Section:
     """The answers to all claims. judged: what `judge` returns."""
-    over = over_seeds_of(as_dicts(judged[judged["n"] > 0]))
-    how = f"{HOW}; {over}" if over else HOW
-    return Section(SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), how))
+    return Section(
+        SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW, *corrected_over(judged))
+    )
+
+
+def corrected_over(judged: pd.DataFrame) -> Iterator[str]:
+    """What the answers were corrected for, and which p decides; nothing where none is a test's."""
+    tests = judged[judged["tests"].notna()].groupby("deviations")["tests"].first()
+    for deviations, count in tests.items():
+        whose = f"the claims of what deviates by {deviations}" if deviations else "all claims of the benchmark"
+        yield (
+            f"answers by Student's test at 5 %, corrected together over {whose}, settings counted apart: "
+            f"{count} test{'' if count == 1 else 's'}. p Holm decides; p: the exact sign-flip test, uncorrected"
+        )
 
 
 def answers_grid(judged: pd.DataFrame) -> Grid:
@@ -43,9 +54,12 @@ def answers_grid(judged: pd.DataFrame) -> Grid:
         found.append(Column("where", tuple(_where(row) for row in rows), name=True))
     found += [
         Column("difference", tuple(_difference(row) for row in rows)),
-        Column("n", tuple(str(row["n"]) for row in rows)),
+        Column("over", tuple(drawn(row) for row in rows), name=True),
         Column("p", tuple(p_text(row["p"]) for row in rows), dropped=COST),
+        Column("p Holm", tuple(p_text(row["t_p_holm"]) for row in rows)),
     ]
+    if any(row["reason"] for row in rows):
+        found.append(Column("note", tuple(row["reason"] for row in rows), name=True))
     return Grid(tuple(found))
 
 

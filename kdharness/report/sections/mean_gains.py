@@ -19,7 +19,8 @@ HOW = "a pair counts where all planned seeds are done"
 def mean_gains_section(overall: Overall) -> Section:
     names, mean = overall.names, f"mean gain over {overall.pairs} pairs"
     title = joined(names["benchmark"], names["dataset"], scenario_of(names), recipe_of(names), mean)
-    how = f"± half a 95 % interval {over_seeds(names['seeding'], _seeds(overall), 'one for each pair')}; {HOW}"
+    over = over_seeds({**names, "teacher": "one for each pair"}, _seeds(overall))
+    how = f"± half a 95 % interval {over}; {HOW}"
     return Section(SectionKind.MEAN_GAINS, title, mean_gains_grid(overall), how=(how,))
 
 

@@ -58,8 +58,7 @@ def _point(mark: Mark, name: str, macs: float, top1: Estimate) -> OutputPoint:
 
 
 def _over(outputs: MethodExits) -> str:
-    names = outputs.names
-    return over_seeds(names["seeding"], [each.top1.n for each in outputs.exits], names["teacher"])
+    return over_seeds(outputs.names, [each.top1.n for each in outputs.exits])
 
 
 def _how(outputs: MethodExits) -> str:

@@ -22,7 +22,7 @@ HOW = (
 def private_images_section(privacy: SettingPrivacy) -> Section:
     names, counts = privacy.names, [exposure.top1.n for exposure in privacy.exposures]
     title = setting_title(names, "private images")
-    how = f"{HOW} {over_seeds(names['seeding'], counts, names['teacher'])}"
+    how = f"{HOW} {over_seeds(names, counts)}"
     return Section(
         SectionKind.PRIVATE_IMAGES, title, private_images_grid(privacy), banner(privacy.deviations), how=(how,)
     )

@@ -148,8 +148,7 @@ def _compared(ranking: Ranking) -> str:
 
 def _over(ranking: Ranking) -> str:
     """What the spreads are of."""
-    names = ranking.names
-    return f"spreads and intervals {over_seeds(names['seeding'], ranking.board['n'], names['teacher'])}"
+    return f"spreads and intervals {over_seeds(ranking.names, ranking.board['n'])}"
 
 
 def remarks(ranking: Ranking) -> list[str]:

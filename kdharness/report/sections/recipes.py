@@ -22,7 +22,7 @@ def recipes_section(beside: RecipesBeside) -> Section:
     where = joined(names["benchmark"], names["dataset"], scenario_of(names), pair_of(names))
     title = joined(where, f"under {len(beside.boards)} recipes")
     counts = [n for board in beside.boards.values() for n in board["n"]]
-    over = over_seeds(names["seeding"], counts, names["teacher"])
+    over = over_seeds(names, counts)
     return Section(SectionKind.RECIPES, title, recipes_grid(beside), banner(beside.deviations), how=(f"{HOW}, {over}",))
 
 

@@ -58,7 +58,10 @@ def test_a_terminal_shows_each_claim_as_a_sentence_over_its_numbers(tmp_path: Pa
     report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records, claims=CLAIMS[:1]).load())
     lines = [line.rstrip() for line in as_text([report], 120).splitlines()]
     where = lines.index("holds: Soft targets help (Hinton 2014)")
-    assert lines[where + 1] == "    kd vs vanilla, difference +2.96 ±0.14, n 5, p 0.062"
+    assert (
+        lines[where + 1]
+        == "    kd vs vanilla, difference +2.96 ±0.14, over 5 students, one teacher, p 0.062, p Holm <0.001"
+    )
 
 
 def columns(about: Claim, records: list[Record]) -> dict[str, tuple[str, ...]]:
