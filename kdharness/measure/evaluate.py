@@ -58,17 +58,22 @@ def predict_together(
     with ExitStack() as modes:
         for k, subject in enumerate(subjects):
             modes.enter_context(_own_modes(subject, k, failures))
-        for part in parts(rows, images, subjects[0].device):
+        for number, part in enumerate(parts(rows, images, subjects[0].device)):
             shown: _Shown | None = None
             for k, subject in enumerate(subjects):
                 if k in failures:
                     continue
+                if shown is not None and number == 0:  # a fault shows at once, as a rule: here it is known whose it is
+                    shown.watched.settle(balance)
                 with _noted(subject, k, failures):
-                    shown = _Shown(images.pixels(part)) if shown is None else shown
+                    if shown is None:
+                        shown = _Shown(images.pixels(part))
+                    else:
+                        shown.seen = shown.seen or number > 0
                     with subject.isolated():
                         chunks[k].append(_outputs(subject, subject.predictor, shown.pixels))
                 if shown is not None and shown.watched.changed:
-                    shown.watched.settle(balance)
+                    shown.watched.settle(balance, doubted=shown.seen)
                     shown = None
                     failures[k] = _changed(failures.get(k))
             if shown is not None:
@@ -94,10 +99,11 @@ def _own_modes(subject: Subject, number: int, failures: dict[int, Exception]) ->
 
 
 class _Shown:
-    """A batch of images that is shown to several cells."""
+    """A batch of images that is shown to several cells. seen: whether a cell saw it before, and nobody looked since."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
+        self.seen = False
         self.watched = Summed()
         self.watched.watch([pixels])
 

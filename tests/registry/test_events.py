@@ -88,7 +88,8 @@ def test_a_logger_cannot_hold_off_an_interrupt(write):
 @pytest.mark.parametrize("raised", ["error", "ValueError('could not log')"])
 def test_a_logger_that_finds_the_disk_full_stops_the_run(write, raised):
     """Also where it says so in words of its own."""
-    body = f"try:\n        raise OSError(28, 'No space left on device')\n    except OSError as error:\n        raise {raised}"
+    full = "raise OSError(28, 'No space left on device')"
+    body = f"try:\n        {full}\n    except OSError as error:\n        raise {raised}"
     registry = Registry.load([write("full.py", FAILING.replace(RAISES, body))])
     with pytest.raises(UserError, match=r"nothing more can be written: .* \(plugin 'full.py' of .*full.py\)"):
         registry.fire("cell_started", cell=CELL)
