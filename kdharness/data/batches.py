@@ -104,9 +104,9 @@ class Samples:
 
         self.shelf.read(name, make)
 
-    def settle(self, balance: Balance) -> None:
-        """Puts all that was handed out into the balance."""
-        self.watched.settle(balance)
+    def settle(self, balance: Balance, doubted: bool = False) -> None:
+        """Puts all that was handed out into the balance. doubted: as in `Summed.settle`."""
+        self.watched.settle(balance, doubted)
         self.prepared.settle(balance)
 
     def _pixels(self, key: ViewKey, partners: bool) -> Tensor:
@@ -185,9 +185,7 @@ class EpochBatches:
     def _view(self, key: ViewKey) -> EpochView:
         def make() -> EpochView:
             seed = stream("views", key.name, key.occurrence, *self.axes)
-            # In the first epoch a view is looked at closely: it does the same in every one.
-            spec, thorough = self._find(key.name), self.request.epoch == 0
-            return EpochView(spec, self._info, len(self.order), seed, self.device, thorough)
+            return EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
 
         return self._shelf.read(key, make)
 

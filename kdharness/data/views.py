@@ -42,28 +42,28 @@ class EpochView:
     """One view in one epoch, with its draws for n samples.
 
     seed: of all that it draws.
-    thorough: whether also draws from NumPy's and Python's default generators are noticed, which takes time.
     """
 
-    def __init__(
-        self, spec: ViewSpec, info: ViewInfo, n: int, seed: int, device: Device, thorough: bool = True
-    ) -> None:
+    def __init__(self, spec: ViewSpec, info: ViewInfo, n: int, seed: int, device: Device) -> None:
         self.spec = spec
         self.info = info
         self.generators = device.default_generators()
-        self.thorough = thorough
         with self._drawing_nothing("draws() draws from a default generator, and not from the one it is given"):
             drawn = spec.draws(n, torch.Generator().manual_seed(seed))
-        self._draws = {name: tensor.to(device.torch) for name, tensor in self._checked(drawn, n).items()}
+        # Copies, here and for each batch: whatever the view writes into what it was given or keeps, other batches have
+        # their draws.
+        checked = self._checked(drawn, n)
+        self._draws = {name: tensor.detach().to(device.torch, copy=True) for name, tensor in checked.items()}
 
     def images(self, images: Tensor, start: int, end: int) -> Tensor:
         """The view, uint8, of `images`, which are the samples from `start` to `end`. It may change them in place."""
-        draws = {name: tensor[start:end] for name, tensor in self._draws.items()}
-        before = sum(tensor._version for tensor in self._draws.values())
+        draws = {name: tensor[start:end].clone() for name, tensor in self._draws.items()}
+        copies = list(draws.values())
+        before = sum(tensor._version for tensor in copies)
         with self._drawing_nothing("apply() draws from a default generator: what is random belongs in draws()"):
             made = self.spec.apply(images, draws, self.info)
-        if sum(tensor._version for tensor in self._draws.values()) != before:
-            raise self._error("apply() changes its draws in place, which other batches need")
+        if sum(tensor._version for tensor in copies) != before:
+            raise self._error("apply() changes its draws in place")
         shape = (*images.shape[:2], *self.info.size)
         if not isinstance(made, Tensor) or made.dtype != torch.uint8 or tuple(made.shape) != shape:
             raise self._error(f"apply() must give uint8 {list(shape)}, got {_shown(made)}")
@@ -76,10 +76,10 @@ class EpochView:
         """The default generators are those of the cell that reads the view first: its neighbours' would go on unlike
         its own. The state that they are left in is of no account, for the cell has failed.
         """
-        before = draw_marks(self.generators, self.thorough)
+        before = draw_marks(self.generators)
         with torch.no_grad():
             yield
-        if draw_marks(self.generators, self.thorough) != before:
+        if draw_marks(self.generators) != before:
             raise self._error(fault)
 
     def _checked(self, drawn: object, n: int) -> Mapping[str, Tensor]:

@@ -72,9 +72,13 @@ class Summed(Watched):
         self._parts.append(_Part(dense, versions, forms, self._place, checksum(dense, self._place)))
         self._place += sum(len(words(t)) for t in dense)
 
-    def settle(self, balance: Balance) -> None:
-        """Puts what the tensors were and what they are into the balance, but for those whose versions moved."""
-        if any(part.reshaped for part in self._parts):
+    def settle(self, balance: Balance, doubted: bool = False) -> None:
+        """Puts what the tensors were and what they are into the balance, but for those whose versions moved.
+
+        doubted: some cell read them before the one that moved a version. It may have had what another one had written
+        unnoticed, which no sum shows any more.
+        """
+        if any(part.reshaped for part in self._parts) or (doubted and self.changed):
             balance.fail()  # to read a storage that was cut short would end the process
             return
         still = [part for part in self._parts if not part.moved]

@@ -135,13 +135,8 @@ def default_generators_kept(generators: Sequence[torch.Generator]) -> Iterator[N
         random.setstate(python)
 
 
-def draw_marks(generators: Sequence[torch.Generator], thorough: bool) -> object:
-    """What equals itself as long as nobody draws from these default generators of torch.
-
-    thorough: also from NumPy's and Python's, whose states take time to read.
-    """
+def draw_marks(generators: Sequence[torch.Generator]) -> object:
+    """What equals itself as long as nobody draws from these default generators of torch, or NumPy's or Python's."""
     torch_states = [generator.get_state().numpy().tobytes() for generator in generators]
-    if not thorough:
-        return torch_states
     numpy: Any = np.random.get_state(legacy=False)
     return torch_states, numpy["state"]["key"].tobytes(), numpy["state"]["pos"], numpy["has_gauss"], random.getstate()

@@ -153,6 +153,7 @@ class Group:
             self.world.check_plugins(cell)
             teachers = self.world.teachers.of(cell, data)
             self.guard.know(teachers)
+            self.lockstep.note(teachers)
             state = build(cell, self.world, data, teachers, self.settings.metrics)
             references = self.world.teachers.references(cell, data)
             self.guard.know(references)
@@ -172,6 +173,7 @@ class Group:
         for member in list(self.members):
             self.beat(member.number)
             with self._contained(member), self.lockstep.ledger.turn(member.cell.key):
+                self.lockstep.note(member.shared_teachers)
                 request = member.request()
                 check_teachers(member.shared_teachers)
                 asked.setdefault(request, []).append(member)
@@ -207,6 +209,7 @@ class Group:
     def _end_epoch(self, member: Member, request: BatchRequest) -> None:
         limit = self.settings.timeout_seconds
         with self._contained(member) as failed:
+            self.lockstep.note(member.shared_teachers)
             values = member.end_epoch()
             check_teachers(member.shared_teachers)
             if limit is not None and member.effort.own_seconds > limit and not member.finished:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kdharness.data.watched import CHANGED as BATCH_CHANGED
-from kdharness.device.checksum import Balance
 from kdharness.device.shared_code import all_shared_code
 from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
@@ -13,6 +12,7 @@ from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, Te
 from kdharness.errors import EpochVoid
 
 UNNOTICED = "unnoticed by torch: through .data, NumPy or the storage"
+DOUBTED = "after others had it, who may have changed it unnoticed"
 
 
 class Guard:
@@ -34,13 +34,12 @@ class Guard:
             note_spoiled(others[0])
             raise EpochVoid(f"it changed {others[0]}, which other cells share")
         self.lockstep.settle()
+        self.lockstep.note(tuple(self._teachers.values()))
+        how = DOUBTED if self.lockstep.doubted else UNNOTICED
         if self.lockstep.balance.differs():
-            raise EpochVoid(f"{BATCH_CHANGED}, {UNNOTICED}")
-        balance = Balance()
-        for teacher in self._teachers.values():
-            teacher.settle(balance)
-        if balance.differs():
-            raise EpochVoid(f"{TEACHER_CHANGED}, {UNNOTICED}")
+            raise EpochVoid(f"{BATCH_CHANGED}, {how}")
+        if self.lockstep.of_teachers.differs():
+            raise EpochVoid(f"{TEACHER_CHANGED}, {how}")
 
     def forget(self) -> None:
         """Knows of nothing any more."""

@@ -15,13 +15,15 @@ from kdharness.device.ledger import Ledger, Shelf, Thing
 from kdharness.engine.member import Member
 from kdharness.engine.shared_numbers import SharedNumbers
 from kdharness.engine.teacher_batch import TeacherBatch
-from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, put_right
+from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, each_alone, put_right
 from kdharness.errors import CellError
 
 
 class Lockstep:
     """Runs epochs for the members of a group.
 
+    balance, of_teachers: what batches, and the networks of teachers, were and are.
+    doubted: whether something was changed in the open after others had it, who may have changed it unnoticed.
     find_view: gives the installed view of a name.
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
@@ -37,6 +39,8 @@ class Lockstep:
         self.find_view = find_view
         self.ledger = Ledger(device.clock())
         self.balance = Balance()
+        self.of_teachers = Balance()
+        self.doubted = False
         self.fail = fail
         self.beat = beat
         self._shared: SharedBatch | None = None
@@ -52,6 +56,7 @@ class Lockstep:
                 break
             self._batch(batches, number, alive)
             self.settle()
+        self._shared = None
         self._account(members)
         return alive
 
@@ -62,17 +67,29 @@ class Lockstep:
         while waiting:
             member = waiting.pop(0)
             self.beat(member.number)
-            if not self._step(member, shared, batches, number):
-                alive.remove(member)
-            if waiting and shared.changed:
+            if number == 0:  # whoever changes things does it in the first step, as a rule: there it is known who it was
                 self.settle()
-                shared = self._prepare(batches, number, waiting)
+                self.note(member.shared_teachers)
+            error = self._step(member, shared, batches, number, beside=len(alive) > 1)
+            if shared.changed:
+                self.settle(doubted=shared.seen)
+                shared = self._prepare(batches, number, waiting) if waiting else shared
+            else:
+                shared.seen = number > 0
+            if error is not None:
+                self.fail(member, error)
+                alive.remove(member)
 
-    def settle(self) -> None:
-        """Puts what the present batch was, and what it is, into the balance."""
+    def settle(self, doubted: bool = False) -> None:
+        """Puts what the present batch was, and what it is, into the balance. doubted: as in `Summed.settle`."""
+        self.doubted = self.doubted or doubted
         if self._shared is not None:
-            self._shared.settle(self.balance)
-            self._shared = None
+            self._shared.settle(self.balance, doubted)
+
+    def note(self, teachers: Sequence[AnyTeacher]) -> None:
+        """Puts what these teachers were, and what they are, into their balance."""
+        for teacher in each_alone(teachers):
+            teacher.settle(self.of_teachers)
 
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
         """The batch for members that will step on it."""
@@ -81,7 +98,10 @@ class Lockstep:
         _read_by(members, bare)
         return self._shared
 
-    def _step(self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int) -> bool:
+    def _step(
+        self, member: Member, shared: SharedBatch, batches: EpochBatches, number: int, beside: bool
+    ) -> Exception | None:
+        """How the step failed, if it did. beside: whether others have the same teachers."""
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
         measure = number == 0 and member.clock.epoch == min(1, member.epochs - 1)
         errors: list[Exception] = []
@@ -90,14 +110,15 @@ class Lockstep:
             seen = shared.seen_by(member, info)
             member.step(seen.samples, seen, info, measure)
         damage = shared.damage(member, thorough=number in (0, len(batches) - 1))
+        if damage == TEACHER_CHANGED and beside and number > 0:
+            self.doubted = True
+            self.of_teachers.fail()
         if damage:
             # What was changed in place often makes the step fail too: the cause is told, the error is its context.
             cause = CellError("SharedStateChanged", damage)
             cause.__cause__ = errors[0] if errors else None
-            errors = [cause]
-        if errors:
-            self.fail(member, errors[0])
-        return not errors
+            return cause
+        return errors[0] if errors else None
 
     def _account(self, members: Sequence[Member]) -> None:
         bills = self.ledger.bills([member.cell.key for member in members])
@@ -117,12 +138,14 @@ class SharedBatch:
     """One batch and what the teachers make of it, watched for changes.
 
     axes: name the batch: the subset, batch size, seed and epoch of its pass, and its number.
+    seen: whether a cell had it, and nobody looked since what it did to it.
     """
 
     def __init__(self, samples: Samples, members: Sequence[Member], axes: Sequence[str | int]) -> None:
         self.samples = samples
         self.members = members
         self.axes = axes
+        self.seen = False
         # As it is, and as some members' methods transform it.
         self._seen: list[TeacherBatch] = []
         self._shelf = Shelf(samples.shelf.ledger)
@@ -145,11 +168,11 @@ class SharedBatch:
         """Whether somebody changed in place what others share."""
         return self.numbers.watched.changed or any(samples.watched.changed for samples in self._samples())
 
-    def settle(self, balance: Balance) -> None:
-        """Puts all that was shared into the balance."""
-        self.numbers.settle(balance)
+    def settle(self, balance: Balance, doubted: bool = False) -> None:
+        """Puts all that was shared into the balance. doubted: as in `Summed.settle`."""
+        self.numbers.settle(balance, doubted)
         for samples in self._samples():
-            samples.settle(balance)
+            samples.settle(balance, doubted)
 
     def _samples(self) -> list[Samples]:
         """As they are, and as members' methods transform them."""

@@ -32,8 +32,10 @@ class SharedNumbers:
             self.watched.watch([self._made[key]])
         return self._made[key]
 
-    def settle(self, balance: Balance) -> None:
-        """What was not changed in the open is to have its value."""
-        if not self.watched.changed:
+    def settle(self, balance: Balance, doubted: bool = False) -> None:
+        """What was not changed in the open is to have its value. doubted: as in `Summed.settle`."""
+        if doubted and self.watched.changed:
+            balance.fail()
+        elif not self.watched.changed:
             for (_, value), number in self._made.items():
                 balance.expect(number, value)

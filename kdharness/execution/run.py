@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kdharness.api.executors import (
+    CellAborted,
     CellFinished,
     CellStarted,
     EpochFinished,
@@ -126,6 +127,7 @@ class _Run:
         self.scheduler = self._scheduler(resumption.to_run)
         self.tally = Tally(len(plan.cells), Counter(self.statuses.values()))
         self.told = set(plan.warnings)
+        self.parted: set[int] = set()
         self._written_at = float("-inf")
 
     def loop(self) -> None:
@@ -209,6 +211,10 @@ class _Run:
             case WorkerWarning(message=line) if line not in self.told:
                 self.told.add(line)
                 self.display.note(f"warning: {line}")
+            case CellAborted(alone=True, reason=reason) if event.job not in self.parted:
+                self.parted.add(event.job)
+                labels = [self.cells[key].label for key in self.scheduler.left(event.job)]
+                self.display.note(_parted_line(labels, reason))
             case JobLost():
                 suspect = self.cells.get(event.suspect)
                 self.display.note(_lost_line(event, suspect.label if suspect is not None else ""))
@@ -303,6 +309,11 @@ def _row(record: Record) -> Mapping[str, object]:
     """The record as its row of results.csv."""
     key = record.cell.key
     return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
+
+
+def _parted_line(labels: Sequence[str], reason: str) -> str:
+    """Which cells go on alone, and why."""
+    return f"{len(labels)} cells go on alone, each from its last checkpoint ({', '.join(labels)}): {reason}"
 
 
 def _lost_line(event: JobLost, label: str) -> str:

@@ -19,14 +19,22 @@ from kdharness.measure.subject import Subject
 @contextmanager
 def eval_modes(subject: Subject) -> Iterator[nn.Module]:
     """Everything of the cell in eval mode, then in train mode. Gives its predictor."""
-    subject.student.eval()
-    subject.method.eval()
-    subject.predictor.eval()
+    _to_eval(subject)
     try:
         yield subject.predictor
     finally:
-        subject.student.train()
-        subject.method.train()
+        _to_train(subject)
+
+
+def _to_eval(subject: Subject) -> None:
+    subject.student.eval()
+    subject.method.eval()
+    subject.predictor.eval()
+
+
+def _to_train(subject: Subject) -> None:
+    subject.student.train()
+    subject.method.train()
 
 
 @contextmanager
@@ -48,18 +56,24 @@ def predict_together(
     if not subjects:
         return []
     with ExitStack() as modes:
-        predictors = [modes.enter_context(eval_modes(subject)) for subject in subjects]
-        for part in parts(rows, images, subjects[0].device):
+        for k, subject in enumerate(subjects):
+            modes.enter_context(_own_modes(subject, k, failures))
+        for number, part in enumerate(parts(rows, images, subjects[0].device)):
             shown: _Shown | None = None
             for k, subject in enumerate(subjects):
                 if k in failures:
                     continue
-                with _noted(subject, k, failures):
-                    shown = _Shown(images.pixels(part)) if shown is None else shown
-                    with subject.isolated():
-                        chunks[k].append(_outputs(subject, predictors[k], shown.pixels))
-                if shown is not None and shown.watched.changed:
+                if shown is not None and number == 0:  # a fault shows at once, as a rule: here it is known whose it is
                     shown.watched.settle(balance)
+                with _noted(subject, k, failures):
+                    if shown is None:
+                        shown = _Shown(images.pixels(part))
+                    else:
+                        shown.seen = shown.seen or number > 0
+                    with subject.isolated():
+                        chunks[k].append(_outputs(subject, subject.predictor, shown.pixels))
+                if shown is not None and shown.watched.changed:
+                    shown.watched.settle(balance, doubted=shown.seen)
                     shown = None
                     failures[k] = _changed(failures.get(k))
             if shown is not None:
@@ -72,11 +86,24 @@ def predict_together(
     return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
 
 
+@contextmanager
+def _own_modes(subject: Subject, number: int, failures: dict[int, Exception]) -> Iterator[None]:
+    """Eval mode beside others: train() and eval() are a plugin's code, too, and what they raise is noted."""
+    with _noted(subject, number, failures):
+        _to_eval(subject)
+    try:
+        yield
+    finally:
+        with _noted(subject, number, failures):
+            _to_train(subject)
+
+
 class _Shown:
-    """A batch of images that is shown to several cells."""
+    """A batch of images that is shown to several cells. seen: whether a cell saw it before, and nobody looked since."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
+        self.seen = False
         self.watched = Summed()
         self.watched.watch([pixels])
 

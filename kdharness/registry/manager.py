@@ -15,7 +15,8 @@ import pluggy
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.hooks import ModuleFailed, ModuleSpecs
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
-from kdharness.errors import nearest
+from kdharness.disk import no_room
+from kdharness.errors import UserError, nearest
 from kdharness.failures import Failure, attempt
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
@@ -246,7 +247,8 @@ class Registry:
     def fire(self, event: str, **values: Any) -> list[str]:
         """Tells every plugin of an event ("cell_started", "epoch_finished", "cell_finished").
 
-        A plugin that raises hears of no further event. Returns a line for each one that was switched off now.
+        A plugin that raises hears of no further event. Returns a line for each one that was switched off now. UserError
+        for one that found the disk full.
         """
         lines = []
         for implementation in self._implementations(f"kdharness_{event}"):
@@ -258,6 +260,10 @@ class Registry:
             ]
             outcome = attempt(partial(implementation.function, *given))
             if isinstance(outcome, Failure):
+                if no_room(outcome.exception):
+                    plugin = implementation.plugin
+                    what = f"nothing more can be written: {outcome.error} (plugin '{plugin.name}' of {plugin.source})"
+                    raise UserError(what) from outcome.exception
                 self._switched_off.add(implementation.plugin.source)
                 lines.append(f"{self._fail(implementation, outcome)}; it is switched off for the rest of the run")
         return lines

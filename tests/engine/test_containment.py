@@ -38,10 +38,29 @@ SWITCHES = {
     "built_in": lambda: setattr(sys.modules["kdharness_plugins.methods.kd"].KD, "losses", wrong),
 }
 
+class Own(BaseException):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+RAISED = {"exit": SystemExit(3), "own": Own(), "plain": ValueError("it broke")}
+
 class Predictor(nn.Module):
     def __init__(self, student, kind):
         super().__init__()
         self.student, self.kind = student, kind
+
+    def __call__(self, images):
+        self.raises("call")
+        return super().__call__(images)
+
+    def eval(self):
+        self.raises("eval")
+        return super().eval()
+
+    def raises(self, place):
+        what, _, how = self.kind.partition(":")
+        if what == place:
+            raise RAISED[how]
 
     def forward(self, images):
         logits = self.student(images)
@@ -75,6 +94,20 @@ class Faulty(Method):
 
     def build(self, context):
         self.at("build")
+
+    def train(self, mode=True):
+        # First by before_epoch, then by the evaluation.
+        self.switched = getattr(self, "switched", 0) + 1
+        what, _, how = self.kind.partition(":")
+        if what == "train" and mode and self.switched > 2:
+            raise RAISED[how]
+        return super().train(mode)
+
+    def state_dict(self, *args, **options):
+        what, _, how = self.kind.partition(":")
+        if what == "state_dict":
+            raise RAISED[how]
+        return super().state_dict(*args, **options)
 
     def phases(self):
         self.at("phases")
@@ -211,6 +244,22 @@ def test_what_is_wrong_is_told(undisturbed, make_lab, tmp_path, kind, error_type
     assert record.status is Status.FAILED
     assert record.error_type == error_type
     assert says in record.error_message
+
+
+@pytest.mark.parametrize("place", ["train", "eval", "call", "state_dict"])
+@pytest.mark.parametrize(
+    ("how", "error_type", "says"),
+    [
+        ("exit", "SystemExit", "it called sys.exit(3)"),
+        ("own", "Own", "it raised Own: its message cannot be read"),
+        ("plain", "ValueError", "it broke"),
+    ],
+)
+def test_what_a_network_raises_where_cells_are_evaluated_together_is_its_own(
+    undisturbed, make_lab, tmp_path, place, how, error_type, says
+):
+    record = train_beside(undisturbed, make_lab, tmp_path, f"{place}:{how}", checkpoint_seconds=0.0)
+    assert (record.status, record.error_type, record.error_message) == (Status.FAILED, error_type, says)
 
 
 def test_outputs_for_fewer_images_than_asked(undisturbed, make_lab, tmp_path):

@@ -92,9 +92,30 @@ class Silent(Method):
     def predictor(self, student, teachers):
         return Shows(student, self.kind)
 
+class Open(Silent):
+    """The same in ways that torch notices, and another in step `when`."""
+    name = "open"
+    when: int = 3
+
+    def losses(self, batch, student, teacher):
+        self.steps += 1
+        if int(self.steps) == self.when and self.kind == "images":
+            batch.images.mul_(1.0)
+        if int(self.steps) == self.when and self.kind == "teacher":
+            with torch.no_grad():
+                next(teacher.model.parameters()).mul_(1.0)
+        if int(self.steps) == self.when and self.kind == "raise":
+            raise ValueError("it broke")
+        return {"ce": F.cross_entropy(student.logits, batch.targets)}
+
+    def after_epoch(self, epoch):
+        if self.kind == "teacher_after_epoch":
+            with torch.no_grad():
+                next(self.teachers[0].parameters()).mul_(1.0)
+
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(Silent)]
+    return [MethodSpec.of(Silent), MethodSpec.of(Open)]
 '''
 
 IN_A_STEP = [line.split('"')[1] for line in PLUGIN.splitlines() if '": lambda' in line]
@@ -162,6 +183,57 @@ def test_an_open_change_outside_a_step_is_blamed_at_once(undisturbed: Undisturbe
     taken_apart, record = apart(undisturbed, silent_lab, kind)
     assert not taken_apart
     assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
+
+
+def train_apart(undisturbed: Undisturbed, lab: Lab, kinds: dict[str, str], *open_settings: str) -> dict[str, Record]:
+    """Records by method of a group that is taken apart: one writes silently, then kd reads, then one in the open."""
+    settings = ("recipe.batch_size=25", *(f"{name}.kind={kind}" for name, kind in kinds.items()), *open_settings)
+    plan = lab.plan(methods=tuple(kinds), scenarios=("few100",), settings=settings)
+    faulty = {p.cell.method: p.cell for p in plan.cells if p.cell.method in kinds and p.cell.role == "student"}
+    first, second = (faulty[name] for name in kinds)
+    kd, vanilla = sorted(undisturbed.cells, key=lambda cell: cell.method)
+    cells = [first, kd, second, vanilla]
+    lab.take(undisturbed.lab, cells)
+    records = lab.train(cells)
+    for event in [event for event in lab.events if isinstance(event, CellAborted)]:
+        records |= lab.train([next(cell for cell in cells if cell.key == event.key)], alone=True)
+    for cell in (kd, vanilla):
+        assert records[cell.key].status is Status.OK, records[cell.key].traceback
+        assert lab.bits(cell.key) == undisturbed.bits[cell.key], cell.method
+    return {record.cell.method: record for record in records.values()}
+
+
+@pytest.mark.parametrize(
+    ("silent", "openly", "when"),
+    [
+        ("images_data", "images", 3),
+        ("teacher_weights", "teacher", 3),
+        ("teacher_weights", "teacher", 4),
+        ("after_epoch", "teacher_after_epoch", 3),
+    ],
+)
+def test_a_change_in_the_open_hides_no_silent_one_before_it(
+    undisturbed: Undisturbed, silent_lab: Lab, silent: str, openly: str, when: int
+) -> None:
+    kinds = {"silent": silent, "open": openly}
+    records = train_apart(undisturbed, silent_lab, kinds, f"open.when={when}")
+    assert {name: records[name].error_type for name in kinds} == dict.fromkeys(kinds, "SharedStateChanged")
+
+
+def test_a_failure_hides_no_silent_change_after_it(undisturbed: Undisturbed, silent_lab: Lab) -> None:
+    records = train_apart(undisturbed, silent_lab, {"open": "raise", "silent": "images_data"})
+    assert records["open"].error_message == "it broke"
+    assert records["silent"].error_type == "SharedStateChanged"
+
+
+@pytest.mark.parametrize("kind", ["images", "teacher"])
+def test_in_the_first_step_whoever_changes_in_the_open_leaves_alone(
+    undisturbed: Undisturbed, silent_lab: Lab, kind: str
+) -> None:
+    records = train_apart(undisturbed, silent_lab, {"silent": "none", "open": kind}, "open.when=1")
+    assert not any(isinstance(event, CellAborted) for event in silent_lab.events)
+    assert records["open"].error_type == "SharedStateChanged"
+    assert records["silent"].status is Status.OK
 
 
 MIXED = '''

@@ -95,7 +95,7 @@ MESSAGES = {
     "of_float": "view 'of_float': apply() must give uint8 [50, 1, 8, 8], got float32 [50, 1, 8, 8]",
     "too_small": "view 'too_small': apply() must give uint8 [50, 1, 8, 8], got uint8 [50, 1, 7, 8]",
     "elsewhere": "view 'elsewhere': apply() must give images on cpu, got meta",
-    "hasty": "view 'hasty': apply() changes its draws in place, which other batches need",
+    "hasty": "view 'hasty': apply() changes its draws in place",
     "undrawn": "view 'undrawn': draws()['shade'] must have one row for each of 100 samples, got float32 [99]",
 }
 

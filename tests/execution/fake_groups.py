@@ -117,6 +117,10 @@ def train_group(job: CellGroup, settings: WorkerSettings, device: str, emit: Emi
             if record is not None:
                 del left[index]
                 _finish(folder, record, job, emit)
+            elif cell.method == "changes" and len(job.cells) > 1:
+                for other in left.values():
+                    emit(CellAborted(job.number, other.key, "somebody changed the batch", alone=True))
+                return ""
             elif len(job.cells) > MOST_CELLS.get(cell.method, len(job.cells)):
                 del left[index]
                 emit(CellAborted(job.number, cell.key, "no memory"))

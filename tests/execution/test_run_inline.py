@@ -215,6 +215,15 @@ def test_a_full_disk_stops_the_run_and_fails_no_cell(world: World) -> None:
     assert [world.status(c) for c in (done, full, waiting)] == [Status.OK, Status.INTERRUPTED, None]
 
 
+def test_a_group_that_is_taken_apart_is_told_in_one_line(world: World) -> None:
+    cells = [make_cell(method) for method in ("kd", "changes", "at")]
+    assert world.run(make_plan(*cells)).counts == {Status.OK: 3}
+    labels = ", ".join(cell.label for cell in cells)
+    first, *_ = world.shown.getvalue().splitlines()
+    assert first == f"3 cells go on alone, each from its last checkpoint ({labels}): somebody changed the batch"
+    assert world.shown.getvalue().count("go on alone") == 1
+
+
 def test_a_folder_that_is_replaced_stops_the_run_which_writes_nothing_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

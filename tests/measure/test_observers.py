@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 import torch
+from torch import nn
 
 from kdharness.api import MetricSpec, StagedModel
 from kdharness.device.door import open_device
+from kdharness.errors import CellError
 from kdharness.measure.observers import Observers
 
 
@@ -38,3 +41,45 @@ def test_an_epoch_without_an_update_gives_no_number_and_costs_the_metric_nothing
     optimizer.step()
     assert observers.end_epoch() == {"looker": 2}, "finite numbers alone"
     assert (observers.failures, observers.epochs) == ({}, {"looker": 2})
+
+
+def zero_values(parameters: list[nn.Parameter]) -> None:
+    parameters[0].data.zero_()
+
+
+def zero_gradients_as_numpy(parameters: list[nn.Parameter]) -> None:
+    parameters[0].grad.numpy().fill(0)  # type: ignore[union-attr]
+
+
+def zero_gradients(parameters: list[nn.Parameter]) -> None:
+    parameters[0].grad.zero_()  # type: ignore[union-attr]
+
+
+def exchange(parameters: list[nn.Parameter]) -> None:
+    parameters[0].data = parameters[0].data[:1].clone()
+
+
+@pytest.mark.parametrize("write", [zero_values, zero_gradients_as_numpy, zero_gradients, exchange])
+def test_an_observer_that_changes_what_it_looks_at_is_named(registry, write):
+    """Also where no version moves; the one beside it is not."""
+    model = registry.get("model", "conv4").spec
+    student = StagedModel(model.factory(10, (1, 8, 8)), model, (1, 8, 8))
+
+    class Writer(Looker):
+        def before_update(self, parameters) -> None:
+            write(parameters)
+
+    specs = {"looker": MetricSpec("looker", observe=lambda student: Looker())}
+    specs["writer"] = MetricSpec("writer", observe=lambda student: Writer())
+    known = SimpleNamespace(get=lambda kind, name: SimpleNamespace(spec=specs[name]))
+    observers = Observers(known, tuple(specs), student, open_device("cpu"))
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
+    observers.follow([optimizer])
+    student.run(torch.rand(2, 1, 8, 8)).logits.sum().backward()
+
+    def rest_of_the_epoch() -> None:
+        optimizer.step()
+        observers.end_epoch()
+
+    with pytest.raises(CellError, match="the metric 'writer' changed the network"):
+        rest_of_the_epoch()

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from kdharness.api import CellInfo
+from kdharness.errors import UserError
 from kdharness.registry.manager import Registry
 
 CELL = CellInfo("key", "digits", "digits", "clean", "student", "kd", "", "conv32", "conv16", 0)
@@ -44,6 +45,9 @@ def kdharness_cell_finished(record):
 """
 
 
+RAISES = 'raise SystemExit("the logger\'s server is away")'
+
+
 def module_of(registry: Registry, name: str):
     return sys.modules[next(p.source.module for p in registry.plugins if p.name == name)]
 
@@ -79,6 +83,17 @@ def test_a_logger_cannot_hold_off_an_interrupt(write):
     )
     with pytest.raises(KeyboardInterrupt):
         registry.fire("cell_started", cell=CELL)
+
+
+@pytest.mark.parametrize("raised", ["error", "ValueError('could not log')"])
+def test_a_logger_that_finds_the_disk_full_stops_the_run(write, raised):
+    """Also where it says so in words of its own."""
+    full = "raise OSError(28, 'No space left on device')"
+    body = f"try:\n        {full}\n    except OSError as error:\n        raise {raised}"
+    registry = Registry.load([write("full.py", FAILING.replace(RAISES, body))])
+    with pytest.raises(UserError, match=r"nothing more can be written: .* \(plugin 'full.py' of .*full.py\)"):
+        registry.fire("cell_started", cell=CELL)
+    assert registry.broken == ()
 
 
 def test_an_event_without_its_values_is_a_bug_of_the_caller(write):
