@@ -25,7 +25,7 @@ from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.pruning import Pruning, pruning
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
-from kdharness.results.seal import check_seal, file_digests, sealed
+from kdharness.results.seal import file_digests, sealed
 from kdharness.text import printable
 
 
@@ -117,7 +117,7 @@ class ResultsFolder:
         UserError for another schema version.
         """
         path = self.cell(key).record
-        return self._reader.read(path, partial(_record_of, key), RECORD_SCHEMAS)
+        return self._reader.read_sealed(path, partial(_record_of, key), RECORD_SCHEMAS)
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
@@ -195,9 +195,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return about.st_dev, about.st_ino
 
 
-def _record_of(key: str, data: Mapping[str, Any]) -> Record:
-    """ValueError for what is not the record of this cell, as it was written."""
-    record = Record.from_json(data, is_sealed=check_seal(data))
+def _record_of(key: str, data: Mapping[str, Any], is_sealed: bool) -> Record:
+    """ValueError for what is not the record of this cell."""
+    record = Record.from_json(data, is_sealed)
     if record.cell.key != key:
         raise ValueError(f"it is the record of cell {record.cell.key}")
     return record

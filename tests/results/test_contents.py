@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import fabricate
@@ -25,13 +27,17 @@ from kdharness.results.table import write_csv
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each path was opened."""
     found: Counter[str] = Counter()
-    real = io.open
 
-    def counting(file: object, *arguments: object, **named: object) -> object:
-        found[str(file)] += 1
-        return real(file, *arguments, **named)  # type: ignore[call-overload]
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def counting(file: object, *arguments: object, **named: object) -> object:
+            found[str(file)] += 1
+            return real(file, *arguments, **named)
 
-    monkeypatch.setattr(io, "open", counting)
+        return counting
+
+    # What pathlib calls, and what the harness opens plain files with.
+    monkeypatch.setattr(io, "open", counted(io.open))
+    monkeypatch.setattr(os, "open", counted(os.open))
     return found
 
 
