@@ -87,9 +87,11 @@ class ResultsFolder:
                 path.unlink(missing_ok=True)
             raise
 
-    def pruning(self) -> Pruning:
-        """What former commands left undone, and may go."""
-        return pruning(self.load(), self.plans.by_path())
+    def pruning(self, damaged: bool = False) -> Pruning:
+        """What former commands left undone, and may go. damaged: what cannot be read goes, too."""
+        contents = self.load()
+        plans = {path: fault for path in self.plans.paths() if (fault := self._reader.faults.get(path))}
+        return pruning(contents, self.plans.by_path(), plans, damaged)
 
     # Records.
 
@@ -138,16 +140,19 @@ class ResultsFolder:
             raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
 
     def set_aside(self, key: str) -> None:
-        """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...).
+        """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...), and one that
+        cannot be read, for it may have been ok before somebody edited it.
 
-        At its place no ok record is written over. A checkpoint goes with it: training begins anew.
+        At its place no ok record is written over. The checkpoint of an ok one goes: training begins anew.
         """
         record, files = self.read_record(key), self.cell(key)
-        if record is None or record.status is not Status.OK:
+        if record is not None and record.status is not Status.OK:
             return
         with writing(files.record):
-            files.checkpoint.unlink(missing_ok=True)
-            files.record.replace(files.former_record())
+            if record is not None:
+                files.checkpoint.unlink(missing_ok=True)
+            if os.path.lexists(files.record):
+                files.record.replace(files.former_record())
 
     def weights_fault(self, record: Record) -> str:
         """What is wrong with the weights of a cell that is ok, as `bound.weights_fault` says."""

@@ -165,3 +165,27 @@ def test_a_plan_of_a_former_release_has_no_digest(tmp_path: Path) -> None:
     path = folder.plans.write(fabricate.plan([fabricate.cell()]))
     edit(path, lambda data: data.pop("digest"))
     assert len(folder.load().plans) == 1
+
+
+def test_an_edited_record_is_set_aside_and_never_overwritten(tmp_path: Path) -> None:
+    folder, record, _ = written(tmp_path)
+    files = folder.cell(record.cell.key)
+    edit(files.record, lambda data: data["values"].update(top1=99.9))
+    edited = files.record.read_text()
+    folder.set_aside(record.cell.key)
+    folder.write_record(record)
+    assert folder.read_record(record.cell.key) == record
+    assert files.folder.joinpath("record.1.json").read_text() == edited
+
+
+def test_the_checkpoint_of_a_damaged_record_stays(tmp_path: Path) -> None:
+    """It was of an interrupted cell, as far as anybody knows, and speaks for itself."""
+    folder, record, _ = written(tmp_path, Status.INTERRUPTED)
+    files = folder.cell(record.cell.key)
+    files.checkpoint.write_bytes(b"state")
+    folder.set_aside(record.cell.key)
+    assert files.record.exists()
+    files.record.write_text("{")
+    folder.set_aside(record.cell.key)
+    assert [path.name for path in sorted(files.folder.glob("record*"))] == ["record.1.json"]
+    assert files.checkpoint.exists()
