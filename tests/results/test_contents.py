@@ -282,3 +282,15 @@ def test_the_note_is_that_of_the_latest_plan_that_has_one(tmp_path: Path) -> Non
     for note in ("first", "second", ""):
         folder.plans.write(fabricate.plan([fabricate.cell("kd")], note=note))
     assert folder.load().note == "second"
+
+
+def test_a_note_of_some_datasets_stands_with_these(tmp_path: Path) -> None:
+    """A plan's note is of the benchmark's own data, also where the same command adds other data."""
+    own, added = fabricate.cell("kd"), fabricate.cell("kd", dataset="photos", deviations="epochs=3; dataset=photos")
+    folder = fabricate.write(tmp_path / "tiny", [own, added], [], note="A smoke test.")
+    contents = folder.load()
+    assert (contents.note, contents.notes) == ("", {("tiny", "digits"): "A smoke test."})
+    folder.plans.write(fabricate.plan([fabricate.cell("kd", dataset="svhn")], note="Of svhn."))
+    contents = folder.load()
+    assert contents.note == ""
+    assert contents.notes == {("tiny", "digits"): "A smoke test.", ("tiny", "svhn"): "Of svhn."}
