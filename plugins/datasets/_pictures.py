@@ -74,7 +74,7 @@ def _has_deep_colours(image: Image) -> bool:
     """
     if image.mode[:1] in ("I", "F"):
         return False
-    for tile in image.tile:
+    for tile in getattr(image, "tile", ()):
         raw_mode, *more = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if _DEEP_RAW.search(str(raw_mode)) or (image.format == "PPM" and any(largest > 255 for largest in more)):
             return True
