@@ -15,7 +15,8 @@ def open_plain(path: Path | str, most_bytes: int | None = None) -> BufferedReade
     about = os.fstat(file.fileno())
     reason = "" if stat.S_ISREG(about.st_mode) else "it is no plain file"
     if not reason and most_bytes is not None and about.st_size > most_bytes:
-        reason = f"it is larger than {most_bytes // 2**10} KiB"
+        most = f"{most_bytes // 2**10} KiB" if most_bytes < 2**20 else f"{most_bytes // 2**20} MiB"
+        reason = f"it is larger than {most}"
     if reason:
         file.close()
         raise OSError(None, reason)

@@ -24,7 +24,7 @@ def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     with open_plain(path, 2**20) as file:
         assert len(file.read()) == 2**20
     path.write_bytes(b"x" * (2**20 + 1))
-    with pytest.raises(OSError, match="it is larger than 1024 KiB"):
+    with pytest.raises(OSError, match="it is larger than 1 MiB"):
         open_plain(path, 2**20)
 
 

@@ -23,6 +23,9 @@ def results(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
     ),
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Drop cells and plans too that cannot be read, whatever they were.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would go.")] = False,
 ) -> None:
     """Put a results folder in order. What is ok stays."""
@@ -33,12 +36,17 @@ def results(
         raise UnknownName("action", action, ACTIONS, "kdharness results")
     for found in find_folders(folder):
         with found.lock(lambda message: print(printable(message), file=sys.stderr)):
-            pruning = found.pruning()
+            pruning = found.pruning(damaged)
             if yes:
                 pruning.carry_out()
+        drops = "dropped" if yes else "would drop"
         cells, plans = len(pruning.cells), sum(plan is None for plan in pruning.plans.values())
         what = f"{_counted(cells, 'cell')} that are not ok, {_counted(plans, 'plan')} of which nothing is left"
-        print(printable(f"{found.path}: {'dropped' if yes else 'would drop'} {what}"))
+        print(printable(f"{found.path}: {drops} {what}"))
+        for path, fault in pruning.damaged.items():
+            print(printable(f"{path}: {drops if damaged else 'stays'}, cannot be read ({fault.reason})"))
+        if pruning.damaged and not damaged:
+            print("--damaged drops what cannot be read, too", file=sys.stderr)
     if not yes:
         print("nothing was changed; --yes does it", file=sys.stderr)
 

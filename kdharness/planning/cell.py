@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from kdharness.api.events import CellInfo
@@ -158,13 +159,13 @@ class Cell:
         """All fields, those too that the document leaves out."""
         return completed_part(self.document["recipe"], Recipe)
 
-    @property
+    @cached_property  # a large folder's plans ask for it again and again
     def address(self) -> str:
         """What the cell is called, whatever its contents: a newer plan's cell at the same address replaces it."""
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
         return canonical({"a": [self.place, self.teacher, *sources]})
 
-    @property
+    @cached_property
     def place(self) -> str:
         """The address whoever teaches."""
         # Where each student seed has data of its own, so have the teachers of one seed.

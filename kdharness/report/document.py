@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kdharness.report.sections.answers import answers_section
 from kdharness.report.sections.mean_gains import mean_gains_section
@@ -14,6 +15,8 @@ from kdharness.report.sections.recipes import recipes_section
 from kdharness.report.sections.section import Section
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
+from kdharness.stats.rankings import Ranking
+from kdharness.text import plain
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 MOST_LISTED = 12
@@ -25,15 +28,22 @@ def sections(report: Report) -> Iterator[Section]:
 
 
 def _sections(report: Report) -> Iterator[Section]:
-    yield from (ranking_section(ranking) for ranking in report.rankings if not ranking.deviations)
+    yield from (_with_note(report, ranking) for ranking in report.rankings if not ranking.deviations)
     yield from map(mean_gains_section, report.overalls)
     yield from map(recipes_section, report.recipes)
-    yield from (ranking_section(ranking) for ranking in report.rankings if ranking.deviations)
+    yield from (_with_note(report, ranking) for ranking in report.rankings if ranking.deviations)
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)
     yield from parts_sections(report.effects)
     if len(report.claims):
         yield answers_section(report.claims)
+
+
+def _with_note(report: Report, ranking: Ranking) -> Section:
+    """A ranking, with what must be known of its dataset."""
+    section = ranking_section(ranking)
+    note = report.notes.get((ranking.names["benchmark"], ranking.names["dataset"]), "")
+    return replace(section, remarks=(plain(note), *section.remarks)) if note else section
 
 
 def problem_words(problem: Problem) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
 from kdharness.results.contents import Contents
+from kdharness.results.notes import Subject
 from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
@@ -20,12 +21,17 @@ from kdharness.stats.standings import REFERENCES, leaderboard
 
 @dataclass(frozen=True)
 class Merged:
-    """Several folders as one table. references: of their newest plans; note: theirs; warnings: one line each."""
+    """Several folders as one table.
+
+    references: of their newest plans. warnings: one line each.
+    note: what heads their reports; notes: those of datasets.
+    """
 
     frame: pd.DataFrame
     references: tuple[str, ...]
     warnings: tuple[str, ...]
     note: str = ""
+    notes: Mapping[Subject, str] = field(default_factory=dict)
 
 
 def merge(folders: Sequence[Contents]) -> Merged:
@@ -33,7 +39,8 @@ def merge(folders: Sequence[Contents]) -> Merged:
     frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
     newest = [contents.newest for contents in folders if contents.newest is not None]
     doubts = [doubt for contents in folders for doubt in contents.doubts]
-    return Merged(frame, _references(newest), (*doubts, *warnings), _note(folders))
+    notes = {whose: note for contents in folders for whose, note in contents.notes.items()}
+    return Merged(frame, _references(newest), (*doubts, *warnings), _note(folders), notes)
 
 
 def _note(folders: Sequence[Contents]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from kdharness.report.leaderboard import Merged, references_of
 from kdharness.results.contents import RUNNING, Contents
+from kdharness.results.notes import Subject
 from kdharness.results.origins import origin_of
 from kdharness.results.progress import summary_line
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
@@ -32,6 +33,7 @@ class Report:
     overalls: mean gains over pairs, one for each protocol.
     problems: what did not go well.
     note: the benchmark's sentence above the table.
+    notes: sentences that stand with the rankings of their dataset alone.
     stale: how many results no plan produces any more, or were trained with weights that are others now.
     traces: by cell of each problem, where in a plugin it failed and where its traceback lies; what has none is absent.
     doubts: what cannot be trusted of the folder, one line each.
@@ -49,6 +51,7 @@ class Report:
     overalls: tuple[Overall, ...]
     problems: tuple[Problem, ...] = ()
     note: str = ""
+    notes: Mapping[Subject, str] = field(default_factory=dict)
     stale: int = 0
     traces: Mapping[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ def report_of(contents: Contents) -> Report:
         problems=problems,
         traces=_traces(contents, problems),
         note=plain(contents.note),
+        notes=contents.notes,
         stale=len(contents.stale) + len(contents.outdated) if newest else 0,
         doubts=tuple(map(printable, contents.doubts)),
         progress=summary_line(progress) if progress else "",
@@ -105,5 +109,6 @@ def ranking_of(merged: Merged) -> Report:
         rankings=ranked,
         overalls=overalls(frame, merged.references),
         note=plain(merged.note),
+        notes=merged.notes,
         recipes=recipes_beside(ranked),
     )

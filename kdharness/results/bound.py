@@ -32,20 +32,30 @@ def outdated(records: Mapping[str, Record]) -> dict[str, str]:
 
     What was taught by something outdated is outdated too.
     """
-    found: dict[str, str] = {}
+    ties = _Ties(records)
+    return {key: ties.found[key] for key in records if ties.changed(key)}
 
-    def changed(key: str) -> bool:
+
+class _Ties:
+    """Records and what they were taught by. found: by key of each that was looked at, what was trained again or "".
+
+    No function that calls itself from within another: what it holds would outlive it until the collector comes.
+    """
+
+    def __init__(self, records: Mapping[str, Record]) -> None:
+        self.found: dict[str, str] = {}
+        self._records = records
+
+    def changed(self, key: str) -> bool:
         """Whether the record stands no more; looks at each once."""
-        record = records.get(key)
-        if record is None or record.status is not Status.OK or key in found:
-            return bool(found.get(key))
-        found[key] = ""
+        record = self._records.get(key)
+        if record is None or record.status is not Status.OK or key in self.found:
+            return bool(self.found.get(key))
+        self.found[key] = ""
         for source, weights in record.sources.items():
-            now = records.get(source)
+            now = self._records.get(source)
             known = now is not None and now.status is Status.OK and now.weights
-            if changed(source) or (known and known != weights):
-                found[key] = source
+            if self.changed(source) or (known and known != weights):
+                self.found[key] = source
                 break
-        return bool(found[key])
-
-    return {key: found[key] for key in records if changed(key)}
+        return bool(self.found[key])

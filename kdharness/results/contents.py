@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.bound import outdated
 from kdharness.results.doubts import doubts_of
+from kdharness.results.notes import Subject, common_note, notes_of, subject
 from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import planned_cells
 from kdharness.results.reading import Fault
@@ -64,10 +65,19 @@ class Contents:
         """The plan of the latest command."""
         return self.plans[-1] if self.plans else None
 
-    @property
+    @cached_property
     def note(self) -> str:
-        """What heads its reports: the latest note of its plans, for a plan of other data alone has none."""
-        return next((plan.note for plan in reversed(self.plans) if plan.note), "")
+        """What heads its reports: the note that all its datasets share; "" for none."""
+        return common_note(self._notes, {subject(entry.cell) for entry in self.planned.values()})
+
+    @property
+    def notes(self) -> Mapping[Subject, str]:
+        """Those that stand with their datasets instead."""
+        return {} if self.note else self._notes
+
+    @cached_property
+    def _notes(self) -> Mapping[Subject, str]:
+        return notes_of(self.plans)
 
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:

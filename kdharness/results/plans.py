@@ -13,8 +13,9 @@ from typing import Any
 from kdharness.errors import UserError
 from kdharness.planning.cell import STEP, STUDENT, Cell
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
-from kdharness.results.files import dumps, write_atomic
+from kdharness.results.files import write_atomic
 from kdharness.results.reading import JsonReader
+from kdharness.results.seal import DIGEST, sealed
 from kdharness.text import now
 
 FILE_TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -39,8 +40,8 @@ class PlanFiles:
 
     def write(self, plan: Plan) -> Path:
         """Keeps the plan and says where. The same plan made by the same command as the newest one is not kept twice."""
-        paths, text = self.paths(), dumps(plan.to_json())
-        newest = self._reader.read(paths[-1], dict, PLAN_SCHEMAS) if paths else None
+        paths, text = self.paths(), sealed(plan.to_json())
+        newest = self._reader.read_sealed(paths[-1], _as_it_is, PLAN_SCHEMAS) if paths else None
         if newest is not None and _timeless(newest) == _timeless(json.loads(text)):
             return paths[-1]
         path = self.folder / f"{_file_time(paths)}.json"
@@ -53,7 +54,7 @@ class PlanFiles:
 
     def by_path(self) -> dict[Path, Plan]:
         """Those that can be read by their files, oldest first."""
-        plans = ((path, self._reader.read(path, Plan.from_json, PLAN_SCHEMAS)) for path in self.paths())
+        plans = ((path, self._reader.read_sealed(path, _plan_of, PLAN_SCHEMAS)) for path in self.paths())
         return {path: plan for path, plan in plans if plan is not None}
 
 
@@ -117,8 +118,17 @@ def _without_orphans(plan: Plan, left: Sequence[PlannedCell], newer: Container[s
     return found[::-1]
 
 
+def _plan_of(data: Mapping[str, Any], is_sealed: bool) -> Plan:
+    """ValueError for what is no plan."""
+    return Plan.from_json({k: v for k, v in data.items() if k != DIGEST}, is_sealed)
+
+
+def _as_it_is(data: Mapping[str, Any], is_sealed: bool) -> Mapping[str, Any]:
+    return data
+
+
 def _timeless(plan: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in plan.items() if k != "created_at"}
+    return {k: v for k, v in plan.items() if k not in ("created_at", DIGEST)}
 
 
 def _file_time(paths: list[Path]) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-import io
 import json
-import os
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +12,8 @@ from typing import Any, TypeVar
 
 from kdharness.errors import UserError
 from kdharness.failures import one_line
+from kdharness.plain_files import open_plain
+from kdharness.results.seal import check_seal
 
 Read = TypeVar("Read")
 
@@ -49,18 +48,33 @@ class JsonReader:
 
         schemas: () for a file that has no versions. UserError for a newer version than these.
         """
+        return self._read(path, lambda data, text: parse(data), schemas)
+
+    def read_sealed(
+        self, path: Path, parse: Callable[[Mapping[str, Any], bool], Read], schemas: Collection[int]
+    ) -> Read | None:
+        """Likewise of a file with a digest, which is damaged where its values are others. parse: is also told whether
+        there is one.
+        """
+        return self._read(path, lambda data, text: parse(data, check_seal(data, text)), schemas)
+
+    def _read(
+        self, path: Path, parse: Callable[[Mapping[str, Any], bytes], Read], schemas: Collection[int]
+    ) -> Read | None:
+        """parse: gets the object and the text."""
         self.faults.pop(path, None)
         try:
-            data = json_object(path)
+            data, text = json_object(path)
             found = data.get("schema")
             if schemas and type(found) is int and max(schemas) < found <= NEWEST_SCHEMA:
                 raise UserError(f"{path} has schema version {found}, this release of kdharness reads {max(schemas)}")
-            return parse(data)
+            return parse(data, text)
         except FileNotFoundError:
             return None
         # What a damaged file may hold has no end, and what it raises where it is used neither.
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            self.faults[path] = Fault(_reason(error), isinstance(error, OSError))
+            refused = isinstance(error, OSError) and error.errno is not None
+            self.faults[path] = Fault(_reason(error), refused)
             self.warn(f"{path} cannot be read and counts as absent ({self.faults[path].reason})")
             return None
 
@@ -71,25 +85,16 @@ class JsonReader:
             self._warn(message)
 
 
-def json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. OSError for what is no plain file, ValueError for what is no object, RecursionError
-    for one that is too deep.
+def json_object(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The JSON object in a file, and its text. OSError for what is no plain file, ValueError for what is no object,
+    RecursionError for one that is too deep.
     """
-    with io.open(path, "rb", opener=_without_waiting) as file:  # noqa: UP020 - where tests count what is opened
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError("not a file")
-        if about.st_size > MOST_BYTES:
-            raise ValueError(f"larger than {MOST_BYTES // 2**20} MiB")
-        data = json.loads(file.read(MOST_BYTES + 1))
+    with open_plain(path, MOST_BYTES) as file:
+        text = file.read(MOST_BYTES + 1)
+    data = json.loads(text)
     if not isinstance(data, dict):
         raise ValueError("not an object")
-    return data
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Opens it. A pipe without a writer would hold up its reader for ever."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    return data, text
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.pruning import Pruning, pruning
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
-from kdharness.results.seal import check_seal, file_digests, sealed
+from kdharness.results.seal import file_digests, sealed
 from kdharness.text import printable
 
 
@@ -87,9 +87,11 @@ class ResultsFolder:
                 path.unlink(missing_ok=True)
             raise
 
-    def pruning(self) -> Pruning:
-        """What former commands left undone, and may go."""
-        return pruning(self.load(), self.plans.by_path())
+    def pruning(self, damaged: bool = False) -> Pruning:
+        """What former commands left undone, and may go. damaged: what cannot be read goes, too."""
+        contents = self.load()
+        plans = {path: fault for path in self.plans.paths() if (fault := self._reader.faults.get(path))}
+        return pruning(contents, self.plans.by_path(), plans, damaged)
 
     # Records.
 
@@ -117,7 +119,7 @@ class ResultsFolder:
         UserError for another schema version.
         """
         path = self.cell(key).record
-        return self._reader.read(path, partial(_record_of, key), RECORD_SCHEMAS)
+        return self._reader.read_sealed(path, partial(_record_of, key), RECORD_SCHEMAS)
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
@@ -138,16 +140,19 @@ class ResultsFolder:
             raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
 
     def set_aside(self, key: str) -> None:
-        """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...).
+        """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...), and one that
+        cannot be read, for it may have been ok before somebody edited it.
 
-        At its place no ok record is written over. A checkpoint goes with it: training begins anew.
+        At its place no ok record is written over. The checkpoint of an ok one goes: training begins anew.
         """
         record, files = self.read_record(key), self.cell(key)
-        if record is None or record.status is not Status.OK:
+        if record is not None and record.status is not Status.OK:
             return
         with writing(files.record):
-            files.checkpoint.unlink(missing_ok=True)
-            files.record.replace(files.former_record())
+            if record is not None:
+                files.checkpoint.unlink(missing_ok=True)
+            if os.path.lexists(files.record):
+                files.record.replace(files.former_record())
 
     def weights_fault(self, record: Record) -> str:
         """What is wrong with the weights of a cell that is ok, as `bound.weights_fault` says."""
@@ -195,9 +200,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return about.st_dev, about.st_ino
 
 
-def _record_of(key: str, data: Mapping[str, Any]) -> Record:
-    """ValueError for what is not the record of this cell, as it was written."""
-    record = Record.from_json(data, is_sealed=check_seal(data))
+def _record_of(key: str, data: Mapping[str, Any], is_sealed: bool) -> Record:
+    """ValueError for what is not the record of this cell."""
+    record = Record.from_json(data, is_sealed)
     if record.cell.key != key:
         raise ValueError(f"it is the record of cell {record.cell.key}")
     return record

@@ -74,11 +74,11 @@ def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
         numbers = [_number(v) for v in values]
         whole = all(n is None or (n.is_integer() and abs(n) < LARGEST) for n in numbers)
         return pd.Series([None if n is None else int(n) for n in numbers], dtype="Int64") if whole else _floats(numbers)
-    numbers = [_number(v) for v in values]
     empty = [_is_empty(v) for v in values]
-    is_float = name in FLOAT_COLUMNS or (name.startswith("x_") and not all(empty))
-    if is_float and all(e or n is not None for e, n in zip(empty, numbers, strict=True)):
-        return _floats(numbers)
+    if name in FLOAT_COLUMNS or (name.startswith("x_") and not all(empty)):
+        numbers = [None if e else _number(v) for e, v in zip(empty, values, strict=True)]
+        if all(e or n is not None for e, n in zip(empty, numbers, strict=True)):
+            return _floats(numbers)
     if name in FLOAT_COLUMNS:
         raise UserError(f"column {name} holds what is not a number")
     if name == "parameters":

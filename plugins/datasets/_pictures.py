@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 ORIENTATION, BITS, PHOTOMETRIC = 0x0112, 258, 262  # tags of EXIF and TIFF
 DEEPEST = 65535
 WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_DEEP_RAW = re.compile(r";(?:16|32)[BLN]")  # of a raw mode, as Pillow calls what lies in a file
 STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # of colours that were multiplied by alpha
 
 
@@ -25,6 +27,7 @@ class Remark(StrEnum):
     """What is not read as the file has it, as the end of a sentence about such files."""
 
     DEEP = "of 16-bit grey, scaled from its whole range to 0..255"
+    DEEP_COLOURS = "of more than 8 bits to a colour, of which the upper 8 are read"
     TRANSPARENT = "with transparent parts, read as if they were opaque"
     SEVERAL = "with several pictures in it, the first of which is read"
 
@@ -45,8 +48,10 @@ def decode(content: bytes, size: int) -> Picture:
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as opened:
+        deep = _has_deep_colours(opened)
         opened.load()
-        remarks = tuple(remark for remark, holds in _looked_at(opened).items() if holds)
+        looked_at = {**_looked_at(opened), Remark.DEEP_COLOURS: deep}
+        remarks = tuple(remark for remark in Remark if looked_at[remark])
         image = _upright(_coloured(opened), opened)
     return Picture(_square(image, size), remarks)
 
@@ -61,6 +66,19 @@ def _is_deep(image: Image) -> bool:
     """Whether it is grey of more than 8 bits, and of a known range."""
     # PGM and, in older Pillow, PNG of 16 bits are opened as 32-bit integers within 0..65535.
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
+
+
+def _has_deep_colours(image: Image) -> bool:
+    """Whether colours, or grey with alpha, have more bits than the mode that they are opened in. Asked before the
+    pixels are read: then what the file holds is forgotten.
+    """
+    if image.mode[:1] in ("I", "F"):
+        return False
+    for tile in getattr(image, "tile", ()):
+        raw_mode, *more = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if _DEEP_RAW.search(str(raw_mode)) or (image.format == "PPM" and any(largest > 255 for largest in more)):
+            return True
+    return False
 
 
 def _is_transparent(image: Image) -> bool:

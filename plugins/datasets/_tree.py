@@ -23,6 +23,10 @@ from ._pictures import SUFFIXES
 NAME = "imagefolder"
 THREADS = min(8, os.cpu_count() or 1)
 
+# Folders that may measure, the first that is there; and what else splits are called.
+MEASURING = ("test", "val")
+SPLITS = (*MEASURING, "valid", "validation")
+
 # What lies beside pictures and is none: nobody misses it.
 NOTES = frozenset(
     {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".mat", ".txt", ".xml", ".yaml", ".yml"}
@@ -179,7 +183,7 @@ def find_root(data_root: Path, folder: str) -> Path:
 
 def measuring_folder(root: Path, asked: str = "auto") -> str | None:
     """The folder that measures: "test", or "val" where there is no test, or the one that is asked for."""
-    names = ("test", "val") if asked == "auto" else (asked,)
+    names = MEASURING if asked == "auto" else (asked,)
     return next((name for name in names if (root / name).is_dir()), None)
 
 
@@ -205,7 +209,7 @@ def scan(data_root: Path, folder: str, asked: str) -> Tree:
         name: tuple(p for _, paths in sorted(split.classes.items()) for p in paths) for name, split in splits.items()
     }
     digests = file_digests(index_of(root, test), root, stamps)
-    warnings = tuple(line for split in splits.values() for line in split.warnings)
+    warnings = (*(line for split in splits.values() for line in split.warnings), *_unused(root, test))
     return Tree(root, test, tuple(sorted(splits["train"].classes)), files, digests, warnings)
 
 
@@ -213,6 +217,14 @@ def _check_classes(splits: Mapping[str, SplitFolder], test: Path) -> None:
     unknown = sorted(splits["test"].classes.keys() - splits["train"].classes.keys())
     if unknown:
         raise ValueError(f"{NAME}: in {test}, but not in train: class {', '.join(map(shown, unknown))}")
+
+
+def _unused(root: Path, test: str) -> Iterable[str]:
+    """A line for each further split that is there."""
+    for name in SPLITS:
+        if name != test and (root / name).is_dir() and (pictures := pictures_below(root, name)):
+            usable = f"; --set {NAME}.test={name} measures there" if name in MEASURING else ""
+            yield f"{counted(pictures, 'picture')} in {name}: not read{usable}"
 
 
 def _nested_hint(root: Path) -> str:

@@ -40,7 +40,7 @@ from ._classes import PARAMETERS, Chosen
 from ._pictures import Remark, decode
 from ._tree import NAME, THREADS, Tree, counted, index_path, read, scan, shown
 
-PACK_VERSION = 3  # raised when the same files give other pixels, or warnings are worded anew
+PACK_VERSION = 4  # raised when the same files give other pixels, or warnings are worded anew
 LARGEST = 4096  # pixels to a side
 
 

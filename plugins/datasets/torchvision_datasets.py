@@ -254,7 +254,7 @@ def check_content(source: Source, root: Path, splits: Mapping[str, Split]) -> No
             file.write(found.encode())
     elif known.read_text() != found:
         where = root / source.folder
-        what = f"{where} holds other images than when it was first loaded"
+        what = f"{where} holds other images or labels than when it was first loaded"
         raise ValueError(f"{source.name}: {what} (delete {known} if those were wrong)")
 
 

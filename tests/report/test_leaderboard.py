@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import pytest
 
 from kdharness.errors import UserError
 from kdharness.protocol.claim import Claim
+from kdharness.report.latex import as_latex
 from kdharness.report.leaderboard import merge, write_tables
+from kdharness.report.markdown import as_markdown
+from kdharness.report.page import as_page
+from kdharness.report.terminal import as_text
+from kdharness.report.view import Report, ranking_of, report_of
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import frame_of, read_rows
 from kdharness.stats.claims import CLAIM_COLUMNS
@@ -88,3 +94,21 @@ def test_merged_folders_keep_the_newest_plans_references_and_notes(tmp_path: Pat
     other = fabricate.write(tmp_path / "huge", cells, [], note="Another note.")
     assert merge([one.load(), other.load()]).note == "tiny: A smoke test, not a ranking. huge: Another note."
     assert len(merged.frame) == len(one.load().frame) + 1
+
+
+@pytest.mark.parametrize("write", [as_text, as_markdown, as_latex, as_page])
+@pytest.mark.parametrize(
+    "of", [report_of, lambda contents: ranking_of(merge([contents]))], ids=["report", "leaderboard"]
+)
+def test_a_datasets_note_stands_with_it(tmp_path: Path, write: Callable[..., str], of: Callable[..., Report]) -> None:
+    of_datasets = [
+        fabricate.records_of({"vanilla": [88.0], "kd": [90.0]}, dataset=name) for name in ("digits", "photos")
+    ]
+    records = [record for each in of_datasets for record in each]
+    folder = fabricate.write(tmp_path / "tiny", [], records)
+    for each, note in zip(of_datasets, ("Smoke.", ""), strict=True):
+        folder.plans.write(fabricate.plan([record.cell for record in each], note=note))
+    text = write([of(folder.load())])
+    first, smoke, second = (text.index(word) for word in ("digits", "Smoke", "photos"))
+    assert first < smoke < second
+    assert text.count("Smoke") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from kdharness.planning.cell import TEACHER, Cell, TeacherSource
 from kdharness.results.bound import DAMAGED, LOST, outdated, weights_fault
+from kdharness.results.reading import collector_paused
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 
@@ -112,3 +115,14 @@ def test_what_is_not_ok_is_not_set_aside(tmp_path: Path) -> None:
     folder.set_aside(cell.key)
     assert folder.read_record(cell.key) is not None
     assert folder.cell(cell.key).checkpoint.exists()
+
+
+def test_what_was_looked_at_is_not_held_until_the_collector_comes() -> None:
+    """It is as much as a large folder's records."""
+    gc.collect()
+    with collector_paused():
+        record = fabricate.record(fabricate.cell())
+        seen = weakref.ref(record)
+        assert outdated({record.cell.key: record}) == {}
+        del record
+        assert seen() is None

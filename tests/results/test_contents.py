@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import fabricate
@@ -25,13 +27,17 @@ from kdharness.results.table import write_csv
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each path was opened."""
     found: Counter[str] = Counter()
-    real = io.open
 
-    def counting(file: object, *arguments: object, **named: object) -> object:
-        found[str(file)] += 1
-        return real(file, *arguments, **named)  # type: ignore[call-overload]
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def counting(file: object, *arguments: object, **named: object) -> object:
+            found[str(file)] += 1
+            return real(file, *arguments, **named)
 
-    monkeypatch.setattr(io, "open", counting)
+        return counting
+
+    # What pathlib calls, and what the harness opens plain files with.
+    monkeypatch.setattr(io, "open", counted(io.open))
+    monkeypatch.setattr(os, "open", counted(os.open))
     return found
 
 
@@ -276,3 +282,15 @@ def test_the_note_is_that_of_the_latest_plan_that_has_one(tmp_path: Path) -> Non
     for note in ("first", "second", ""):
         folder.plans.write(fabricate.plan([fabricate.cell("kd")], note=note))
     assert folder.load().note == "second"
+
+
+def test_a_note_of_some_datasets_stands_with_these(tmp_path: Path) -> None:
+    """A plan's note is of the benchmark's own data, also where the same command adds other data."""
+    own, added = fabricate.cell("kd"), fabricate.cell("kd", dataset="photos", deviations="epochs=3; dataset=photos")
+    folder = fabricate.write(tmp_path / "tiny", [own, added], [], note="A smoke test.")
+    contents = folder.load()
+    assert (contents.note, contents.notes) == ("", {("tiny", "digits"): "A smoke test."})
+    folder.plans.write(fabricate.plan([fabricate.cell("kd", dataset="svhn")], note="Of svhn."))
+    contents = folder.load()
+    assert contents.note == ""
+    assert contents.notes == {("tiny", "digits"): "A smoke test.", ("tiny", "svhn"): "Of svhn."}

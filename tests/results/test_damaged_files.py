@@ -62,7 +62,7 @@ def test_a_pipe_in_the_place_of_a_file_holds_up_nobody(
     os.mkfifo(path)
     for command in COMMANDS:
         assert execute([command, str(folder.path)]) == 0
-        assert f"{path} cannot be read and counts as absent (not a file)" in capsys.readouterr().err
+        assert f"{path} cannot be read and counts as absent (it is no plain file)" in capsys.readouterr().err
 
 
 def test_a_file_of_any_size_is_refused_unread(folder: ResultsFolder, capsys: pytest.CaptureFixture[str]) -> None:

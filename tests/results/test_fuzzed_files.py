@@ -50,11 +50,12 @@ def folder(tmp_path: Path) -> ResultsFolder:
 
 @pytest.fixture
 def documents(folder: ResultsFolder) -> dict[str, tuple[Path, Any]]:
-    """A file of each kind and what it holds. Without the digest, which would hide that a record's shape is seen too."""
+    """A file of each kind and what it holds. Without digests, which would hide that their shape is seen too."""
     record = folder.cell(fabricate.cell("kd").key).record
     paths = {"record": record, "plan": folder.plans.paths()[-1], "progress": folder.progress.path}
     found = {which: (path, json.loads(path.read_text())) for which, path in paths.items()}
-    del found["record"][1]["digest"]
+    for which in ("record", "plan"):
+        del found[which][1]["digest"]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import fabricate
@@ -50,6 +51,58 @@ def test_what_is_ok_and_what_the_newest_command_asks_for_stays(folder: ResultsFo
     assert not folder.cell(WRONG[0].key).folder.exists()
     assert execute(["results", "prune", str(folder.path), "--yes"]) == 0
     assert folder.load().counts == {"failed": 1, "ok": 2}
+
+
+@pytest.fixture
+def damaged(folder: ResultsFolder) -> ResultsFolder:
+    """A failure of a former command, an ok cell of it and a cell of the newest, none of which can be read; a plan."""
+    for cell in (WRONG[0], MIXED[0], GOOD[0]):
+        folder.cell(cell.key).record.write_text("{")
+    folder.plans.folder.joinpath("20200101T000000.000000Z.json").write_text("{")
+    return folder
+
+
+def test_what_cannot_be_read_is_listed_and_stays(damaged: ResultsFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["results", "prune", str(damaged.path), "--yes"]) == 0
+    said = capsys.readouterr()
+    assert "dropped 2 cells that are not ok, 0 plans" in said.out
+    stay = [line for line in said.out.splitlines() if "stays, cannot be read (" in line]
+    assert len(stay) == 4
+    assert "--damaged drops what cannot be read, too" in said.err
+    assert set(damaged.load().planned) == {WRONG[0].key, MIXED[0].key, GOOD[0].key, GOOD[1].key}
+    assert damaged.cell(MIXED[0].key).record.exists()
+
+
+def test_what_cannot_be_read_goes_when_that_is_asked_for(
+    damaged: ResultsFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["results", "prune", str(damaged.path), "--damaged"]) == 0
+    said = capsys.readouterr().out
+    assert len([line for line in said.splitlines() if "would drop, cannot be read" in line]) == 4
+    assert damaged.cell(MIXED[0].key).record.exists()
+    assert execute(["results", "prune", str(damaged.path), "--damaged", "--yes"]) == 0
+    capsys.readouterr()
+    assert execute(["status", str(damaged.path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert {path.name for path in damaged.cells_path.iterdir()} == {GOOD[1].key}
+    assert set(damaged.load().planned) == {GOOD[0].key, GOOD[1].key}
+    assert len(damaged.plans.paths()) == 1
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(
+    folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = shutil.rmtree
+
+    def refuse(path: Path) -> None:
+        if path.name == WRONG[0].key:
+            raise PermissionError(13, "Permission denied")
+        real(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert execute(["results", "prune", str(folder.path), "--yes"]) == 2
+    assert f"{WRONG[0].key}: Permission denied" in capsys.readouterr().err
+    assert not folder.cell(WRONG[1].key).folder.exists()
 
 
 def test_an_unknown_action_is_a_usage_error(folder: ResultsFolder, capsys: pytest.CaptureFixture[str]) -> None:

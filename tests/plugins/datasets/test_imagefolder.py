@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -409,7 +411,9 @@ def test_val_can_be_chosen_where_test_has_no_labels(tree: Path, unlabelled: str)
     with pytest.raises((DatasetMissing, ValueError)) as error:
         imagefolder.describe(request(tree.parent))
     assert one_line(error).endswith("; val has class folders: --set imagefolder.test=val measures there")
-    assert imagefolder.describe(request(tree.parent, test="val")) == labelled
+    described = imagefolder.describe(request(tree.parent, test="val"))
+    assert replace(described, warnings=labelled.warnings) == labelled
+    assert described.warnings == (f"1 picture (test/{unlabelled}) in test: not read; {HINT}test measures there",)
     assert imagefolder.load(request(tree.parent, test="val")).splits["test"].images.shape == (2, 3, 8, 8)
 
 
@@ -425,6 +429,20 @@ def test_test_and_val_are_two_sets(tree: Path) -> None:
         "train": ["train/cat/1.png", "train/cat/2.png", "train/dog/1.png"],
         "test": ["val/cat/1.png"],
     }
+
+
+HINT = "--set imagefolder.test="
+
+
+def test_a_split_that_is_not_used_is_told(tree: Path) -> None:
+    for number in (1, 2):
+        paint(tree / "val" / "cat" / f"{number}.png", (70, 80, 90 + number))
+    paint(tree / "validation" / "1.png", (7, 8, 9))
+    unused = "1 picture (validation/1.png) in validation: not read"
+    val = f"2 pictures (val/cat/1.png, val/cat/2.png) in val: not read; {HINT}val measures there"
+    assert warnings_of(tree) == warnings_of(tree, test="test") == [val, unused]
+    *_, test = (line for line in warnings_of(tree, test="val") if "not read" in line and line != unused)
+    assert re.fullmatch(rf"2 pictures \(test/.*\) in test: not read; {HINT}test measures there", test)
 
 
 def test_a_choice_that_is_not_there_is_refused(tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,55 @@ def test_a_tiff_may_say_that_0_is_white() -> None:
     assert np.array_equal(decode(grey_tiff(GREY16, 16, photometric=0), 8).pixels[0], 255 - GREY16_AS_8)
 
 
-def test_16_bit_colours_keep_their_upper_half() -> None:
-    deep = (COLOURS.astype(">u2") * 257).tobytes()
-    picture = decode(b"P6 8 8 65535\n" + deep, 8)
-    assert np.array_equal(picture.pixels, COLOURS.transpose(2, 0, 1))
+def colour_png(kind: int, values: np.ndarray) -> bytes:
+    """A PNG of 16 bits to a colour, by hand: Pillow writes none. kind: 2 of RGB, 4 of grey and alpha, 6 of RGBA."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def colour_tiff(values: np.ndarray) -> bytes:
+    """A little-endian TIFF of RGB with 16 bits to a colour, by hand."""
+    packed = values.astype("<u2").tobytes()
+    tags = {256: 8, 257: 8, 258: 8 + len(packed), 259: 1, 262: 2, 273: 8, 277: 3, 278: 8, 279: len(packed)}
+    directory = struct.pack("<H", len(tags))
+    for tag, value in tags.items():
+        directory += struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, value)
+    bits = struct.pack("<HHH", 16, 16, 16)
+    return b"II*\0" + struct.pack("<I", 8 + len(packed) + len(bits)) + packed + bits + directory + bytes(4)
+
+
+DEEP_COLOURS = COLOURS.astype(np.uint16) * 257
+OPAQUE = np.full((8, 8, 1), 65535, dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("content", "colours"),
+    [
+        (b"P6 8 8 65535\n" + DEEP_COLOURS.astype(">u2").tobytes(), COLOURS),
+        (colour_png(2, DEEP_COLOURS), COLOURS),
+        (colour_png(6, np.concatenate([DEEP_COLOURS, OPAQUE], 2)), COLOURS),
+        (colour_png(4, np.concatenate([DEEP_COLOURS[..., :1], OPAQUE], 2)), np.repeat(COLOURS[..., :1], 3, 2)),
+        (colour_tiff(DEEP_COLOURS), COLOURS),
+    ],
+    ids=["ppm", "png-rgb", "png-rgba", "png-la", "tiff-rgb"],
+)
+def test_16_bit_colours_keep_their_upper_half_and_that_is_said(content: bytes, colours: np.ndarray) -> None:
+    picture = decode(content, 8)
+    assert np.array_equal(picture.pixels, colours.transpose(2, 0, 1))
+    assert picture.remarks == (Remark.DEEP_COLOURS,)
+
+
+@pytest.mark.parametrize("file_format", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+def test_of_8_bit_colours_nothing_is_said(file_format: str) -> None:
+    wide = Image.fromarray(np.repeat(COLOURS, 50, axis=1))
+    assert decode(written(wide, file_format), 8).remarks == ()
 
 
 def test_a_pgm_is_scaled_by_its_own_largest_value() -> None:

@@ -231,7 +231,7 @@ def test_other_images_than_the_first_time_are_refused(tmp_path: Path, cache: Pat
     plugin.load(DataRequest(tmp_path / "first"), small("mnist", 4))
     write_mnist(tmp_path / "second", "MNIST")
     with pytest.raises(
-        ValueError, match=r"mnist: .*second.* holds other images than when it was first loaded"
+        ValueError, match=r"mnist: .*second.* holds other images or labels than when it was first loaded"
     ) as error:
         plugin.load(DataRequest(tmp_path / "second"), small("mnist", 4))
     assert "\n" not in str(error.value)
@@ -240,6 +240,16 @@ def test_other_images_than_the_first_time_are_refused(tmp_path: Path, cache: Pat
     known.unlink()
     loaded = plugin.load(DataRequest(tmp_path / "second"), small("mnist", 4))
     assert not np.array_equal(loaded.splits["train"].images[:, 0], images)
+
+
+def test_images_under_other_labels_are_refused(tmp_path: Path) -> None:
+    """Of the unpacked files nobody publishes a checksum."""
+    write_mnist(tmp_path, "MNIST")
+    plugin.load(DataRequest(tmp_path), small("mnist", 4))
+    labels = tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte"
+    write_idx(labels, np.arange(4, dtype=np.uint8)[::-1].copy())
+    with pytest.raises(ValueError, match="holds other images or labels than when it was first loaded"):
+        plugin.load(DataRequest(tmp_path), small("mnist", 4))
 
 
 def test_wrong_number_of_images_is_refused(tmp_path: Path) -> None:
