@@ -6,6 +6,7 @@ takes other arguments, and stands for all of them.
 
 from __future__ import annotations
 
+from .methods._similarities import soft_cross_entropy
 from .methods.at import at_loss
 from .methods.byot import hint_distance, softened_kl
 from .methods.cc import cc_loss
@@ -14,7 +15,6 @@ from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
 from .methods.kd import kd_loss
 from .methods.lskd import lskd_loss
-from .methods.meal import soft_cross_entropy
 from .methods.nst import nst_loss
 from .methods.pkt import pkt_loss
 from .methods.rkd import rkd_loss

@@ -43,4 +43,4 @@ class MEALv2(MEAL):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(MEALv2, revision=1)
+    yield MethodSpec.of(MEALv2, revision=2)

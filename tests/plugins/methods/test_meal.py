@@ -11,11 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kdharness_plugins.methods._discriminators import Alignment, discriminator_loss, make_discriminator
-from kdharness_plugins.methods.meal import MEAL, SIMILARITIES
+from kdharness_plugins.methods._similarities import SIMILARITIES
+from kdharness_plugins.methods.meal import MEAL
 from kdharness_plugins.methods.meal_v2 import MEALv2
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, ModelShape, Outputs, Pair, Step, StepInfo
+from kdharness.api import Batch, BuildContext, ModelShape, Outputs, Pair, Step, StepInfo, View
 
 CLASSES = 10
 STUDENT = ((4, 8, 8), (6, 4, 4), (8, 2, 2))
@@ -30,20 +31,20 @@ def shape_of(stages: Stages) -> ModelShape:
     return ModelShape("net", stages, pre_activations=(), embedding=None)
 
 
-def context_for(teachers: Sequence[Stages], models: Sequence[nn.Module] = ()) -> BuildContext:
+def context_for(teachers: Sequence[Stages], models: Sequence[nn.Module] = (), seed: int = 3) -> BuildContext:
     given = {
         "num_classes": CLASSES,
         "student": shape_of(STUDENT),
         "teachers": tuple(shape_of(stages) for stages in teachers),
         "teacher_models": tuple(models),
-        "make_generator": lambda name, on_device: torch.Generator().manual_seed(3),
+        "make_generator": lambda name, on_device: torch.Generator().manual_seed(seed),
     }
     return BuildContext(**{field.name: given.get(field.name) for field in dataclasses.fields(BuildContext)})
 
 
-def built(teachers: Sequence[Stages] = (TEACHER,), kind: type[MEAL] = MEAL, **parameters: Any) -> MEAL:
+def built(teachers: Sequence[Stages] = (TEACHER,), kind: type[MEAL] = MEAL, seed: int = 3, **parameters: Any) -> MEAL:
     method = kind(**parameters)
-    context = context_for(teachers)
+    context = context_for(teachers, seed=seed)
     assert method.skip(context) is None
     torch.manual_seed(0)
     method.build(context)
@@ -86,10 +87,11 @@ class Watched(Sequence[Outputs]):
 
 @pytest.mark.parametrize("size", [3, 16, 20, 100])
 @pytest.mark.parametrize("maximum", [False, True])
-def test_alignment_is_pooling_of_flattened_maps_and_a_mean_over_channels(size: int, maximum: bool) -> None:
+def test_alignment_is_pooling_of_flattened_maps_and_the_same_over_channels(size: int, maximum: bool) -> None:
     maps = torch.randn(2, 3, 4, 4)
     pool = F.adaptive_max_pool1d if maximum else F.adaptive_avg_pool1d
-    expected = pool(maps.flatten(2), size).mean(1)
+    pooled = pool(maps.flatten(2), size)
+    expected = pooled.amax(1) if maximum else pooled.mean(1)
     torch.testing.assert_close(Alignment(size, {16}, maximum)(maps), expected)
 
 
@@ -106,7 +108,6 @@ def test_stages_are_matched_from_the_deep_end_at_the_fewest_positions() -> None:
     assert [a.size for a in built(pooled_sizes=(50, 40, 30, 20)).alignments] == [40, 30, 20]
     assert [a.size for a in built(pooled_sizes=(30, 20)).alignments] == [30, 20]
     assert [a.size for a in built(stage_weights=(0.1, 1.0)).alignments] == [4]
-    assert [a.size for a in built([TEACHER, SHALLOW], teachers_used=1).alignments] == [64, 16, 4]
 
 
 def test_a_stage_of_weight_zero_is_left_out_with_its_discriminator() -> None:
@@ -119,6 +120,14 @@ def test_a_stage_of_weight_zero_is_left_out_with_its_discriminator() -> None:
     student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
     left_out, counted = (m.losses(batch_of(TARGETS), student, [teacher])["similarity"] for m in (method, light))
     torch.testing.assert_close(left_out, counted)
+
+
+@pytest.mark.parametrize("teachers_drawn", ["first", "random"])
+@pytest.mark.parametrize("teachers_used", [0, 1, 2, 3])
+def test_what_is_matched_does_not_depend_on_who_teaches(teachers_used: int, teachers_drawn: str) -> None:
+    method = built([TEACHER, SHALLOW, TEACHER], teachers_used=teachers_used, teachers_drawn=teachers_drawn)
+    assert [a.size for a in method.alignments] == [16, 4]
+    assert method.weights == [0.05, 0.1, 1.0]
 
 
 # -- discriminators ---------------------------------------------------------------------------------------------------
@@ -169,6 +178,36 @@ def test_at_zero_output_the_loss_is_ln_2() -> None:
             nn.init.zeros_(parameter)
         vectors = torch.randn(4, CLASSES), torch.randn(4, CLASSES)
         assert discriminator_loss(discriminator, *vectors).item() == pytest.approx(math.log(2))
+
+
+def test_each_stage_has_the_adversarial_weight_that_is_given() -> None:
+    weights = {"stage_weights": (0.0, 0.0, 0.5, 1.0), "adversarial_weights": (0.0, 3.0, 0.0, 0.25)}
+    method = built(similarity="l2", adversarial_weight=2.0, **weights)
+    assert method.depths == [-2, -1], "a stage is matched for either of its weights, and left out without any"
+    student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
+    losses = method.losses(batch_of(TARGETS), student, [teacher])
+    ours, theirs = ([m.flatten(2).mean(1) for m in n.stages] for n in (student, teacher))
+    middle, last = method.discriminators
+    played = 3.0 * discriminator_loss(middle, ours[1], theirs[1])
+    played += 0.25 * discriminator_loss(last, student.logits, teacher.logits)
+    torch.testing.assert_close(losses["adversarial"], 2.0 * played)
+    deep = F.mse_loss(ours[2], theirs[2])
+    torch.testing.assert_close(losses["similarity"], 0.5 * deep + F.mse_loss(student.logits, teacher.logits))
+    assert list(method.curves()) == ["d_loss_stage1", "d_loss_logits"]
+
+
+def test_a_discriminator_may_see_probabilities() -> None:
+    outputs = [outputs_of(TEACHER, seed) for seed in (2, 3)]
+    student = outputs_of(STUDENT, 1)
+    seen = {
+        "mean_probability": torch.stack([o.logits.softmax(1) for o in outputs]).mean(0),
+        "mean_logits": torch.stack([o.logits for o in outputs]).mean(0).softmax(1),
+    }
+    for choice, theirs in seen.items():
+        method = built([TEACHER] * 2, teacher_choice=choice, intermediate=False, discriminator_input="probabilities")
+        losses = method.losses(batch_of(TARGETS), student, outputs)
+        expected = discriminator_loss(method.discriminators[0], student.logits.softmax(1), theirs)
+        torch.testing.assert_close(losses["adversarial"], expected)
 
 
 # -- similarity -------------------------------------------------------------------------------------------------------
@@ -225,11 +264,10 @@ def test_adversarial_and_hard_label_terms_have_their_weights() -> None:
     assert method.terms == {"similarity": "distill", "adversarial": "player", "ce": "task"}
 
 
-def test_maximum_pooling_is_of_each_channel() -> None:
-    """It does not commute with the mean over channels, as averages do."""
+def test_maximum_pooling_takes_the_largest_of_all_channels() -> None:
     method = built(pooling="maximum", similarity="l1", adv_mode="none", stage_weights=(1.0, 0.0), pooled_sizes=(2,))
     student, teacher = outputs_of(STUDENT, 1), outputs_of(TEACHER, 2)
-    vectors = [n.stages[-1].flatten(2).unflatten(2, (2, 2)).amax(3).mean(1) for n in (student, teacher)]
+    vectors = [n.stages[-1].flatten(2).unflatten(2, (2, 2)).amax((1, 3)) for n in (student, teacher)]
     losses = method.losses(batch_of(TARGETS), student, [teacher])
     torch.testing.assert_close(losses["similarity"], (vectors[0] - vectors[1]).abs().mean())
 
@@ -370,6 +408,31 @@ def test_teachers_that_are_not_used_are_not_run(choice: str) -> None:
     assert set(teachers.asked) == {0, 1}
 
 
+def test_teachers_drawn_for_a_seed_are_a_part_of_those_drawn_for_more() -> None:
+    chosen = {
+        (seed, used): built([TEACHER] * 5, seed=seed, teachers_used=used, teachers_drawn="random").teaching
+        for seed in range(40)
+        for used in range(1, 6)
+    }
+    assert all(len(set(teachers)) == used for (_, used), teachers in chosen.items())
+    assert all(set(chosen[seed, used]) < set(chosen[seed, used + 1]) for seed in range(40) for used in range(1, 5))
+    counts = torch.bincount(torch.tensor([chosen[seed, 2] for seed in range(40)]).flatten(), minlength=5)
+    assert counts.min() >= 6, f"{counts.tolist()} of 16 each"
+    assert chosen[0, 5] == [0, 1, 2, 3, 4]
+
+
+def test_drawn_teachers_are_those_that_are_run_and_told() -> None:
+    drawn = {"teachers_used": 2, "teachers_drawn": "random"}
+    method = built([TEACHER] * 5, seed=4, intermediate=False, adv_mode="none", **drawn)
+    teachers = Watched([outputs_of(TEACHER, seed) for seed in range(5)])
+    for _ in range(30):
+        method.losses(batch_of(TARGETS), outputs_of(STUDENT, 9), teachers)
+    assert sorted(set(teachers.asked)) == method.teaching
+    assert method.teaching != [0, 1]
+    assert method.measurements() == {f"uses_teacher{number + 1}": 1.0 for number in method.teaching}
+    assert built([TEACHER] * 5, teachers_used=2, adv_mode="none").measurements() == {}
+
+
 def test_means_of_teachers() -> None:
     outputs = [outputs_of(TEACHER, seed) for seed in (2, 3)]
     student = outputs_of(STUDENT, 1)
@@ -415,12 +478,35 @@ def test_what_it_cannot_do_is_said_at_plan_time() -> None:
     context = context_for([TEACHER, TEACHER])
     assert MEAL(stage_weights=()).skip(context) == "stage_weights is empty; its last number is the weight of the logits"
     assert MEAL(teachers_used=3).skip(context) == "teachers_used is 3, and the pair has 2"
+    assert MEAL(adversarial_weights=(1.0, 1.0)).skip(context) == (
+        "adversarial_weights has 2 numbers, and stage_weights 5; they go together"
+    )
+    none = "adversarial_weights leaves no discriminator; without any, adv_mode is 'none'"
+    shallow_alone = {"adversarial_weights": (0.0, 1.0, 1.0, 1.0, 0.0)}
+    assert MEAL(**shallow_alone).skip(context) is None
+    assert MEAL(**shallow_alone, intermediate=False).skip(context) == none
+    assert MEAL(**shallow_alone, intermediate=False, adv_mode="none").skip(context) is None
 
 
 def test_reads_stages_only_when_it_matches_them() -> None:
     assert MEAL().reads.taps == ("stages",)
     assert MEALv2().reads.taps == ()
     assert MEAL().reads.teachers == "many"
+    assert MEAL().reads.views == (View("recipe"),)
+
+
+def test_own_views_are_two_draws_of_the_recipes_augmentation() -> None:
+    views = MEAL(views="own").reads.declared_views
+    assert [(view.name, view.student, view.teacher) for view in views] == [
+        ("recipe", True, False),
+        ("recipe", False, True),
+    ]
+
+
+def test_cutmix_is_asked_for_in_its_phase() -> None:
+    assert dict(MEAL(cutmix=1.0).phases()[0].recipe) == {"cutmix": 1.0}
+    assert dict(MEALv2(cutmix=0.0).phases()[0].recipe) == {"lr": 0.01, "weight_decay": 0.0, "cutmix": 0.0}
+    assert MEAL.mixed_labels == "mix"
 
 
 def test_players_have_learning_rates_of_their_own() -> None:

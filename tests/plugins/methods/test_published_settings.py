@@ -20,7 +20,8 @@ MEAL: dict[str, Any] = {
     "pooling": "average", "pooled_sizes": (), "adv_mode": "joint_same_sign", "adversarial_weight": 1,
     "discriminator_shrink": 2, "discriminator_output_relu": True, "discriminator_lr": 1e-3, "teacher_choice": "random",
     "teachers_used": 0, "teacher_batchnorm": "eval", "hard_label_weight": 0, "warm_start": False, "lr": None,
-    "weight_decay": None,
+    "weight_decay": None, "adversarial_weights": (), "discriminator_input": "logits", "teachers_drawn": "first",
+    "views": "same", "cutmix": None,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "vanilla": {},
