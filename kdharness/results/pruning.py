@@ -10,6 +10,7 @@ from pathlib import Path
 from kdharness.planning.plan import Plan
 from kdharness.results.contents import Contents
 from kdharness.results.files import dumps, write_atomic, writing
+from kdharness.results.paths import CellFiles
 from kdharness.results.record import Status
 
 
@@ -35,9 +36,18 @@ class Pruning:
                 else:
                     write_atomic(path, dumps(plan.to_json()))
         for key in self.cells:
-            folder = self.contents.files_of(key).folder
-            with writing(folder):
-                shutil.rmtree(folder)
+            _remove(self.contents.files_of(key))
+
+
+def _remove(files: CellFiles) -> None:
+    """All but what a cell's noise has spent, which no removal of files gives back."""
+    with writing(files.folder):
+        if not files.begun.exists():
+            shutil.rmtree(files.folder)
+            return
+        for path in files.folder.iterdir():
+            if path != files.begun:
+                path.unlink()
 
 
 def pruning(contents: Contents, paths: Mapping[Path, Plan]) -> Pruning:
