@@ -73,8 +73,8 @@ class BuildContext:
         return self.make_generator(name, device)
 
     def secret_generator(self, device: bool = False) -> torch.Generator:
-        """A generator for noise that protects: it has a new state from the system's source of secrets for every epoch and
-        step, which is kept nowhere. Of a method with `secret_noise` alone.
+        """A generator for noise that protects. For every epoch and step it has a new state from the system's source of
+        secrets, which is kept nowhere. For methods with `secret_noise` alone.
 
         device: as in `generator`.
         """
@@ -145,8 +145,8 @@ class Method(nn.Module, Generic[TeacherT]):
         private_teacher: True for a method that changes its teacher; it then gets a copy of its own.
         capturable: whether the operations of a step are the same in all steps of a phase, so that a recorded step can
             be replayed: nothing in it is drawn, chosen or counted in Python.
-        secret_noise: True where it draws noise from `context.secret_generator`: no other training of the cell gives the same
-            numbers, and each is one more release of what the noise protects.
+        secret_noise: True where it draws from `context.secret_generator`. No other training of the cell gives the same
+            numbers then, and each is one more release of what the noise protects.
         mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
             alone. "larger": its own terms read `batch.targets`, the label with the larger share. "refuse": it is not
             defined for them, and is skipped.

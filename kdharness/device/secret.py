@@ -15,8 +15,8 @@ import torch
 if TYPE_CHECKING:
     from kdharness.device.device import Device
 
-# Mersenne Twister, as torch keeps it: the first seed, how many draws are left, whether it was seeded, the next word; then
-# the words, each in eight bytes; then halves of normal draws, which a new state has none of.
+# Mersenne Twister, as torch keeps it: the first seed, how many draws are left, whether it was seeded, the next word;
+# then the words, each in eight bytes; then halves of normal draws, which a new state has none of.
 HEAD, WORDS = 24, 624
 LENGTH = HEAD + 8 * WORDS + 40
 

@@ -43,7 +43,8 @@ class Member:
     number: its place in the job. state: all that is built of it. views: as its method declares them, and what a pass
     calls them. teachers: as the method reads them;
     reference_teachers: those that the student is measured against. sources: by key of a cell that it requires, the
-    SHA-256 of the weights. test_logits: of the last evaluation, by predictor. begun: how often its present epoch was begun.
+    SHA-256 of the weights. test_logits: of the last evaluation, by predictor. begun: how often its present epoch was
+    begun.
     """
 
     def __init__(

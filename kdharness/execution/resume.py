@@ -43,8 +43,9 @@ def resume(
 ) -> Resumption:
     """Keeps what is ok or skipped, runs what is interrupted or absent, and failures only if they are to be run again.
 
-    An ok cell with secret noise is kept, whatever is asked. An ok cell is run again too: when its weights are not those of its record; when they are lost and a cell that is to
-    be run requires them; when what it was trained with was trained again since, with other weights.
+    An ok cell is run again too: when its weights are not those of its record; when they are lost and a cell that is to
+    be run requires them; when what it was trained with was trained again since, with other weights. For no other reason
+    is one with secret noise.
 
     fault: what is wrong with the weights of an ok record, as `weights_fault` says.
     """
