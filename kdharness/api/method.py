@@ -20,6 +20,10 @@ from kdharness.api.step import Batch, Step
 TeacherT = TypeVar("TeacherT", default=Outputs)
 
 
+def _no_secrets(device: bool) -> torch.Generator:
+    raise TypeError("this context was made without make_secret_generator")
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What a method may know when it builds its parts. Never test or private data, never the benchmark's name.
@@ -37,6 +41,7 @@ class BuildContext:
     device: where the cell trains.
     make_generator: what `generator` calls.
     new_model: what `peer` calls.
+    make_secret_generator: what `secret_generator` calls.
     """
 
     num_classes: int
@@ -52,6 +57,7 @@ class BuildContext:
     device: torch.device
     make_generator: Callable[[str, bool], torch.Generator]
     new_model: Callable[[str, str], StagedModel]
+    make_secret_generator: Callable[[bool], torch.Generator] = _no_secrets
 
     @property
     def teacher(self) -> ModelShape:
@@ -65,6 +71,14 @@ class BuildContext:
         but where the device is the CPU.
         """
         return self.make_generator(name, device)
+
+    def secret_generator(self, device: bool = False) -> torch.Generator:
+        """A generator for noise that protects. For every epoch and step it has a new state from the system's source of
+        secrets, which is kept nowhere. For methods with `secret_noise` alone.
+
+        device: as in `generator`.
+        """
+        return self.make_secret_generator(device)
 
     def peer(self, role: str, model: str | None = None) -> StagedModel:
         """A new network, by default of the student's architecture, initialised from the stream of `role` (DML's
@@ -97,6 +111,8 @@ class EpochContext:
     predict: called with positions in the phase's subset (int64 [n]), or for all of it with nothing: the student's
         present logits [n, classes], in eval mode.
     predict_teacher: called with a teacher's number k and positions: its logits [n, classes] likewise.
+    begun: how often this epoch was begun: more than once where a run was killed, or the cell trained again. With
+        `secret_noise` each time was a release of its own, and is to be counted; without, it is 1.
     """
 
     phase: str
@@ -106,6 +122,7 @@ class EpochContext:
     targets: Tensor
     predict: Predict
     predict_teacher: PredictTeacher
+    begun: int = 1
 
 
 class Method(nn.Module, Generic[TeacherT]):
@@ -128,6 +145,8 @@ class Method(nn.Module, Generic[TeacherT]):
         private_teacher: True for a method that changes its teacher; it then gets a copy of its own.
         capturable: whether the operations of a step are the same in all steps of a phase, so that a recorded step can
             be replayed: nothing in it is drawn, chosen or counted in Python.
+        secret_noise: True where it draws from `context.secret_generator`. No other training of the cell gives the same
+            numbers then, and each is one more release of what the noise protects.
         mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
             alone. "larger": its own terms read `batch.targets`, the label with the larger share. "refuse": it is not
             defined for them, and is skipped.
@@ -161,6 +180,10 @@ class Method(nn.Module, Generic[TeacherT]):
     @property
     def capturable(self) -> bool:
         return True
+
+    @property
+    def secret_noise(self) -> bool:
+        return False
 
     @property
     def mixed_labels(self) -> MixedLabels:

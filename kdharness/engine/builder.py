@@ -12,6 +12,7 @@ from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
 from kdharness.data.subsets import HIDDEN_SUBSETS
+from kdharness.device.secret import secret_generator
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.losses import LossTerms
@@ -36,6 +37,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     recipe = Recipe.model_validate(dict(cell.recipe))
     random = world.device.random_state(stream("method", cell.method, "default", cell.seed))
     generators: list[torch.Generator] = []
+    secrets: list[torch.Generator] = []
     # A teacher's own stream: in a pair of equal models the student does not start from its teacher's weights.
     role = TEACHER if cell.role == TEACHER else STUDENT
     student = world.networks.start(cell, cell.student, data, role, cell.seed, recipe)
@@ -45,7 +47,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
     with settings_kept(), random.active():
         method = made(world.registry.get("method", cell.method).spec, cell.parameters)
         seen = _seen(method, world, teachers)
-        method.build(_context(cell, method, world, data, recipe, student, seen, generators))
+        method.build(_context(cell, method, world, data, recipe, student, seen, generators, secrets))
         world.device.put(method)
         predictor = world.device.put(method.predictor(student, [t.model for t in seen]))
     factory = OptimizerFactory(world.registry, cell.document["optimizers"], world.device.fused)
@@ -56,6 +58,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         teachers=seen,
         random=random,
         generators=generators,
+        secrets=secrets,
         players=Players(student, method, recipe, factory, world.device.torch),
         terms=LossTerms(cell.method, method.terms, frozenset(cell.document["method"]["without"])),
         observers=Observers(world.registry, metrics, student, world.device),
@@ -91,6 +94,7 @@ def _context(
     student: StagedModel,
     teachers: Sequence[AnyTeacher],
     generators: list[torch.Generator],
+    secrets: list[torch.Generator],
 ) -> BuildContext:
     """What the method is told."""
     known = (cell.student, *(t.model for t in cell.teachers), *cell.networks)
@@ -100,6 +104,12 @@ def _context(
         generator = world.device.generator(seed) if on_device else torch.Generator().manual_seed(seed)
         generators.append(generator)
         return generator
+
+    def make_secret_generator(on_device: bool) -> torch.Generator:
+        if not cell.secret:
+            raise CellError("MethodError", "it asks for a secret generator, and does not say secret_noise = True")
+        secrets.append(secret_generator(world.device, on_device))
+        return secrets[-1]
 
     def new_model(name: str, role: str) -> StagedModel:
         if name not in known:
@@ -121,4 +131,5 @@ def _context(
         device=world.device.torch,
         make_generator=make_generator,
         new_model=new_model,
+        make_secret_generator=make_secret_generator,
     )

@@ -15,6 +15,7 @@ from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
 from kdharness.device.memory import tensor_bytes
 from kdharness.device.random import RandomState
+from kdharness.device.secret import renew
 from kdharness.engine.losses import LossTerms
 from kdharness.engine.phase_clock import PhaseClock
 from kdharness.engine.players import Players
@@ -45,6 +46,7 @@ class CellState:
 
     predictor: what is evaluated. teachers: as the method reads them. random: the cell's default generators.
     generators: those that the method asked for, in order, while it was built and later.
+    secrets: likewise, those whose states nothing keeps.
     averages: of the weights; None where the recipe has none.
     history: a row for every number of every epoch.
     """
@@ -55,6 +57,7 @@ class CellState:
     teachers: Sequence[AnyTeacher]
     random: RandomState
     generators: Sequence[torch.Generator]
+    secrets: Sequence[torch.Generator]
     players: Players
     terms: LossTerms
     observers: Observers
@@ -104,6 +107,11 @@ class CellState:
             self.load_weights(self.best.weights)
             if self.averages is not None and self.best.averages is not None:
                 self.averages.load_state_dict(self.best.averages)
+
+    def renew_secrets(self) -> None:
+        """What was drawn so far tells nothing about what will be."""
+        for generator in self.secrets:
+            renew(generator)
 
     def standing_bytes(self) -> int:
         """Weights, buffers, gradients and optimiser state, which the cell holds between steps."""

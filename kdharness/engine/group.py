@@ -36,6 +36,7 @@ from kdharness.measure.outcome import final_numbers
 from kdharness.measure.stored import prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
+from kdharness.results.begun import begin_epoch
 from kdharness.results.files import write_atomic
 from kdharness.results.history import write_history
 from kdharness.results.record import Record, Status
@@ -174,6 +175,8 @@ class Group:
             self.beat(member.number)
             with self._contained(member), self.lockstep.ledger.turn(member.cell.key):
                 self.lockstep.note(member.shared_teachers)
+                if member.cell.secret:
+                    member.begun = begin_epoch(self.world.folder.cell(member.cell.key).begun, member.clock.epoch)
                 request = member.request()
                 check_teachers(member.shared_teachers)
                 asked.setdefault(request, []).append(member)

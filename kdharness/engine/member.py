@@ -43,7 +43,8 @@ class Member:
     number: its place in the job. state: all that is built of it. views: as its method declares them, and what a pass
     calls them. teachers: as the method reads them;
     reference_teachers: those that the student is measured against. sources: by key of a cell that it requires, the
-    SHA-256 of the weights. test_logits: of the last evaluation, by predictor.
+    SHA-256 of the weights. test_logits: of the last evaluation, by predictor. begun: how often its present epoch was
+    begun.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Member:
         self.views = tuple(zip(self.reads.declared_views, view_keys(names), strict=True))
         self.stepper: Stepper = EagerStepper(state, self.reads, self.views)
         self.test_logits: dict[str, Tensor] = {}
+        self.begun = 1
         self._measurements: Mapping[str, float] | None = None
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
@@ -148,6 +150,7 @@ class Member:
         """Begins an epoch: hooks, and what batches it wants."""
         self._check_subset()
         context = self.epoch_context()
+        self.state.renew_secrets()
         with self.isolated():
             self.student.train()
             self.method.train()
@@ -196,6 +199,7 @@ class Member:
             targets=self.data.targets[rows],
             predict=partial(self._predict, self.student, rows),
             predict_teacher=lambda k=0, positions=None: self._predict(models[k], rows, positions),
+            begun=self.begun,
         )
 
     def _predict(self, model: nn.Module, rows: Tensor, positions: Tensor | None = None) -> Tensor:
@@ -217,6 +221,7 @@ class Member:
     def step(self, samples: Samples, teachers: TeacherBatch, info: StepInfo, measure: bool) -> None:
         """One batch. measure: whether its memory is measured, which takes time."""
         outputs = TeacherOutputs(self.teachers, teachers, self.views, self.reads.of_teachers)
+        self.state.renew_secrets()
         with self.isolated():
             if measure:
                 with samples.shelf.ledger.metered(self.device.memory_meter()) as meter:

@@ -12,6 +12,9 @@ from kdharness.planning.plan import Plan
 from kdharness.results.bound import LOST, outdated
 from kdharness.results.record import Record, Status
 
+# What is said of cells that are kept though they were to be made again.
+SECRET = "kept, for its noise is secret: another training would be another release, of more budget"
+
 # What is said of cells that were taught by weights that were made again since.
 STALE = "stale, for a teacher has other weights now than it was trained with; it is trained again"
 
@@ -25,7 +28,8 @@ class Resumption:
     to_run: in the plan's order.
     kept: by key, how the other cells stand.
     unavailable: by key, why some of these are not ok.
-    notes: lines on ok cells that are run again, and on lost weights that nothing needs.
+    notes: lines on ok cells that are run again, on those that are not though this was asked, and on lost weights that
+        nothing needs.
     """
 
     to_run: tuple[Cell, ...]
@@ -40,7 +44,8 @@ def resume(
     """Keeps what is ok or skipped, runs what is interrupted or absent, and failures only if they are to be run again.
 
     An ok cell is run again too: when its weights are not those of its record; when they are lost and a cell that is to
-    be run requires them; when what it was trained with was trained again since, with other weights.
+    be run requires them; when what it was trained with was trained again since, with other weights. For no other reason
+    is one with secret noise.
 
     fault: what is wrong with the weights of an ok record, as `weights_fault` says.
     """
@@ -59,9 +64,10 @@ def resume(
         record = records.get(cell.key)
         status = record.status if record is not None else Status.NOT_RUN
         runs = _runs(status, rerun)
-        if record is not None and status is Status.OK and not runs:
+        secret = runs and status is Status.OK and cell.secret
+        if record is not None and status is Status.OK and (secret or not runs):
             text, runs = bound.fault(record)
-            wrong.setdefault(text, []).append(cell)
+            wrong.setdefault(text or SECRET * secret, []).append(cell)
         if runs:
             to_run.append(cell)
             bound.needed.update(cell.requires)

@@ -98,6 +98,7 @@ class Cell:
     reference_teachers: the pair's teachers, where the cells that lead to this one have them all; the student is
         measured against them.
     weight_files: by SHA-256, where the files lie that networks begin with.
+    secret: whether its method's noise is: no other training gives its numbers, and each is a release of its own.
     """
 
     key: str
@@ -123,6 +124,7 @@ class Cell:
     start: TeacherSource | None = None
     reference_teachers: tuple[TeacherSource, ...] = ()
     weight_files: Mapping[str, str] = field(default_factory=dict)
+    secret: bool = False
 
     @property
     def student(self) -> str:

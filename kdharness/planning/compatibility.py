@@ -90,6 +90,7 @@ def reason_to_skip(
             device=torch.device("meta"),
             make_generator=lambda name, on_device: torch.Generator().manual_seed(0),
             new_model=lambda name, role: trial_model(by_name[name], blueprint),
+            make_secret_generator=lambda on_device: torch.Generator().manual_seed(0),
         )
         return method.skip(context)
 

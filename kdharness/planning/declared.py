@@ -20,7 +20,7 @@ TAGS = ("task", "distill", "player")
 
 def check_method(method: Method) -> None:
     """ValueError for a term's tag that there is not. What is a property may raise anything."""
-    _ = [method.regime, method.reads.declared_views, method.mixed_labels]
+    _ = [method.regime, method.reads.declared_views, method.mixed_labels, method.secret_noise]
     for term, tag in method.terms.items():
         if tag not in TAGS:
             raise ValueError(f"its term '{term}' has the tag {tag!r}, which is none of {', '.join(TAGS)}")

@@ -99,7 +99,7 @@ class _Expansion:
             self.warnings[line] = None
         sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
         teachers = self._teachers_of(sources)
-        cell = self._cell(setting, training, sources, teachers, method.regime if method is not None else "")
+        cell = self._cell(setting, training, sources, teachers, method)
         known = self.cells.get(cell.key)
         if known is None:
             self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
@@ -223,7 +223,7 @@ class _Expansion:
         training: Training,
         sources: Sources,
         teachers: tuple[TeacherSource, ...],
-        regime: str,
+        method: Method | None,
     ) -> Cell:
         """teachers: those that it rests on."""
         pair = _pair(training, teachers)
@@ -249,13 +249,14 @@ class _Expansion:
             pair=pair,
             teachers=sources.teachers,
             seed=training.seed,
-            regime=_regime(regime, scenario, len(pair.teachers)),
+            regime=_regime("" if method is None else method.regime, scenario, len(pair.teachers)),
             document=document,
             recipe_name="" if training.role == TEACHER else setting.recipe,
             seeding=self.resolved.seeding.drawn(scenario),
             start=sources.start,
             reference_teachers=_references(pair, teachers),
             weight_files=self.resolved.networks.files,
+            secret=method is not None and method.secret_noise,
         )
 
 

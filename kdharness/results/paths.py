@@ -45,6 +45,11 @@ class CellFiles:
         return self.folder / "checkpoint"
 
     @property
+    def begun(self) -> Path:
+        """How often each epoch was begun, of a cell with secret noise; it stays when the cell is trained again."""
+        return self.folder / "begun.json"
+
+    @property
     def kept(self) -> tuple[Path, ...]:
         """What stays beside a finished cell's record, where it is there."""
         return self.history, self.model, self.predictions, self.traceback

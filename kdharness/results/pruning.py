@@ -13,6 +13,7 @@ from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
 from kdharness.results.contents import Contents
 from kdharness.results.files import write_atomic, writing
+from kdharness.results.paths import CellFiles
 from kdharness.results.reading import Fault
 from kdharness.results.record import Status
 from kdharness.results.seal import sealed
@@ -62,9 +63,22 @@ def _change(path: Path, plan: Plan | None) -> None:
     if plan is not None:
         write_atomic(path, sealed(plan.to_json()))
     elif path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        _remove(CellFiles(path))
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove(files: CellFiles) -> None:
+    """All but what a cell's noise has spent, which no removal of files gives back."""
+    kept = files.begun
+    if not kept.exists():
+        shutil.rmtree(files.folder)
+        return
+    for path in files.folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != kept:
+            path.unlink()
 
 
 def pruning(

@@ -119,6 +119,12 @@ class MethodCase:
         raise CheckFailed(f"no cell of {self.label} was planned: {'; '.join(self.plan.warnings) or 'no warning'}")
 
 
+def skip_secret(case: MethodCase) -> None:
+    """CheckSkipped for a method whose noise is secret: no two trainings are alike."""
+    if case.cell.secret:
+        raise CheckSkipped(f"the noise of {case.label} is secret: give the case the parameters that make it known")
+
+
 class _Carrier:
     """A plugin that provides one method."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from kdharness.api.executors import EpochFinished, Event
 from kdharness.planning.cell import Cell
 from kdharness.results.record import Record, Status
-from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase
+from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase, skip_secret
 from kdharness.testing.lab import Lab
 
 
@@ -63,6 +63,7 @@ def check_plan_is_repeatable(case: MethodCase) -> None:
 
 def check_same_bits_alone_and_in_a_group(case: MethodCase) -> None:
     """Weights, history, predictions and measurements do not depend on who trains beside it."""
+    skip_secret(case)
     run, cell = trained(case), case.cell
     with _another_lab(run, cell) as solo:
         _compare(run, solo, cell, solo.train([cell], alone=True)[cell.key], "alone")
@@ -70,6 +71,7 @@ def check_same_bits_alone_and_in_a_group(case: MethodCase) -> None:
 
 def check_same_bits_when_resumed(case: MethodCase) -> None:
     """Stopped after every epoch and taken up from its checkpoint, it ends with the same bits."""
+    skip_secret(case)
     run, cell = trained(case), case.cell
     epochs = int(run.records[cell.key].values["epochs"])
     with _another_lab(run, cell, checkpoint_seconds=0.0) as stopped:

@@ -30,6 +30,11 @@ of the stated noise; the mechanism's own is per sample with output, per batch wi
 Images are not mixed: the teacher is asked about the sample that was selected, and each release is counted as one
 sample's.
 
+The noise of the private mechanisms is secret: its generator has a new state from the system for every step, and is
+stored nowhere, so that no other training gives the same student. With noise = N it is drawn from that seed, for tests:
+who knows the seed can take it off again, and the budget that is stated protects nobody (noise_public is 1). Epochs that
+were begun more than once, by a run that was killed or trained again, count as often.
+
 loss_scalar is the default, since the published description and script are nothing else: `rona` is then the method as it
 was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script; rounds 5
 and 4, hint epochs 40 and 50. The README is followed. The script selects by margin; the paper's own rule is k-center,
@@ -54,6 +59,7 @@ from kdharness.api import (
     EpochContext,
     Method,
     MethodSpec,
+    Neutral,
     NotNegative,
     Outputs,
     Pair,
@@ -66,16 +72,8 @@ from kdharness.api import (
     hookimpl,
 )
 
-from ._privacy import (
-    clip_losses,
-    gate_losses,
-    gaussian_epsilon,
-    moments_epsilon,
-    noise_like,
-    project_to_simplex,
-    release,
-    row_norms,
-)
+from ._accounting import is_private, spent
+from ._privacy import clip_losses, gate_losses, noise_like, project_to_simplex, release, row_norms
 from ._query_selection import select_queries
 from ._rona_losses import distill_losses, hint_losses
 from ._rounds import Schedule, Stretch
@@ -84,7 +82,6 @@ from ._spatial import pool_to_smaller
 
 SENSITIVE, PUBLIC = 0, 1
 PRIVATE_PHASES = ("hint", "distill")
-OWN_UNIT = {"output": "sample", "gradient": "batch"}  # what each release of the private mechanisms is about
 
 Count = Annotated[int, Field(ge=0)]
 BatchSize = Annotated[int, Field(ge=1)] | None
@@ -123,6 +120,7 @@ class Rona(Method[Sequence[Outputs]]):
     mechanism: Literal["none", "gate", "loss_scalar", "output", "gradient"] = "loss_scalar"
     sigma: NotNegative = 10.0
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    noise: Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")] = "secret"
     bound: Literal["adaptive", "fixed"] = "adaptive"
     hint_bound: Positive = 100.0
     distill_bound: Positive = 1.0
@@ -141,6 +139,10 @@ class Rona(Method[Sequence[Outputs]]):
     follow_recipe: bool = True
     distill_batch_size: BatchSize = None
     self_batch_size: BatchSize = None
+
+    @property
+    def secret_noise(self) -> bool:
+        return self.noise == "secret" and is_private(self.mechanism, self.sigma)
 
     # -- planning and building ----------------------------------------------------------------------------------------
 
@@ -170,11 +172,19 @@ class Rona(Method[Sequence[Outputs]]):
         nn.init.trunc_normal_(self.adapter.weight, std=0.1, a=-0.2, b=0.2)
         assert self.adapter.bias is not None
         nn.init.ones_(self.adapter.bias)
-        self.queries, self.noise = context.generator("queries"), context.generator("noise", device=True)
+        self.queries, self.noise_source = context.generator("queries"), self.made_noise(context)
         self.recipe_epochs = context.epochs
         # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
-        counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(5)]
-        self.samples, self.batches, self.epochs, self.gated, self.asked = counters
+        # times: how often the present epoch was begun, each time with noise of its own.
+        counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(6)]
+        self.samples, self.batches, self.epochs, self.gated, self.asked, self.times = counters
+        self.times.fill_(1)
+
+    def made_noise(self, context: BuildContext) -> torch.Generator:
+        if self.secret_noise:
+            return context.secret_generator(device=True)
+        # Noise that reaches no student needs no secret.
+        return context.generator("noise" if self.noise == "secret" else f"noise {self.noise}", device=True)
 
     @property
     def schedule(self) -> Schedule:
@@ -204,6 +214,9 @@ class Rona(Method[Sequence[Outputs]]):
             players=(Player(player, parts, adam, lasting=True),),
             recipe={"schedule": "constant", "warmup_epochs": 0.0},
         )
+
+    def before_epoch(self, epoch: EpochContext) -> None:
+        self.times.fill_(epoch.begun)
 
     def select(self, epoch: EpochContext) -> Tensor | None:
         if epoch.phase not in PRIVATE_PHASES:
@@ -258,20 +271,20 @@ class Rona(Method[Sequence[Outputs]]):
             gated = (losses > bound).sum()
         if self.mechanism == "gate":
             return gate_losses(losses, bound), gated
-        return clip_losses(losses, bound) + self.sigma * bound * noise_like(losses, self.noise), gated
+        return clip_losses(losses, bound) + self.sigma * bound * noise_like(losses, self.noise_source), gated
 
     def released(self, phase: str, said: Tensor, public: Tensor | None) -> Tensor:
         bound = self.bound_of(phase, None if public is None else row_norms(public))
-        noised = release(said, bound, self.sigma, phase == "distill", self.noise)
+        noised = release(said, bound, self.sigma, phase == "distill", self.noise_source)
         return project_to_simplex(noised) if phase == "distill" else noised
 
     def update(self, step: Step) -> None:
         pending, self.pending = self.pending, None
         if pending is None or not step.losses:
             return super().update(step)
-        self.samples += len(pending.images)
+        self.samples += len(pending.images) * self.times
         self.gated += pending.gated
-        self.batches += 1
+        self.batches += self.times
         self.asked.fill_(1)
         if self.mechanism == "gradient":
             return self.update_by_noised_gradient(step, pending)
@@ -293,38 +306,23 @@ class Rona(Method[Sequence[Outputs]]):
         mean = clipped_mean(one.gradients(queries.images, queries.said), bound)
         step.zero_grad()
         for name, parameter in one.trained.items():
-            parameter.grad = mean[name] + 2 * self.sigma * bound * noise_like(parameter, self.noise)
+            parameter.grad = mean[name] + 2 * self.sigma * bound * noise_like(parameter, self.noise_source)
         step.apply()
 
     # -- accounting ---------------------------------------------------------------------------------------------------
 
     def after_epoch(self, epoch: EpochContext) -> None:
-        self.epochs += self.asked
+        self.epochs += self.asked * self.times
         self.asked.zero_()
 
     def measurements(self) -> Mapping[str, float]:
         counts = {"sample": int(self.samples), "batch": int(self.batches), "epoch": int(self.epochs)}
-        own = OWN_UNIT.get(self.mechanism)
-        private = own is not None and self.sigma > 0
-        found = {
-            "samples_queried": float(counts["sample"]),
-            "batches_queried": float(counts["batch"]),
-            "epochs_queried": float(counts["epoch"]),
-            "sigma": 0.0 if self.mechanism in ("none", "gate") else self.sigma,
-            "epsilon_infinite": float(counts["sample"] > 0 and not private),
-        }
+        found = spent(self.mechanism, self.sigma, self.delta, counts, noise_public=not self.secret_noise)
         if self.mechanism in ("gate", "loss_scalar") and counts["sample"]:
             found["gated_share"] = float(self.gated) / counts["sample"]
-        if own is not None:
-            found["releases"] = float(counts[own])
-        if own is not None and private:
-            budgets = {unit: gaussian_epsilon(self.sigma, count, self.delta) for unit, count in counts.items()}
-            found |= {f"epsilon_per_{unit}": epsilon for unit, epsilon in budgets.items()}
-            found |= {"epsilon": budgets[own], "delta": self.delta}
-            found["epsilon_moments"] = moments_epsilon(self.sigma, counts[own], self.delta) if counts[own] else 0.0
         return found
 
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(Rona, revision=2)
+    yield MethodSpec.of(Rona, revision=3)

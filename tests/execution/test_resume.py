@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_groups import make_cell, make_plan, make_teacher
 
@@ -57,3 +59,22 @@ def test_a_failure_that_waits_says_how_to_try_it_again() -> None:
     assert found.unavailable == {
         teacher.key: "teacher conv32 seed 0 failed: loss is NaN (--rerun failed tries it again)"
     }
+
+
+def test_a_cell_with_secret_noise_is_made_once() -> None:
+    """Another training would be another release. What no longer stands, or never ended well, is made all the same."""
+    cell = replace(make_cell("noisy"), secret=True)
+    done = {cell.key: Record(cell, Status.OK)}
+    kept = resume(make_plan(cell), done, lambda record: "", Rerun.ALL)
+    assert (kept.to_run, kept.kept) == ((), {cell.key: Status.OK})
+    assert [("noisy" in line, "its noise is secret" in line) for line in kept.notes] == [(True, True)]
+    assert resume(make_plan(cell), done, lambda record: "").notes == ()
+    failed = {cell.key: Record(cell, Status.FAILED)}
+    assert resume(make_plan(cell), failed, lambda record: "", Rerun.ALL).to_run == (cell,)
+    teacher = make_teacher()
+    taught = replace(make_cell("noisy", teachers=(teacher,)), secret=True)
+    records = {
+        teacher.key: Record(teacher, Status.OK, files={"model.safetensors": "new"}),
+        taught.key: Record(taught, Status.OK, sources={teacher.key: "old"}),
+    }
+    assert taught in resume(make_plan(teacher, taught), records, lambda record: "", Rerun.ALL).to_run

@@ -10,7 +10,7 @@ from kdharness.registry.manager import Registry
 from kdharness.testing import MethodCase, parametrize_with_checks
 
 EXPECTED_FAILURES = {
-    "rona[mechanism=gradient]": {
+    "rona[mechanism=gradient,noise=0]": {
         "check_rehearsal_on_a_fake_accelerator": "its update takes gradients per sample, and a backward pass on a fake "
         "accelerator asks for its driver; on the meta device it passes"
     },

@@ -173,3 +173,12 @@ def test_a_failed_cell_shows_the_plugins_line_and_its_traceback(
     text = capsys.readouterr().out.replace("\\", "")
     assert "/home/me/faulty.py:12" in text
     assert f"traceback in {folder.cell(cell.key).traceback}".replace("_", "") in text.replace("_", "")
+
+
+def test_what_was_spent_on_noise_stays_counted(folder: ResultsFolder) -> None:
+    files = folder.cell(WRONG[0].key)
+    files.begun.write_text('{"0": 1}')
+    files.checkpoint.write_bytes(b"half done")
+    assert execute(["results", "prune", str(folder.path), "--yes"]) == 0
+    assert [path.name for path in files.folder.iterdir()] == ["begun.json"]
+    assert folder.load().counts == {"failed": 1, "ok": 2}

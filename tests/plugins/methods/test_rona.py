@@ -48,12 +48,13 @@ def context(guide: tuple[int, ...] = GUIDE, hint: tuple[int, ...] = HINT, epochs
         device=torch.device("cpu"),
         make_generator=lambda name, on_device: torch.Generator().manual_seed(7),
         new_model=nothing,
+        make_secret_generator=lambda on_device: torch.Generator(),
     )
 
 
 def built(**parameters: Any) -> Rona:
     torch.manual_seed(0)
-    method = Rona(**parameters)
+    method = Rona(**{"noise": 0, **parameters})
     assert method.skip(context()) is None
     method.build(context())
     return method
@@ -275,16 +276,16 @@ def test_output_mechanism_learns_from_the_released_vectors_alone(phase: str) -> 
     method = built(mechanism="output", sigma=0.5, bound="fixed", hint_bound=0.1, distill_bound=0.1)
     student, both = student_outputs(), teachers()
     said = method.said(phase, student, both[0])
-    method.noise.manual_seed(4)
-    released = privacy.release(said, 0.1, 0.5, phase == "distill", method.noise)
+    method.noise_source.manual_seed(4)
+    released = privacy.release(said, 0.1, 0.5, phase == "distill", method.noise_source)
     if phase == "distill":
         released = privacy.project_to_simplex(released)
-    method.noise.manual_seed(4)
+    method.noise_source.manual_seed(4)
     found = method.losses(batch(phase), student, both)[phase]
     expected = method.sample_losses(phase, student, released).mean() * (0.5 if phase == "hint" else 1.0)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     longer = [outputs(2, [HINT, (9, 2, 2)], scale=50.0), both[1]] if phase == "hint" else both
-    method.noise.manual_seed(4)
+    method.noise_source.manual_seed(4)
     torch.testing.assert_close(method.losses(batch(phase), student, longer)[phase], found)
 
 
@@ -292,10 +293,10 @@ def test_output_mechanism_learns_from_the_released_vectors_alone(phase: str) -> 
 @pytest.mark.parametrize("phase", ["hint", "distill"])
 def test_noise_is_drawn_from_a_generator_of_its_own(mechanism: str, phase: str) -> None:
     method = built(mechanism=mechanism)
-    default, own = torch.get_rng_state(), method.noise.get_state()
+    default, own = torch.get_rng_state(), method.noise_source.get_state()
     method.losses(batch(phase), student_outputs(), teachers())
     assert torch.get_rng_state().equal(default)
-    assert method.noise.get_state().equal(own) == (mechanism in ("none", "gate"))
+    assert method.noise_source.get_state().equal(own) == (mechanism in ("none", "gate"))
 
 
 class Mixed(nn.Module):
@@ -480,7 +481,7 @@ def test_phases_are_those_of_the_readme() -> None:
 
 
 def lengths(epochs: int, **parameters: Any) -> list[tuple[str, int]]:
-    method = Rona(**parameters)
+    method = Rona(**{"noise": 0, **parameters})
     method.build(context(epochs=epochs))
     return [(p.name, p.epochs) for p in method.phases()]
 
@@ -626,7 +627,12 @@ def test_only_real_mechanisms_state_an_epsilon() -> None:
     assert "epsilon_per_batch" not in queried(mechanism="output", sigma=0.0)
     asked_nothing = queried(0, 0, mechanism="loss_scalar")
     assert asked_nothing["epsilon_infinite"] == 0
-    assert not {"epsilon", "epsilon_per_sample", "gated_share"} & set(asked_nothing)
+    assert not {"epsilon_per_sample", "gated_share"} & set(asked_nothing)
+    assert (asked_nothing["epsilon"], asked_nothing["mu"]) == (0, 0)
+    assert gradient["mu"] == pytest.approx(math.sqrt(10) / 10)
+    assert gradient["noise_public"] == 1
+    assert "noise_public" not in queried(mechanism="output", sigma=0.0)
+    assert queried(mechanism="gradient", noise="secret")["noise_public"] == 0
     silent = queried(0, 0, mechanism="gradient")
     assert (silent["epsilon"], silent["releases"], silent["epsilon_infinite"]) == (0, 0, 0)
 
@@ -662,7 +668,7 @@ def test_dropped_terms_count_no_query() -> None:
 
 SHORT = (
     "rona.hint_epochs=1", "rona.warm_epochs=1", "rona.iterations=2", "rona.distill_epochs=1", "rona.self_epochs=1",
-    "rona.follow_recipe=false",
+    "rona.follow_recipe=false", "rona.noise=0",
 )  # fmt: skip
 
 
@@ -755,6 +761,22 @@ def test_gradient_mechanism_end_to_end(lab: Any) -> None:
     assert loud != quiet
     assert record.values["x_rona_batches_queried"] == 3 * 2
     assert record.values["x_rona_epsilon"] == pytest.approx(privacy.gaussian_epsilon(0.5, 6, 1e-5))
+
+
+def test_secret_noise_is_another_in_each_training(lab: Any) -> None:
+    settings = ("rona.mechanism=gradient", "rona.query_rate=0.1", "rona.noise=secret")
+    record, first = student_bits(lab, *settings)
+    assert record.cell.secret
+    again = lab.train([record.cell])[record.cell.key]
+    assert lab.folder.cell(record.cell.key).model.read_bytes() != first
+    assert (record.values["x_rona_releases"], again.values["x_rona_releases"]) == (6, 12)
+    assert again.values["x_rona_epsilon"] == pytest.approx(privacy.gaussian_epsilon(10.0, 12, 1e-5))
+    assert again.values["x_rona_noise_public"] == 0
+    inert = [
+        rona_cells(lab, f"rona.mechanism={m}", "rona.noise=secret").cells[-1].cell for m in ("gate", "loss_scalar")
+    ]
+    assert not any(cell.secret for cell in inert)
+    assert not rona_cells(lab, *settings, "rona.sigma=0").cells[-1].cell.secret
 
 
 def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

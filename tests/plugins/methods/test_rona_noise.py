@@ -43,7 +43,7 @@ class World:
     def __init__(self, **parameters: Any) -> None:
         torch.manual_seed(0)
         self.student = StagedModel(Thin(CLASSES, SHAPE), SPEC, SHAPE)
-        self.method = Rona(mechanism="gradient", **parameters)
+        self.method = Rona(mechanism="gradient", noise=0, **parameters)
         nothing: Any = None
         wide = type("Wide", (), {"name": "wide", "stages": (HINT, (9, 1, 1)), "embedding": 9})()
         self.method.build(
