@@ -17,12 +17,14 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from kdharness.stats.summary import CONFIDENCE
+from kdharness.stats.summary import CONFIDENCE, Estimate
+
+NORMAL = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 def variance_of(low: float, high: float) -> float:
     """The variance of a number whose 95 % interval is this."""
-    return float(((high - low) / (2 * stats.norm.ppf((1 + CONFIDENCE) / 2))) ** 2)
+    return float(((high - low) / (2 * NORMAL)) ** 2)
 
 
 def image_variance(variances: Sequence[float], seeding: str) -> float:
@@ -34,3 +36,9 @@ def image_variance(variances: Sequence[float], seeding: str) -> float:
     if not known:
         return 0.0
     return sum(known) / len(known) / (2 if "data" in seeding.split("+") else 1)
+
+
+def images_alone(value: float, variance: float) -> Estimate:
+    """Of one network: its interval is over images and says nothing of others."""
+    half = NORMAL * math.sqrt(variance)
+    return Estimate(1, value, math.nan, value - half, value + half)

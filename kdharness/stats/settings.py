@@ -41,13 +41,17 @@ def deviations_of(rows: pd.DataFrame) -> str:
     return "; ".join(dict.fromkeys(text for text in rows["deviations"] if text))
 
 
-def teachers_behind(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """The teachers, or sets of teachers, that rows rest on: their cells, and the digests of their weights."""
-    taught = rows[rows["teacher"] != ""]
-    return {
-        (str(cell), str(weights))
-        for cell, weights in zip(taught["teacher_cell"], taught["teacher_digest"], strict=True)
-    } - {("", "")}
+def teacher_of(rows: pd.DataFrame) -> pd.Series[str]:
+    """By row, the teacher or set of teachers that it rests on: their cells and the digest of their weights; "" for
+    none.
+    """
+    named = rows["teacher_cell"].where(rows["teacher"] != "", "") + "@" + rows["teacher_digest"]
+    return named.where((rows["teacher"] != "") & (named != "@"), "")
+
+
+def teachers_behind(rows: pd.DataFrame) -> set[str]:
+    """The different teachers, or sets of them, that rows rest on."""
+    return set(teacher_of(rows)) - {""}
 
 
 def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
