@@ -27,6 +27,11 @@ def is_name(text: str) -> bool:
     return inside and 0 < len(text) <= 100 and text[0].isalnum() and text[-1] not in ". "
 
 
+def is_reference(text: str) -> bool:
+    """Whether it may be what something installed is called: a name, or "package/name"."""
+    return all(map(is_name, text.split("/"))) and text.count("/") <= 1
+
+
 def words(text: str) -> tuple[str, ...]:
     """("a", "b") of "a, b"; empty parts do not count."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +20,7 @@ from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import Seed, parse_seeds
 from kdharness.protocol.toml import read_toml
 from kdharness.protocol.variant import Layer, Variant
-from kdharness.text import is_name
+from kdharness.text import is_name, is_reference
 
 # What the recipe of [recipe] is called, unless a benchmark says otherwise.
 STANDARD = "standard"
@@ -178,9 +178,48 @@ def _check_names(benchmark: Benchmark, source: str) -> None:
     """UserError for a name that no file or column can have: results lie in a folder of the benchmark's name."""
     if not is_name(benchmark.name) or benchmark.name.partition(".")[0].lower() in _DEVICES:
         raise UserError(f"{source}: name = {benchmark.name[:80]!r} cannot be a folder's name; {NAME_RULE}")
-    for name in benchmark.scenario:
+    for name in (*benchmark.scenario, *benchmark.scenarios):
         if not is_name(name):
             raise UserError(f"{source}: scenario {name[:80]!r}: {NAME_RULE}")
+    for key, name in _references(benchmark):
+        if not is_reference(name):
+            raise UserError(f"{source}: {key} {name[:80]!r}: {NAME_RULE}; 'package/name' names a package's")
+    for key, text in _texts(benchmark):
+        if not text.isprintable():
+            raise UserError(f"{source}: {key} = {text[:80]!r} holds what cannot be printed: it becomes part of names")
+
+
+def _references(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
+    """What is called by a name, and the name."""
+    lists = ("datasets", "run", "references", "metrics")
+    tables = ("models", "methods", "dataset", "optimizers")
+    for key in lists:
+        yield from ((key, name) for name in getattr(benchmark, key))
+    for key in tables:
+        yield from ((f"table {key}.", name) for name in getattr(benchmark, key))
+    yield from (("pairs: model", name) for pair in benchmark.pairs for name in (*pair.teachers, pair.student))
+    for variant in benchmark.variants:
+        yield "variants.method", variant.method
+        yield from (("variants.parameters", name) for name in variant.parameters)
+        yield from (("variants.without", name) for name in variant.without)
+    for method, table in benchmark.methods.items():
+        yield from ((f"methods.{method}", name) for name in table)
+
+
+def _texts(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
+    """The texts among parameters, which the names of variants and deviations are made of."""
+    for number, variant in enumerate(benchmark.variants, 1):
+        yield from ((f"variant {number}", text) for text in _texts_in(variant.parameters))
+    for key in ("models", "methods", "dataset", "optimizers"):
+        yield from ((key, text) for text in _texts_in(getattr(benchmark, key)))
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for each in inner:
+        yield from _texts_in(each)
 
 
 def _check_pair_tables(benchmark: Benchmark, source: str) -> None:

@@ -12,6 +12,10 @@ from kdharness.report.view import Report
 # What begins a list or underlines a title, where a line begins with it.
 _LIST = re.compile(r"^(\d*)([-+=.)])(?=\s|$|[-=])")
 
+# What GitHub links wherever it stands, escaped or not: people, issues, addresses. A comment between is not shown.
+_LINKS = re.compile(r"@|#(?=\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
+_BREAK = "<!-- -->"
+
 
 def as_markdown(reports: Iterable[Report]) -> str:
     return "\n\n".join(block for report in reports for block in _blocks(report)) + "\n"
@@ -49,6 +53,6 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Signs of Markdown, of HTML entities and of GitHub's mathematics and notices are themselves."""
+    """Signs of Markdown, of HTML entities and of GitHub's mathematics, notices and links are themselves."""
     escaped = "".join(f"\\{c}" if c in "\\|*_[]`<>#&~$!" else c for c in text)
-    return _LIST.sub(r"\1\\\2", escaped)
+    return _LINKS.sub(rf"\g<0>{_BREAK}", _LIST.sub(r"\1\\\2", escaped))

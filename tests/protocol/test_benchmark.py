@@ -157,5 +157,57 @@ def test_a_scenario_needs_a_name_too(name: str) -> None:
         parse({**content_of("digits"), "scenario": {name: {"kind": "clean"}}}, "mine.toml")
 
 
+MARKUP = ["<b>x</b>", "[red]x[/]", "a\nb", "\x1b[31m", "../up", "=1+1", "@all", "$x$", "x`y`", "a|b", "a/b/c", "", "/a"]
+
+
+@pytest.mark.parametrize("name", MARKUP)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        lambda name: {"datasets": [name]},
+        lambda name: {"pairs": [Pair((name,), "conv16")]},
+        lambda name: {"pairs": [Pair(("conv32",), name)]},
+        lambda name: {"run": [name]},
+        lambda name: {"references": ["vanilla", name]},
+        lambda name: {"metrics": [name]},
+        lambda name: {"scenarios": [name]},
+        lambda name: {"models": {name: {}}},
+        lambda name: {"methods": {name: {}}},
+        lambda name: {"methods": {"kd": {name: 1}}},
+        lambda name: {"dataset": {name: {}}},
+        lambda name: {"optimizers": {name: {}}},
+        lambda name: {"variants": [{"method": name}]},
+        lambda name: {"variants": [{"method": "kd", "parameters": {name: 1}}]},
+        lambda name: {"variants": [{"method": "kd", "without": [name]}]},
+    ],
+    ids=["datasets", "teacher", "student", "run", "references", "metrics", "scenarios", "models", "methods",
+         "parameter", "dataset", "optimizers", "variant", "of variant", "without"],
+)  # fmt: skip
+def test_what_is_no_name_is_refused_when_it_is_read(changes: Any, name: str) -> None:
+    with pytest.raises(UserError, match=r"^mine\.toml: ") as error:
+        parse({**content_of("digits"), **changes(name)}, "mine.toml")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31mred", "\u202eright"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        lambda text: {"variants": [{"method": "kd", "parameters": {"mode": text}}]},
+        lambda text: {"methods": {"kd": {"pairs": {"a:b": {"modes": ["x", text]}}}}},
+        lambda text: {"dataset": {"imagefolder": {"folder": text}}},
+    ],
+)
+def test_a_text_that_cannot_be_printed_is_no_parameter(changes: Any, text: str) -> None:
+    with pytest.raises(UserError, match="holds what cannot be printed") as error:
+        parse({**content_of("digits"), **changes(text)}, "mine.toml")
+    assert str(error.value).isprintable()
+
+
+def test_a_packages_own_name_is_a_name() -> None:
+    content = {**content_of("digits"), "run": ["my-package/soft_targets"], "metrics": ["other/top1"]}
+    assert parse(content, "mine.toml").run == ("my-package/soft_targets",)
+
+
 def content_of(name: str) -> dict[str, Any]:
     return {"name": name, **tomllib.loads(available()[name].read_text(encoding="utf-8"))}

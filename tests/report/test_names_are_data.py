@@ -105,6 +105,13 @@ def test_nothing_is_markup_in_markdown(report: Report) -> None:
         ("&lt;", r"\&lt;"),
         ("~~a~~", r"\~\~a\~\~"),
         ("-0.5", "-0.5"),
+        ("@someone", "@<!-- -->someone"),
+        ("a@b.org", "a@<!-- -->b.org"),
+        ("org/repo#12", r"org/repo\#<!-- -->12"),
+        ("# vs", r"\# vs"),
+        ("see https://x.org", "see https:<!-- -->//x.org"),
+        ("WWW.x.org", "WWW<!-- -->.x.org"),
+        ("a|`b`|c", r"a\|\`b\`\|c"),
     ],
 )
 def test_markdown_of_a_name_is_the_name(text: str, expected: str) -> None:
