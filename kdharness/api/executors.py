@@ -31,6 +31,7 @@ class WorkerSettings:
     teacher_top1_floor: percent that a teacher from a file must reach on test; None for chance and a tenth of the rest.
     checkpoint_seconds: least time between two checkpoints of a cell.
     keep_weights: keys of the cells whose weights are written.
+    lock: the inode of the folder's lock, by which workers know the folder again; 0 where nobody holds it.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class WorkerSettings:
     teacher_top1_floor: float | None = None
     checkpoint_seconds: float = 30.0
     keep_weights: frozenset[str] = frozenset()
+    lock: int = 0
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ class RunRequest:
     def folder(self) -> Path:
         return self.out / self.plan.benchmark
 
-    def settings(self) -> WorkerSettings:
+    def settings(self, lock: int) -> WorkerSettings:
+        """lock: the inode of the folder's, which the caller holds."""
         required = {key for planned in self.plan.cells for key in planned.cell.requires}
         teachers = {planned.cell.key for planned in self.plan.cells if planned.cell.role == "teacher"}
         return WorkerSettings(
@@ -166,6 +167,7 @@ class RunRequest:
             timeout_seconds=self.timeout_seconds,
             teacher_top1_floor=self.teacher_top1_floor,
             keep_weights=frozenset(required | teachers),
+            lock=lock,
         )
 
 
@@ -176,7 +178,7 @@ def run_plan(request: RunRequest) -> int:
     with folder.lock(lambda message: print(message, file=sys.stderr)):
         folder.sweep()
         with folder.planned(request.plan):
-            settings = request.settings()
+            settings = request.settings(folder.held)
             executor = _executor(request, settings)
             outcome = execute(request.plan, folder, settings, executor, request.registry, make_display(), request.rerun)
         folder.check_held()

@@ -203,10 +203,12 @@ class Group:
         with self._contained(member) as failed:
             content = packed(member.state_dict())
         if not failed:  # what the disk refuses is no fault of the cell
+            self.world.folder.check_held()
             self.checkpoints[member.cell.key].save(content)
             self._write_history(member)
 
     def _write_history(self, member: Member) -> None:
+        self.world.folder.check_held()
         write_history(self.world.folder.cell(member.cell.key).history, member.history)
 
     def _end_epoch(self, member: Member, request: BatchRequest) -> None:
@@ -279,6 +281,7 @@ class Group:
             return
         self.guard.check()
         values["group_size"] = len(self.job.cells)
+        self.world.folder.check_held()
         if weights:
             write_atomic(files.model, weights)
         else:
@@ -328,6 +331,7 @@ class Group:
                 del self.left[cell.key]
                 self.emit(CellAborted(self.job.number, cell.key, one_line(error)))
                 return
+        self.world.folder.check_held()
         if status is Status.FAILED or status is Status.OOM:
             self.checkpoints[cell.key].remove()
         record = self._write(

@@ -69,7 +69,7 @@ def world_of(settings: WorkerSettings, name: str) -> World:
         device.use()
         _worlds[name, settings] = World(
             registry,
-            ResultsFolder(settings.folder),
+            ResultsFolder(settings.folder, held=settings.lock),
             settings.data_root,
             device,
             settings.download,

@@ -32,6 +32,7 @@ from kdharness.engine.stopping import stop_request
 from kdharness.errors import DeviceLost, UserError
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
+from kdharness.results.store import ResultsFolder
 
 TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], str]
 
@@ -55,7 +56,8 @@ def main(pipe: Any, heartbeat: Any, settings: WorkerSettings, device: str, log: 
     ignore_interrupts()
     stop_when_asked()
     end_with_parent()
-    redirect_output(log, append=restarted)
+    is_lost = ResultsFolder(settings.folder, held=settings.lock).is_lost
+    redirect_output(Path(os.devnull) if is_lost else log, append=restarted)
 
     def beat(cell: int | None) -> None:
         stop_request.insist()

@@ -37,12 +37,13 @@ class ResultsFolder:
     """One `<out>/<benchmark>` folder. Making one touches no disk; writing makes the folders it needs.
 
     warn: called with one line for each file that cannot be used, once per file.
+    held: the inode of the lock that this process, or the run that it works for, holds; 0 for none.
     """
 
-    def __init__(self, path: Path | str, warn: Callable[[str], None] = to_stderr) -> None:
+    def __init__(self, path: Path | str, warn: Callable[[str], None] = to_stderr, held: int = 0) -> None:
         self.path = Path(path)
         self.cells_path = self.path / "cells"
-        self._held: tuple[int, int] | None = None
+        self.held = held
         self._reader = JsonReader(warn)
         self.plans = PlanFiles(self.path / "plans", self._reader)
         self.progress = ProgressFile(self.path / "progress.json", self._reader)
@@ -83,7 +84,8 @@ class ResultsFolder:
         try:
             yield
         except BaseException:
-            if path not in before and not any(self.cell(entry.cell.key).record.exists() for entry in plan.cells):
+            begun = any(self.cell(entry.cell.key).record.exists() for entry in plan.cells)
+            if path not in before and not begun and not self.is_lost:
                 path.unlink(missing_ok=True)
             raise
 
@@ -96,7 +98,11 @@ class ResultsFolder:
     # Records.
 
     def write_record(self, record: Record) -> None:
-        """Atomic: a reader finds the former record or this one. Numbers that are not finite are left out."""
+        """Atomic: a reader finds the former record or this one. Numbers that are not finite are left out.
+
+        UserError where the folder is lost.
+        """
+        self.check_held()
         files, data = self.cell(record.cell.key), record.to_json()
         data["metrics"] = [row for row in data["metrics"] if math.isfinite(row["value"])]
         if record.traceback:
@@ -145,6 +151,7 @@ class ResultsFolder:
 
         At its place no ok record is written over. The checkpoint of an ok one goes: training begins anew.
         """
+        self.check_held()
         record, files = self.read_record(key), self.cell(key)
         if record is not None and record.status is not Status.OK:
             return
@@ -173,17 +180,17 @@ class ResultsFolder:
             except Timeout:
                 on_wait(f"{describe(self.progress.read())} is writing {self.path}; waiting for it to end")
                 lock.acquire(poll_interval=0.2)
-            self._held = _identity(self.path / ".lock")
+            self.held = _inode(self.path / ".lock")
         try:
             yield
         finally:
-            self._held = None
+            self.held = 0
             lock.release()
 
     @property
     def is_lost(self) -> bool:
         """Whether the folder that is locked was removed or replaced since: what is there now may be another run's."""
-        return self._held is not None and _identity(self.path / ".lock") != self._held
+        return self.held != 0 and _inode(self.path / ".lock") != self.held
 
     def check_held(self) -> None:
         """UserError where it is lost."""
@@ -191,13 +198,12 @@ class ResultsFolder:
             raise UserError(f"{self.path} was removed or replaced while this run wrote to it; the run stops")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file this is, whatever its name; None for none."""
+def _inode(path: Path) -> int:
+    """Which file this is, whatever its name, on every machine that sees it; 0 for none."""
     try:
-        about = path.stat()
+        return path.stat().st_ino
     except OSError:
-        return None
-    return about.st_dev, about.st_ino
+        return 0
 
 
 def _record_of(key: str, data: Mapping[str, Any], is_sealed: bool) -> Record:

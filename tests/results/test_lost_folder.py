@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import fabricate
 import pytest
 
 from kdharness.errors import UserError
@@ -53,3 +54,35 @@ def test_who_holds_nothing_lost_nothing(tmp_path: Path) -> None:
         pass
     remove(folder.path)
     folder.check_held()
+
+
+def test_a_worker_writes_nothing_into_the_folder_of_another_run(tmp_path: Path) -> None:
+    """It knows the folder by the lock of the run that it works for, from its first write on."""
+    folder = ResultsFolder(tmp_path / "digits")
+    cell = fabricate.cell()
+    with folder.lock():
+        worker = ResultsFolder(folder.path, held=folder.held)
+        worker.write_record(fabricate.record(cell))
+        put_another(folder.path)
+        for each in (folder, worker):
+            with pytest.raises(UserError, match=LOST):
+                each.write_record(fabricate.record(cell))
+            with pytest.raises(UserError, match=LOST):
+                each.set_aside(cell.key)
+    assert sorted(path.name for path in folder.path.rglob("*")) == [".lock", "cells"]
+
+
+def test_a_run_that_ends_leaves_the_plan_of_another_run_alone(tmp_path: Path) -> None:
+    folder, plan = ResultsFolder(tmp_path / "digits"), fabricate.plan([fabricate.cell()])
+
+    def lose() -> None:
+        with folder.lock(), folder.planned(plan):
+            (path,) = folder.plans.paths()
+            put_another(folder.path)
+            path.parent.mkdir()
+            path.write_text("another run's")
+            folder.check_held()
+
+    with pytest.raises(UserError, match=LOST):
+        lose()
+    assert [path.read_text() for path in folder.plans.paths()] == ["another run's"]
