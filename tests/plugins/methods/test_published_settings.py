@@ -24,7 +24,9 @@ MEAL: dict[str, Any] = {
     "views": "same", "cutmix": None,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "vanilla": {},
+    "vanilla": {"label_smoothing": None},
+    "bootstrapping": {"kind": "soft", "beta": None},
+    "early_stopping": {"held_out": 0.1, "criterion": "accuracy"},
     "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
     "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "assistant": ""},
     "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "generations": 2},
@@ -63,7 +65,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 # Method: what it may see of the teachers, and of the networks' insides.
 READS: dict[str, Reads] = {
-    **dict.fromkeys(("vanilla", "dml"), Reads(teachers="none")),
+    **dict.fromkeys(("vanilla", "dml", "bootstrapping", "early_stopping"), Reads(teachers="none")),
     **dict.fromkeys(("kd", "takd", "ban", "dkd", "dist", "lskd", "dot"), Reads()),
     **dict.fromkeys(("fitnet", "at", "sp", "nst", "vid"), Reads(taps=("stages",))),
     **dict.fromkeys(("pkt", "rkd", "cc"), Reads(taps=("embedding",))),
@@ -96,6 +98,7 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "fitnet": {"ce": "task", "hint": "distill"},
         "dot": {"ce": "task", "kd": "distill"},
         "vanilla": {"ce": "task"},
+        "early_stopping": {"ce": "task"},
         "takd": {"ce": "task", "kd": "distill"},
         "ban": {"ce": "task", "kd": "distill"},
     }
