@@ -50,15 +50,19 @@ class SeparableConvs(nn.Sequential):
 
 
 class AttentionGate(nn.Module):
-    """f times sigmoid(u(s(f))): s separable convolutions with stride 2, u bilinear upsampling to the size of f."""
+    """f times sigmoid(u(r(s(f)))): s separable convolutions with stride 2, which end in batch normalisation and ReLU; r
+    another batch normalisation and ReLU; u bilinear upsampling to the size of f.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convolutions = SeparableConvs(channels, channels, (2, 2))
+        self.rescaled = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        attention = F.interpolate(self.convolutions(x), size=x.shape[2:], mode="bilinear", align_corners=False)
-        return x * attention.sigmoid()
+        attention = self.rescaled(self.convolutions(x))
+        upsampled = F.interpolate(attention, size=x.shape[2:], mode="bilinear", align_corners=False)
+        return x * upsampled.sigmoid()
 
 
 def separable_bottleneck(stages: Sequence[Shape], width: int) -> nn.Sequential:

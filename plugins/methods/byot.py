@@ -238,4 +238,4 @@ def make_bottleneck(kind: Bottleneck, stages: Sequence[Shape], width: int) -> nn
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(BYOT, revision=1)
+    yield MethodSpec.of(BYOT, revision=2)
