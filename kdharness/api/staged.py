@@ -314,20 +314,24 @@ class StagedModel(nn.Module):
                 handle.remove()
         return found
 
-    def trunk(self, stage: int, images: Tensor) -> Tensor:
-        """Stage number `stage` as maps [N, C, H, W], computing nothing beyond it (an early exit's trunk)."""
+    def trunk(self, stage: int | str, images: Tensor) -> Tensor:
+        """Stage number `stage` as maps [N, C, H, W], computing nothing beyond it (an early exit's trunk); or what the
+        module at a path returns, as it is.
+        """
+        place = self.spec.stages[stage] if isinstance(stage, int) else stage
 
         def leave(module: nn.Module, args: Any, output: Tensor) -> None:
             raise _StageReached(output)
 
-        handle = self.stages[stage].register_forward_hook(leave)
+        handle = self.part(place).register_forward_hook(leave)
         try:
             self._run_on(images)
         except _StageReached as reached:
-            return self.as_maps(reached.features).float()
+            features = reached.features
+            return (self.as_maps(features) if isinstance(stage, int) else features).float()
         finally:
             handle.remove()
-        raise ValueError(f"model '{self.spec.name}' does not run its stage '{self.spec.stages[stage]}'")
+        raise ValueError(f"model '{self.spec.name}' does not run its module '{place}'")
 
     def head(self, features: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Logits [N, classes] from the deepest stage's output."""

@@ -1,18 +1,19 @@
-"""Early exits for staged networks: a bottleneck and a linear layer after a stage, and the networks that they make.
+"""Early exits for staged networks: a bottleneck and a linear layer after a section, and the networks that they make.
 
-Stages are numbered from 0 here; exit n of a name counts from 1, as papers do, the last being the network's own head.
+Sections are numbered from 0 here; exit n of a name counts from 1, as papers do, the last being the network's own head.
 Shapes are (C, H, W) of one sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdharness.api import StagedModel
+from kdharness.api import ModelShape, Outputs, StagedModel
 
 Shape = tuple[int, ...]
 
@@ -50,20 +51,24 @@ class SeparableConvs(nn.Sequential):
 
 
 class AttentionGate(nn.Module):
-    """f times sigmoid(u(s(f))): s separable convolutions with stride 2, u bilinear upsampling to the size of f."""
+    """f times sigmoid(u(r(s(f)))): s separable convolutions with stride 2, which end in batch normalisation and ReLU; r
+    another batch normalisation and ReLU; u bilinear upsampling to the size of f.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.convolutions = SeparableConvs(channels, channels, (2, 2))
+        self.rescaled = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        attention = F.interpolate(self.convolutions(x), size=x.shape[2:], mode="bilinear", align_corners=False)
-        return x * attention.sigmoid()
+        attention = self.rescaled(self.convolutions(x))
+        upsampled = F.interpolate(attention, size=x.shape[2:], mode="bilinear", align_corners=False)
+        return x * upsampled.sigmoid()
 
 
 def separable_bottleneck(stages: Sequence[Shape], width: int) -> nn.Sequential:
-    """An attention gate, then for each later stage separable convolutions to its channels and size; stages: the exit's
-    own and all later ones. The last ends in `width` channels.
+    """An attention gate, then for each later section separable convolutions to its channels and size; stages: the
+    exit's own and all later ones. The last ends in `width` channels.
     """
     layers: list[nn.Module] = [AttentionGate(stages[0][0])]
     outputs = [*(stage[0] for stage in stages[1:-1]), width]
@@ -73,7 +78,7 @@ def separable_bottleneck(stages: Sequence[Shape], width: int) -> nn.Sequential:
 
 
 class Exit(nn.Module):
-    """A classifier on a stage's output [N, C, H, W]: bottleneck, average pooling to [N, width], linear layer."""
+    """A classifier on a section's output [N, C, H, W]: bottleneck, average pooling to [N, width], linear layer."""
 
     def __init__(self, bottleneck: nn.Module, width: int, num_classes: int) -> None:
         super().__init__()
@@ -92,45 +97,78 @@ class Exit(nn.Module):
         return logits
 
 
-class EarlyExit(nn.Module):
-    """The network cut off after stage number `stage`, and the exit there."""
+@dataclass(frozen=True)
+class Cuts:
+    """Where all sections of a network but the last end.
 
-    def __init__(self, model: StagedModel, exit_: Exit, stage: int) -> None:
+    paths: of the modules that end them, shallow to deep; none: the ends of its stages.
+    """
+
+    paths: tuple[str, ...] = ()
+
+    def shapes(self, model: ModelShape) -> list[Shape]:
+        """Of what the sections give, the last one's too."""
+        if not self.paths:
+            return list(model.stages)
+        return [*(model.modules[path] for path in self.paths), model.stages[-1]]
+
+    def features(self, outputs: Outputs) -> list[Tensor]:
+        """What the sections but the last gave."""
+        if not self.paths:
+            return list(outputs.stages[:-1])
+        return [outputs.module(path) for path in self.paths]
+
+    def run(self, model: StagedModel, images: Tensor) -> Outputs:
+        """One run of the network that keeps them."""
+        return model.run(images, modules=self.paths) if self.paths else model.run(images, taps=("stages",))
+
+    def trunk(self, model: StagedModel, section: int, images: Tensor) -> Tensor:
+        """What a section gives, computing nothing beyond it."""
+        return model.trunk(self.paths[section] if self.paths else section, images)
+
+
+class EarlyExit(nn.Module):
+    """The network cut off after section number `section`, and the exit there."""
+
+    def __init__(self, model: StagedModel, exit_: Exit, section: int, cuts: Cuts) -> None:
         super().__init__()
         self.model = model
         self.exit = exit_
-        self.stage = stage
+        self.section = section
+        self.cuts = cuts
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.exit(self.model.trunk(self.stage, images))
+        logits: Tensor = self.exit(self.cuts.trunk(self.model, self.section, images))
         return logits
 
 
 class ExitEnsemble(nn.Module):
-    """The mean of the logits of the network's own head and of the given exits, by stage number; one run of the
+    """The mean of the logits of the network's own head and of the given exits, by section number; one run of the
     network.
     """
 
-    def __init__(self, model: StagedModel, exits: Mapping[int, Exit]) -> None:
+    def __init__(self, model: StagedModel, exits: Mapping[int, Exit], cuts: Cuts) -> None:
         super().__init__()
         self.model = model
-        self.stages = tuple(exits)
+        self.sections = tuple(exits)
         self.exits = nn.ModuleList(exits.values())
+        self.cuts = cuts
 
     def forward(self, images: Tensor) -> Tensor:
-        outputs = self.model.run(images, taps=("stages",))
-        stages = outputs.stages
-        shallow = [exit_(stages[number]) for number, exit_ in zip(self.stages, self.exits, strict=True)]
+        outputs = self.cuts.run(self.model, images)
+        features = self.cuts.features(outputs)
+        shallow = [exit_(features[number]) for number, exit_ in zip(self.sections, self.exits, strict=True)]
         return torch.stack([outputs.logits, *(logits.float() for logits in shallow)]).mean(dim=0)
 
 
 class Exits(nn.Module):
-    """The network with an exit after every stage but the last; its outputs by name, the deepest first."""
+    """The network with an exit after every section but the last; its outputs by name, the deepest first."""
 
-    def __init__(self, model: StagedModel, exits: Sequence[Exit]) -> None:
+    def __init__(self, model: StagedModel, exits: Sequence[Exit], cuts: Cuts) -> None:
         super().__init__()
         self.model = model
         self.exits = nn.ModuleList(exits)
+        self.cuts = cuts
 
     def ensembles(self) -> dict[str, tuple[int, ...]]:
         """Name: numbers of the shallow exits in it; the network's own head is in each."""
@@ -141,8 +179,9 @@ class Exits(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        outputs = self.model.run(images, taps=("stages",))
-        shallow = [exit_(stage).float() for exit_, stage in zip(self.exits, outputs.stages[:-1], strict=True)]
+        outputs = self.cuts.run(self.model, images)
+        features = self.cuts.features(outputs)
+        shallow = [exit_(section).float() for exit_, section in zip(self.exits, features, strict=True)]
         named = {f"exit{len(shallow) + 1}": outputs.logits}
         named |= {f"exit{number}": logits for number, logits in enumerate(shallow, start=1)}
         for name, members in self.ensembles().items():
@@ -153,7 +192,7 @@ class Exits(nn.Module):
         """By the same names, the network that gives that output and computes nothing else."""
         exits: list[Exit] = list(self.exits)  # type: ignore[arg-type]
         found: dict[str, nn.Module] = {f"exit{len(exits) + 1}": self.model}
-        found |= {f"exit{k + 1}": EarlyExit(self.model, exit_, k) for k, exit_ in enumerate(exits)}
+        found |= {f"exit{k + 1}": EarlyExit(self.model, exit_, k, self.cuts) for k, exit_ in enumerate(exits)}
         for name, members in self.ensembles().items():
-            found[name] = ExitEnsemble(self.model, {k: exits[k] for k in members})
+            found[name] = ExitEnsemble(self.model, {k: exits[k] for k in members}, self.cuts)
         return found

@@ -6,28 +6,38 @@ Self Distillation", ICCV 2019, arXiv 1905.08094.
 
 The network is cut into C sections; each shallow one gets an exit: bottleneck, average pooling, linear layer. q^i:
 softmax of exit i at temperature T (1 in CE); F_i: its pooled bottleneck feature, F_C: the deepest classifier's input.
-There is no teacher but the deepest exit, through which no gradient of the last two terms flows (`detach`). Here every
-stage of a network is a section. At test, the deepest exit (the main output, at no extra cost), each shallower one, and
-the ensemble, which is the mean of the exits' logits; with four exits and more also that of the deepest three.
+There is no teacher but the deepest exit, through which no gradient of the last two terms flows (`detach`). At test, the
+deepest exit (the main output, at no extra cost), each shallower one, and the ensemble, which is the mean of the exits'
+logits; with four exits and more also that of the deepest three.
 
-The paper does not give alpha, lambda and T, nor whether KL has the factor T^2, nor cut points of networks other than
-ResNets; the authors published no code of the conference version. `preset` names a set of parameters that somebody ran,
-and any other parameter that is given (not None) replaces the preset's:
+Where the cuts are: after each stage. For ResNets those are the paper's four sections, as the ratios of
+multiply-accumulates show; a VGG of four stages has four exits too. The paper has four for WideResNets, ResNeXt and
+PyramidNet as well, whose CIFAR forms have three resolutions; where it cuts them is not published and not established.
+They have three exits here, or those that `cuts` names: modules, shallow to deep, after which the network is cut, as
+["layer1", "layer2", "layer3.0"], or ["conv1", "layer1", "layer2"] with the stem as a section.
+
+The paper does not give alpha, lambda and T, nor whether KL has the factor T^2; the authors published no code of the
+conference version. `preset` names a set of parameters that somebody ran, and any other parameter that is given (not
+None) replaces the preset's:
 
     conf        the same first author's code of a closely related method (SCAN): alpha 0.5, T 3, T^2, lambda 5e-7 on the
-                squared difference summed over batch, channels and exits. The default: of the published settings the
-                nearest to the conference paper. Its bottleneck has 128 channels in the middle: the ratios of
-                multiply-accumulates agree with that width, not with a quarter of C_C, in deep ResNets.
+                squared difference summed over batch, channels and exits. SCAN's attention gates before the bottlenecks
+                are left out, as the conference paper has none. The default: of the published settings the nearest to
+                it. Its bottleneck has 128 channels in the middle: the ratios of multiply-accumulates agree with that
+                width, not with a quarter of C_C, in deep ResNets.
     unofficial  a third party's code: alpha 0.1 in the deepest exit's CE too, lambda 1e-6, bottleneck of a quarter.
     journal     the authors' code of the later journal version: alpha 0.3, no T^2, attention and separable convolutions
                 in place of the bottleneck, 0.03 times the norm of the difference itself over the whole batch, through a
                 linear layer, for all shallow exits but the deepest of them. (Its comment says "shallowest".) It also
-                augments images more strongly and trains longer, which here is a matter of the recipe.
+                augments images more strongly and trains longer: the recipe "journal" of the benchmark byot.
+
+All three take the steps of that code to the last digits on four stages; a ResNet's exits are theirs. Its soft
+cross-entropy has the gradient of the KL divergence used here. The unofficial code's mask (positions where either
+feature is positive) changes nothing after a ReLU. The journal's code has no network of other than four stages: there is
+one separable convolution of stride 2 for each later stage there, and one of the stage's stride here, which is ours.
 
 A sum over the batch makes the hint grow with the batch size: at 128, where these values come from, "sum" with 5e-7 is
-"batch_mean" with 6.4e-5. Their soft cross-entropy has the gradient of the KL divergence used here. The unofficial
-code's mask (positions where either feature is positive) changes nothing after a ReLU. Not established: which separable
-layout the journal used for networks other than ResNets; here there is one stride per later stage.
+"batch_mean" with 6.4e-5. Ours too are the reductions "batch_mean" and "mean", and `cuts`.
 """
 
 from __future__ import annotations
@@ -46,6 +56,7 @@ from kdharness.api import (
     BuildContext,
     Method,
     MethodSpec,
+    Neutral,
     NotNegative,
     Outputs,
     Positive,
@@ -54,7 +65,7 @@ from kdharness.api import (
     hookimpl,
 )
 
-from ._exits import Exit, Exits, Shape, convolutional_bottleneck, separable_bottleneck
+from ._exits import Cuts, Exit, Exits, Shape, convolutional_bottleneck, separable_bottleneck
 
 Bottleneck = Literal["conf128", "quarter", "sepconv_attention"]
 HintReduction = Literal["sum", "batch_mean", "mean", "frobenius"]
@@ -139,6 +150,7 @@ class BYOT(Method[None]):
     hint_exits: the shallow exits that have a hint, all or all but the deepest of them (of a single one: none).
     deepest_ce: weight of the deepest exit's CE. bottleneck: of 128 channels, of a quarter of F_C's, or the journal's.
     detach: whether the deepest exit gets no gradient from KL and hint.
+    cuts: modules after which the network is cut, shallow to deep, all but the last section; none: its stages.
     """
 
     name = "byot"
@@ -146,7 +158,6 @@ class BYOT(Method[None]):
         "Zhang, Song, Gao, Chen, Bao, Ma, Be Your Own Teacher: Improve the Performance of Convolutional Neural "
         "Networks via Self Distillation, ICCV 2019"
     )
-    reads = Reads(teachers="none", taps=("stages", "embedding"))
     terms = {"ce": "task", "exit_ce": "task", "exit_kd": "distill", "hint": "distill"}
     mixed_labels = "mix"
     regime = "no_teacher"
@@ -173,6 +184,11 @@ class BYOT(Method[None]):
     deepest_ce: Literal["1", "1-alpha"] | None = None
     bottleneck: Bottleneck | None = None
     detach: bool | None = None
+    cuts: Annotated[tuple[str, ...], Neutral(())] = ()
+
+    @property
+    def reads(self) -> Reads:
+        return Reads(teachers="none", taps=("stages", "embedding"), modules=self.cuts)
 
     def settings(self) -> Settings:
         """The preset with the given parameters in place of its own."""
@@ -180,16 +196,16 @@ class BYOT(Method[None]):
         return replace(PRESETS[self.preset], **{name: value for name, value in given.items() if value is not None})
 
     def skip(self, context: BuildContext) -> str | None:
-        stages = context.student.stages
+        stages, name = Cuts(self.cuts).shapes(context.student), context.student.name
         if len(stages) < 2:
-            return f"needs at least two stages, and '{context.student.name}' declares {len(stages)}"
+            return f"needs at least two stages, and '{name}' declares {len(stages)}"
         if any(len(stage) != 3 for stage in stages):
-            return f"needs stages with maps [C, H, W], which those of '{context.student.name}' are not"
+            return f"needs {'cuts' if self.cuts else 'stages'} with maps [C, H, W], which those of '{name}' are not"
         return None
 
     def build(self, context: BuildContext) -> None:
-        self.resolved = self.settings()
-        stages, width = context.student.stages, context.student.embedding or 0
+        self.resolved, self.sections = self.settings(), Cuts(self.cuts)
+        stages, width = self.sections.shapes(context.student), context.student.embedding or 0
         self.exits = nn.ModuleList(
             Exit(make_bottleneck(self.resolved.bottleneck, stages[number:], width), width, context.num_classes)
             for number in range(len(stages) - 1)
@@ -205,7 +221,8 @@ class BYOT(Method[None]):
         if chosen.detach:
             deepest, target = deepest.detach(), target.detach()
         exits = cast("Iterable[Exit]", self.exits)
-        features = [exit_.features(stage) for exit_, stage in zip(exits, student.stages[:-1], strict=True)]
+        sections = self.sections.features(student)
+        features = [exit_.features(section) for exit_, section in zip(exits, sections, strict=True)]
         logits = [exit_.fc(feature) for exit_, feature in zip(exits, features, strict=True)]
         ce = [batch.task_loss(z) for z in logits]
         kd = [softened_kl(z, deepest, chosen.temperature, chosen.t_squared) for z in logits]
@@ -222,7 +239,7 @@ class BYOT(Method[None]):
         }
 
     def predictor(self, student: StagedModel, teachers: Sequence[StagedModel]) -> Exits:
-        return Exits(student, list(self.exits))  # type: ignore[arg-type]
+        return Exits(student, list(self.exits), self.sections)  # type: ignore[arg-type]
 
     def deployables(self, student: StagedModel, teachers: Sequence[StagedModel]) -> Mapping[str, nn.Module]:
         return self.predictor(student, teachers).networks()
@@ -238,4 +255,4 @@ def make_bottleneck(kind: Bottleneck, stages: Sequence[Shape], width: int) -> nn
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(BYOT, revision=1)
+    yield MethodSpec.of(BYOT, revision=2)

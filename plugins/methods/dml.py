@@ -3,12 +3,20 @@
     L_k = CE(y, z_k) + w / (K - 1) sum over l != k of KL(p_l || p_k)            p_k = softmax(z_k / T)
 
 K networks that nobody trained before learn together, each from the labels and from what the others predict (equations
-1 to 7). `dml_e`, the paper's other form, takes one KL divergence from the mean of the others' probabilities (equations
-8 and 9); with two networks the two are the same. There is no temperature in the paper (T = 1), nor a weight.
+1 to 7). There is no temperature in the paper (T = 1), nor a weight. With more than two networks there are three forms:
 
-Algorithm 1 updates the networks in turn, each against predictions made anew with what the turn before changed: the
-default. Public implementations mostly run all networks once per batch and update them together, which is cheaper:
-`updates = "together"`. Running a network again moves its running statistics of batch normalisation again.
+    of_others = "mean"  the paper's equation 7, with 1 / (K - 1). The default.
+    of_others = "sum"   the authors' code, which adds the divergences up: at K = 3 twice the pull.
+    of_mean = true      `dml_e`, the paper's other form: one divergence from the mean of the others' probabilities
+                        (equations 8 and 9), whatever `of_others` says.
+
+With two networks the three are the same.
+
+Algorithm 1 updates the networks in turn, each on the same batch, against predictions made anew with what the turn
+before changed: the default. The authors' code goes in turn too, but takes a new batch for each turn, which is not
+offered. Many other implementations run all networks once per batch and update them together, which is cheaper: `updates
+= "together"`. Running a network again moves its running statistics of batch normalisation again. The authors' code adds
+1e-8 within the logarithm, which is left out here.
 
 The student is network 1 and what is ranked; the others and the mean of all their probabilities are outputs beside it.
 Networks that differ start from different weights. Other papers have a large network as the peer, which is not trained
@@ -30,6 +38,7 @@ from kdharness.api import (
     BuildContext,
     Method,
     MethodSpec,
+    Neutral,
     NotNegative,
     Outputs,
     Pair,
@@ -43,24 +52,32 @@ from kdharness.api import (
     log_mean_probability,
 )
 
+OfOthers = Literal["mean", "sum"]
 
-def mutual_loss(logits: Tensor, others: Sequence[Tensor], temperature: float = 1.0, of_mean: bool = False) -> Tensor:
-    """T^2 times the mean of KL(other || own) over the others, or of_mean: KL(mean of the others || own).
+
+def mutual_loss(
+    logits: Tensor,
+    others: Sequence[Tensor],
+    temperature: float = 1.0,
+    of_mean: bool = False,
+    of_others: OfOthers = "mean",
+) -> Tensor:
+    """T^2 times the mean or sum of KL(other || own) over the others, or of_mean: KL(mean of the others || own).
 
     Logits [N, classes] each; a scalar, the mean over the batch. No gradient flows into the others.
     """
     softened = [other.detach() / temperature for other in others]
     targets = [log_mean_probability(softened)] if of_mean else [other.log_softmax(dim=1) for other in softened]
     own = F.log_softmax(logits / temperature, dim=1)
-    losses = [F.kl_div(own, target, reduction="batchmean", log_target=True) for target in targets]
-    return torch.stack(losses).mean() * temperature**2
+    losses = torch.stack([F.kl_div(own, target, reduction="batchmean", log_target=True) for target in targets])
+    return (losses.sum() if of_others == "sum" else losses.mean()) * temperature**2
 
 
 class DML(Method[None]):
     """Let untrained networks learn together from labels and from each other.
 
     peers: how many networks beside the student. peer_model: their architecture; None: the student's.
-    updates: of the networks in turn, or together. of_mean: the form `dml_e`.
+    updates: of the networks in turn, or together. of_mean: the form `dml_e`. of_others: mean or sum of the divergences.
     """
 
     name = "dml"
@@ -69,13 +86,18 @@ class DML(Method[None]):
     terms = {"ce": "task", "kl": "distill", "peer_ce": "player", "peer_kl": "player"}
     mixed_labels = "mix"
     regime = "no_teacher"
-    ablations = {"two_peers": {"peers": 2}, "two_peers_mean": {"peers": 2, "of_mean": True}}
+    ablations = {
+        "two_peers": {"peers": 2},
+        "two_peers_sum": {"peers": 2, "of_others": "sum"},
+        "two_peers_mean": {"peers": 2, "of_mean": True},
+    }
     peers: Annotated[int, Field(ge=1)] = 1
     peer_model: str | None = None
     weight: NotNegative = 1.0
     temperature: Positive = 1.0
     updates: Literal["in_turn", "together"] = "in_turn"
     of_mean: bool = False
+    of_others: Annotated[OfOthers, Neutral("mean")] = "mean"
 
     def networks(self, pair: Pair) -> Sequence[str]:
         return [self.peer_model] if self.peer_model is not None else []
@@ -93,9 +115,10 @@ class DML(Method[None]):
     def losses(self, batch: Batch, student: Outputs, teacher: None) -> dict[str, Tensor]:
         logits = [student.logits, *(peer.run(batch.images).logits.float() for peer in self._peers())]
         ce = [batch.task_loss(z) for z in logits]
+        others = [[*logits[:k], *logits[k + 1 :]] for k in range(len(logits))]
         kl = [
-            self.weight * mutual_loss(z, [*logits[:k], *logits[k + 1 :]], self.temperature, self.of_mean)
-            for k, z in enumerate(logits)
+            self.weight * mutual_loss(z, rest, self.temperature, self.of_mean, self.of_others)
+            for z, rest in zip(logits, others, strict=True)
         ]
         return {
             "ce": ce[0],

@@ -13,9 +13,10 @@ Names, ranges and roundings are those of torchvision, which follows the papers (
     solarize                  inverts pixels from 255 (1 - |l|) on
     auto_contrast, equalize, invert
 
-What comes from outside the image is black; the nearest pixel is taken. All operations are of one of four kinds: a
-change of place, of single values (by a table of 256), of colours, of neighbours. Every image passes through all four,
-three of which leave it alone. So nothing depends on which image has which operation, and no step waits for the device.
+What comes from outside the image is black, unless another value is given; the nearest pixel is taken. All operations
+are of one of four kinds: a change of place, of single values (by a table of 256), of colours, of neighbours. Every
+image passes through all four, three of which leave it alone. So nothing depends on which image has which operation,
+and no step waits for the device.
 """
 
 from __future__ import annotations
@@ -49,16 +50,17 @@ OPERATIONS = (
 Has = Callable[[str], Tensor]
 
 
-def operate(images: Tensor, operation: Tensor, level: Tensor) -> Tensor:
+def operate(images: Tensor, operation: Tensor, level: Tensor, outside: int = 0) -> Tensor:
     """One operation on each image.
 
-    images: uint8 [n, C, H, W], as is what comes out; operation: int64 [n], positions in OPERATIONS; level: float [n].
+    images: uint8 [n, C, H, W], as is what comes out; operation: int64 [n], positions in OPERATIONS; level: float [n];
+    outside: value of pixels that come from outside the image.
     """
 
     def has(name: str) -> Tensor:
         return operation == OPERATIONS.index(name)
 
-    moved = _moved(images, has, level)
+    moved = _moved(images, has, level, outside)
     looked_up = _looked_up(moved, has, level)
     return _sharpened(_coloured(looked_up, has, level), has, level)
 
@@ -71,7 +73,7 @@ def _over(values: Tensor, condition: Tensor) -> Tensor:
 # -- places ------------------------------------------------------------------------------------------------------------
 
 
-def _moved(images: Tensor, has: Has, level: Tensor) -> Tensor:
+def _moved(images: Tensor, has: Has, level: Tensor, outside: int) -> Tensor:
     """Each pixel (x, y) from the image's middle comes from (x + b y + u, c x + y + v), or from its turn about it."""
     height, width = images.shape[2:]
     angle = _over(level * math.radians(30), has("rotate"))
@@ -86,7 +88,9 @@ def _moved(images: Tensor, has: Has, level: Tensor) -> Tensor:
     from_x = (straight * x + (b - turn) * y + u) / (width / 2)
     from_y = ((c + turn) * x + straight * y + v) / (height / 2)
     grid = torch.stack([from_x, from_y], dim=3)
-    return F.grid_sample(images.float(), grid, "nearest", "zeros", align_corners=False).to(torch.uint8)
+    # Zeros come from outside: values are counted from there.
+    moved = F.grid_sample(images.float() - outside, grid, "nearest", "zeros", align_corners=False)
+    return (moved + outside).to(torch.uint8)
 
 
 # -- single values -----------------------------------------------------------------------------------------------------

@@ -9,11 +9,16 @@ magnitude, 0 to 9 of 9, to either side with equal probability. Cutout blackens a
 
 Cutout's authors set what is cut to 0 after normalising, which is the mean colour. Here, where images are still bytes,
 it is black, as wherever Cutout stands before the normalisation.
+
+`autoaugment_cutout` fills what comes from outside the image with black, as torchvision does; `autoaugment_cutout_grey`
+with 128, as the code of some papers does, BYOT's journal version among them. (That one also interpolates what it
+shears, and turns images to one side only.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -87,21 +92,28 @@ def _near(place: Tensor, size: int) -> Tensor:
     return (distance >= -(size // 4)) & (distance < size // 2 - size // 4)
 
 
-def autoaugment_cutout(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo) -> Tensor:
-    images = crop_and_flip(images, draws, info)
+def autoaugment_cutout(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo, outside: int = 0) -> Tensor:
+    images = crop_and_flip(images, draws, info, outside)
     for number in range(2):
-        images = operate(images, draws["operation"][:, number], draws["level"][:, number])
+        images = operate(images, draws["operation"][:, number], draws["level"][:, number], outside)
     return cut_out(images, draws["hole_y"], draws["hole_x"])
+
+
+PAPER = (
+    "Cubuk, Zoph, Mane, Vasudevan, Le, AutoAugment: Learning Augmentation Strategies from Data, CVPR 2019; "
+    "DeVries, Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 1708.04552"
+)
 
 
 @hookimpl
 def kdharness_views() -> Iterable[ViewSpec]:
+    summary = "crop, flip, AutoAugment's policy for CIFAR-10, Cutout of half the side"
+    yield ViewSpec("autoaugment_cutout", draw, autoaugment_cutout, summary=summary, paper=PAPER, revision=1)
     yield ViewSpec(
-        "autoaugment_cutout",
+        "autoaugment_cutout_grey",
         draw,
-        autoaugment_cutout,
-        summary="crop, flip, AutoAugment's policy for CIFAR-10, Cutout of half the side",
-        paper="Cubuk, Zoph, Mane, Vasudevan, Le, AutoAugment: Learning Augmentation Strategies from Data, CVPR 2019; "
-        "DeVries, Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 1708.04552",
+        partial(autoaugment_cutout, outside=128),
+        summary="the same with grey of 128 around the images",
+        paper=PAPER,
         revision=1,
     )

@@ -20,16 +20,16 @@ def draw_crop_and_flip(n: int, generator: torch.Generator) -> dict[str, Tensor]:
     return {name: torch.rand(n, generator=generator) for name in ("dy", "dx", "flip")}
 
 
-def crop_and_flip(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo) -> Tensor:
-    """The dataset's standard augmentation: each image is cut out of a black frame, then flipped left to right or not.
+def crop_and_flip(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo, outside: int = 0) -> Tensor:
+    """The dataset's standard augmentation: each image is cut out of a frame, then flipped left to right or not.
 
-    images: uint8 [n, C, H, W], as is what comes out.
+    images: uint8 [n, C, H, W], as is what comes out. outside: value of the frame's pixels.
     """
     padding = info.augmentation.crop_padding
     if padding:
         height, width = images.shape[2:]
         # A view of every possible crop: indexing it gathers a batch of crops in one kernel.
-        windows = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+        windows = F.pad(images, (padding,) * 4, value=outside).unfold(2, height, 1).unfold(3, width, 1)
         dy, dx = ((draws[name] * (2 * padding + 1)).long() for name in ("dy", "dx"))
         images = windows[torch.arange(len(images), device=images.device), :, dy, dx]
     if info.augmentation.flip:

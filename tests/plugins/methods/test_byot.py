@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kdharness.api import Batch, BuildContext, ModelSpec, StagedModel, StepInfo
 from kdharness.api.shapes import shape_of
 from kdharness.measure.costs import count_macs, count_parameters_used
+from kdharness.testing import Lab
 
 torch.set_num_threads(1)
 
@@ -373,6 +374,73 @@ def test_early_exits_are_charged_for_what_they_run() -> None:
     assert counts["ensemble"] == size(model, *method.exits)
     assert counts["ensemble_deepest3"] == size(model, *method.exits[1:])
     assert all(p.requires_grad for p in model.parameters())
+
+
+# -- cuts -------------------------------------------------------------------------------------------------------------
+
+
+def context_with_cuts(model: StagedModel, cuts: tuple[str, ...]) -> BuildContext:
+    return dataclasses.replace(context_of(model), student=shape_of(model, cuts))
+
+
+def cut(model: StagedModel, cuts: tuple[str, ...], **parameters: Any) -> BYOT:
+    method = SPEC.factory(cuts=cuts, **parameters)
+    torch.manual_seed(1)
+    method.build(context_with_cuts(model, cuts))
+    return method
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_cuts_after_every_stage_are_the_default(preset: str) -> None:
+    images, targets = some_images()
+    found = []
+    for cuts in ((), ("stages.0", "stages.1", "stages.2")):
+        model = network()
+        method = cut(model, cuts, preset=preset)
+        outputs = model.run(images, method.reads.taps, method.reads.modules)
+        losses = method.losses(batch_of(images, targets), outputs, None)
+        named = method.predictor(model.eval(), []).eval()(images)
+        alone = {name: part(images) for name, part in method.deployables(model, []).items()}
+        found.append({**losses, **named, **{f"{name} alone": value for name, value in alone.items()}})
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        assert torch.equal(value, found[1][name]), name
+
+
+def test_cuts_within_a_stage_give_exits_of_their_own_cost() -> None:
+    model = network(MODELS["wrn_16_1"])
+    method = cut(model, ("layer1", "layer2", "layer3.0"), bottleneck="quarter")
+    parts = method.deployables(model.eval(), [])
+    assert list(parts) == ["exit4", "exit1", "exit2", "exit3", "ensemble", "ensemble_deepest3"]
+    macs = [count_macs(parts[f"exit{n}"], SHAPE, torch.device("cpu")) for n in (1, 2, 3, 4)]
+    assert macs == sorted(macs)
+    named = method.predictor(model, []).eval()(some_images()[0])
+    torch.testing.assert_close(parts["exit3"](some_images()[0]), named["exit3"], rtol=0, atol=0)
+
+
+def test_a_cut_that_gives_no_map_is_a_reason_to_skip() -> None:
+    model = network()
+    reason = SPEC.factory(cuts=("fc",)).skip(context_with_cuts(model, ("fc",)))
+    assert reason == "needs cuts with maps [C, H, W], which those of 'four_stages' are not"
+
+
+def test_cuts_from_the_command_line(lab: Lab) -> None:
+    options: dict[str, Any] = {"methods": ("byot",), "scenarios": ("few100",), "pairs": ("resnet14:resnet8",)}
+    plain, empty = (lab.plan(**options, settings=settings).cells[-1].cell for settings in ((), ("byot.cuts=[]",)))
+    assert plain.key == empty.key
+    settings = ("byot.cuts=conv1,layer1,layer2", "byot.bottleneck=quarter")
+    cell = lab.plan(**options, settings=settings).cells[-1].cell
+    record = lab.train([cell])[cell.key]
+    assert record.status == "ok"
+    assert {row.predictor for row in record.metrics} >= {"exit1", "exit2", "exit3", "exit4", "ensemble_deepest3"}
+    wrong = lab.plan(**options, settings=("byot.cuts=layr1",)).cells[-1]
+    assert wrong.skip == "reads module 'layr1' of the student, which model 'resnet8' has not; did you mean 'layer1'?"
+
+
+def test_a_vgg_of_the_paper_has_its_four_exits() -> None:
+    with META:
+        model = network(MODELS["vgg19"], (3, 32, 32), classes=100)
+        assert len(built(model, classes=100).exits) == 3
 
 
 # Multiply-accumulates of the full network relative to exits 1 to 3 and the ensemble.

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -110,6 +111,30 @@ def test_no_gradient_flows_into_the_others() -> None:
     into_own, into_other = torch.autograd.grad(mutual_loss(z, [other]), (z, other), allow_unused=True)
     assert into_own.abs().sum() > 0
     assert into_other is None
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("of_others", ["mean", "sum"])
+def test_loss_and_gradient_of_two_and_three_networks(count: int, of_others: str) -> None:
+    """vectors/dml.npz was made with numpy in extended precision, with gradients (p_k - p_l) / N by hand."""
+    vectors = np.load(Path(__file__).parents[2] / "vectors" / "dml.npz")
+    logits = [torch.from_numpy(z).requires_grad_() for z in vectors[f"{count}_logits"]]
+    for k, own in enumerate(logits):
+        loss = mutual_loss(own, [*logits[:k], *logits[k + 1 :]], of_others=of_others)  # type: ignore[arg-type]
+        assert float(loss.detach()) == pytest.approx(vectors[f"{count}_{of_others}"][k], rel=1e-13)
+        (gradient,) = torch.autograd.grad(loss, own)
+        np.testing.assert_allclose(gradient.numpy(), vectors[f"{count}_{of_others}_gradient"][k], rtol=0, atol=1e-15)
+
+
+def test_the_sum_pulls_as_many_times_as_there_are_others(registry: Registry) -> None:
+    batch = a_batch()
+    found = []
+    for of_others in ("mean", "sum"):
+        method, student = made(registry, peers=3, of_others=of_others)
+        found.append(method.losses(batch, student.run(batch.images, ()), None))
+    for name in ("kl", "peer_kl"):
+        torch.testing.assert_close(found[1][name], 3 * found[0][name])
+    torch.testing.assert_close(found[1]["ce"], found[0]["ce"])
 
 
 @pytest.mark.parametrize("peers", [1, 2])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from kdharness_plugins.views import autoaugment_cutout, erasing, kdharness_views, strong
-from kdharness_plugins.views._operations import OPERATIONS
+from kdharness_plugins.views._operations import OPERATIONS, operate
 from kdharness_plugins.views.standard import crop_and_flip
 from torch import Tensor
 from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy, RandAugment, functional as vision
@@ -26,6 +26,7 @@ INFO = ViewInfo(STANDARD, (SIZE, SIZE))
 VIEWS = {spec.name: spec for spec in kdharness_views()}
 PLACES = [(dy, dx, flip) for dy in range(9) for dx in range(9) for flip in (False, True)]
 MANY = 40_000
+GREY = "autoaugment_cutout_grey"
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -44,7 +45,7 @@ def place(dy: int, dx: int, flip: bool) -> dict[str, float]:
 
 
 def test_these_are_built_in() -> None:
-    assert sorted(VIEWS) == ["autoaugment_cutout", "erasing", "none", "standard", "strong"]
+    assert sorted(VIEWS) == ["autoaugment_cutout", "autoaugment_cutout_grey", "erasing", "none", "standard", "strong"]
     assert all(spec.revision and spec.summary for spec in VIEWS.values())
 
 
@@ -70,7 +71,7 @@ def test_each_image_by_its_own_draws(spec: ViewSpec, channels: int) -> None:
     assert torch.equal(together, images) == (spec.name == "none")
 
 
-@pytest.mark.parametrize("name", ["standard", "strong", "autoaugment_cutout"])
+@pytest.mark.parametrize("name", ["standard", "strong", "autoaugment_cutout", "autoaugment_cutout_grey"])
 def test_the_same_draws_give_the_same_picture_at_double_size(name: str) -> None:
     """But for what rounding to whole pixels does at edges."""
     coarse = torch.rand(64, 3, 4, 4, generator=generator(1))
@@ -198,6 +199,30 @@ def test_cutout_is_a_square_of_half_the_side_that_may_hang_over(size: int) -> No
         [(q, 3 * q), (0, q)],
     ]
     assert all(bool((hole == hole[:1]).all()) for hole in holes)
+
+
+@pytest.mark.parametrize("outside", [0, 128])
+def test_what_comes_from_outside_the_image_is_black_or_grey(outside: int) -> None:
+    """A grey image has an edge where it was moved over black, and none over grey."""
+    images = torch.full((5, 3, SIZE, SIZE), 128, dtype=torch.uint8)
+    moving = torch.tensor([OPERATIONS.index(n) for n in ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")])
+    moved = operate(images, moving, torch.full((5,), 0.9), outside)
+    corner = {"dy": torch.zeros(5), "dx": torch.zeros(5), "flip": torch.ones(5)}
+    cropped = crop_and_flip(images, corner, INFO, outside)
+    for found in (moved, cropped):
+        edges = (found == outside).flatten(1).any(1) & (found == 128).flatten(1).any(1)
+        assert edges.all()
+        assert set(found.unique().tolist()) == {outside, 128}
+
+
+def test_the_grey_view_is_the_black_one_over_grey() -> None:
+    images = noise(200)
+    draws = autoaugment_cutout.draw(200, generator())
+    draws["operation"] = torch.zeros_like(draws["operation"])
+    black, grey = (VIEWS[name].apply(images.clone(), draws, INFO) for name in ("autoaugment_cutout", GREY))
+    assert (grey[black != 0] == black[black != 0]).all()
+    filled = grey[black == 0]
+    assert set(filled.unique().tolist()) == {0, 128}, "what is cut out stays black"
 
 
 # -- erasing -----------------------------------------------------------------------------------------------------------
