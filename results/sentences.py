@@ -45,7 +45,7 @@ def _measured(reference: Reference) -> str:
     frame = reference.frame
     ok, students = frame[frame["status"] == "ok"], frame[frame["role"] == "student"]
     seeds = seeds_text(sorted(set(students["seed"].astype(int))))
-    drawn = ", ".join(sorted(set(students["seeding"])))
+    drawn = " or ".join(text.replace("+", ", ") for text in sorted(set(students["seeding"])))
     skipped = len(frame) - len(ok)
     cells = f"{len(ok)} cells{f', {skipped} skipped' if skipped else ''}; seeds {seeds}, each draws anew: {drawn}"
     release, fingerprint = ok["kdharness_version"].iloc[0], ok["fingerprint"].iloc[0]
