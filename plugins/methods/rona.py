@@ -293,4 +293,4 @@ class Rona(RonaPhases):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(Rona, revision=3)
+    yield MethodSpec.of(Rona, revision=4)
