@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Tap = Literal["stem", "stages", "pre_activations", "embedding", "tokens"]
 Teachers = Literal["none", "one", "many"]
 Partners = Literal["none", "same_class"]
+Order = Literal["shuffled", "selection"]
 # What becomes of a method where images are mixed; see `Method.mixed_labels`.
 MixedLabels = Literal["mix", "larger", "refuse"]
 
@@ -243,6 +244,8 @@ class Phase:
     batch_size: None for the recipe's.
     players: who trains what.
     recipe: recipe fields to replace: what players may, and what is done to labels (schedule, mixup, ...).
+    order: of an epoch's samples: "shuffled", or "selection": as `Method.select` gave them, or as the subset has them
+        where it chose none.
     """
 
     name: str = "train"
@@ -252,3 +255,8 @@ class Phase:
     batch_size: int | None = None
     players: tuple[Player, ...] = (Player(),)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    order: Order = "shuffled"
+
+    def __post_init__(self) -> None:
+        if self.order not in get_args(Order):
+            raise ValueError(f"phase '{self.name}': order is {self.order!r}, none of {', '.join(get_args(Order))}")

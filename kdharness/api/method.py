@@ -227,7 +227,10 @@ class Method(nn.Module, Generic[TeacherT]):
     # -- training -----------------------------------------------------------------------------------------------------
 
     def select(self, epoch: EpochContext) -> Tensor | None:
-        """Positions in the phase's subset to train on in this epoch (int64 [n]), or None for all of it."""
+        """Positions in the phase's subset to train on in this epoch (int64 [n]), or None for all of it.
+
+        They are shuffled, unless the phase's `order` is "selection".
+        """
         return None
 
     def before_epoch(self, epoch: EpochContext) -> None:

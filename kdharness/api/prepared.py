@@ -61,9 +61,11 @@ class Prepare(nn.Module):
         self.preprocessing = preprocessing
         self.input_shape = preprocessing.input_shape(image_shape)
         mean, std = (torch.tensor(v, dtype=torch.float64) for v in (preprocessing.mean, preprocessing.std))
+        channels, height, width = self.input_shape
+        of_pixels = len(mean) == channels * height * width
+        mean, std = mean.view(1, -1, *((height, width) if of_pixels else (1, 1))), std.view(1, -1, 1, 1)
         for name, values in (("shift", -mean / std), ("scale", 1 / std)):
-            constant = values.float().view(1, -1, 1, 1).to(device)
-            self.register_buffer(name, constant, persistent=False)
+            self.register_buffer(name, values.float().to(device), persistent=False)
 
     def forward(self, images: Tensor, channels_last: bool = False) -> Tensor:
         """The network's own input [N, C, h, w]. It may be shared: it is not to be changed in place."""

@@ -36,6 +36,7 @@ class BatchRequest:
     selection: positions in the subset, or () for all of it.
     repeats: how often each image stands in its batch, side by side.
     mixing: how images are mixed, or None.
+    shuffled: whether the samples come in a seeded order, and not in that of the selection or the subset.
     """
 
     data: str
@@ -46,6 +47,7 @@ class BatchRequest:
     selection: tuple[int, ...] = ()
     repeats: int = 1
     mixing: MixingRequest | None = None
+    shuffled: bool = True
 
 
 class Samples:
@@ -140,11 +142,12 @@ class EpochBatches:
         positions = (
             torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
         )
-        order = torch.randperm(len(positions), generator=self._generator("batches"))
-        self._distinct = positions[order].to(self.images.device)
+        if request.shuffled:
+            positions = positions[torch.randperm(len(positions), generator=self._generator("batches"))]
+        self._distinct = positions.to(self.images.device)
         self.order = self._repeated(self._distinct)
         times = request.repeats
-        self.bounds = [(times * start, times * end) for start, end in batch_bounds(len(order), request.batch_size)]
+        self.bounds = [(times * start, times * end) for start, end in batch_bounds(len(positions), request.batch_size)]
         self._shelf = Shelf(ledger)
         self._classes = data.num_classes
         self._mixing = None

@@ -14,6 +14,7 @@ from kdharness.api.content import content_warnings
 from kdharness.api.data import CONTENT, DataRequest, DatasetInfo, ImageDataset, content_identity
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
+from kdharness.data.statistics import STATISTICS
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
@@ -34,6 +35,7 @@ class Data:
     targets: labels of the train split, as training sees them.
     test_targets: labels of the test split.
     host: subsets and labels on the CPU, and what the scenario hides.
+    statistics: whose mean and std networks normalise by: "all" for the dataset's own, or what a split says.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Data:
     targets: Tensor
     test_targets: Tensor
     host: Subsets
+    statistics: str = "all"
 
     def split(self, name: str) -> tuple[DeviceImages, Tensor, Tensor]:
         """Images, rows and targets of "test", or of a subset of the train split."""
@@ -65,10 +68,12 @@ class Data:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
-    @property
+    @cached_property
     def preprocessing(self) -> Preprocessing:
         """What networks do that have no preprocessing of their own."""
-        return Preprocessing(self.dataset.mean, self.dataset.std)
+        if self.statistics == "all":
+            return Preprocessing(self.dataset.mean, self.dataset.std)
+        return STATISTICS[self.statistics](self.dataset.splits["train"].images[self.host.indices["public"]])
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,11 @@ class DataStore:
         if key not in self._data:
             loaded = self._load(cell)
             targets = loaded.dataset.splits["train"].targets
-            self._data[key] = self._under(
-                key, loaded, apply(scenario, targets, len(loaded.dataset.classes), validation)
-            )
+            host = apply(scenario, targets, len(loaded.dataset.classes), validation)
+            self._data[key] = self._under(key, loaded, host, scenario.get("statistics", "all"))
         return self._data[key]
 
-    def _under(self, key: str, loaded: _Loaded, host: Subsets) -> Data:
+    def _under(self, key: str, loaded: _Loaded, host: Subsets, statistics: str) -> Data:
         return Data(
             key=key,
             dataset=loaded.dataset,
@@ -119,6 +123,7 @@ class DataStore:
             targets=torch.from_numpy(host.targets).to(self.device),
             test_targets=torch.from_numpy(loaded.dataset.splits["test"].targets).to(self.device),
             host=host,
+            statistics=statistics,
         )
 
     def _load(self, cell: Cell) -> _Loaded:

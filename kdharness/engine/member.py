@@ -168,6 +168,7 @@ class Member:
             selection=checked_selection(chosen, len(context.targets)),
             repeats=self.recipe.repeats,
             mixing=mixing_request(self.state.players.phase_recipe, self.clock.epoch),
+            shuffled=self.clock.phase.order == "shuffled",
         )
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kdharness.api.parameters import Neutral
 from kdharness.errors import UnknownName
 from kdharness.protocol.seeds import Seed
 
@@ -48,11 +49,16 @@ class Noise(_Scenario):
 
 
 class Split(_Scenario):
-    """The student sees the public share of the training data; teachers see all of it, or its public part."""
+    """The student sees the public share of the training data; teachers see all of it, or its public part.
+
+    statistics: what networks normalise by. "all": the dataset's mean and std, private images included; "public": those
+    of the public images; "public_pixels": the mean of the public images, pixel by pixel, without a std.
+    """
 
     kind: Literal["split"]
     public: float = Field(0.8, gt=0, lt=1)
     seed: Seed = 0
+    statistics: Annotated[Literal["all", "public", "public_pixels"], Neutral("all")] = "all"
 
 
 Scenario = Clean | Few | Small | Noise | Split

@@ -8,9 +8,8 @@ gives the bound. Each phase has one loss and an Adam of its own, whose moments l
     distill   L_D = 1 / n     sum_i l_i,   l_i = -sum_c softmax(z_t / tau)_c log softmax(z_s / tau)_c     no tau^2
     self      L_S = 1 / n     sum_i CE(z_s, y_i)
 
-h, g: the teacher's hint and the student's guided stage; r: a 1x1 convolution with bias; z: logits. Hint epochs, three
-epochs of self-learning, then rounds: epochs of distillation, each on queries selected anew (see _query_selection.py),
-and max(8 - 2 it, 1) epochs of self-learning. The learning rate falls to a tenth after round floor(0.7 rounds).
+h, g: the teacher's hint and the student's guided stage; r: a 1x1 convolution with bias; z: logits. When the teacher is
+asked, and about what, says _rona_phases.py.
 
 The bound B of a batch is the mean of the bounded quantity computed with the public teacher: it costs no privacy. Of the
 mechanisms only two are differentially private (sensitivities: _privacy.py):
@@ -18,14 +17,19 @@ mechanisms only two are differentially private (sensitivities: _privacy.py):
     loss_scalar   the authors' script: min(l_i, B) + N(0, sigma^2 B^2). The noise does not depend on the weights, so no
                   gradient contains it; the clip drops every sample above the bound. epsilon is infinite
     gate          l_i 1[l_i <= B]: what is left of loss_scalar; none: neither bound nor noise
-    output        each vector of probabilities, or hint map, is clipped and noised once per queried sample; noised
+    output        ours: each vector of probabilities, or hint map, is clipped and noised once per queried sample; noised
                   probabilities are put back on the simplex, which costs no privacy and keeps the loss bounded below
-    gradient      each sample's gradient is clipped, their mean noised once per batch (_sample_gradients.py)
+    gradient      ours: each sample's gradient is clipped, their mean noised once per batch (_sample_gradients.py)
 
 A fixed bound, `hint_bound` or `distill_bound`, is therefore a loss l_i with loss_scalar and gate, the Euclidean norm of
 a hint map or of a vector of probabilities with output, and that of one sample's gradient with gradient. What one query
 is in the published budgets is not known: epsilon is stated as if each sample, each batch or each epoch were one release
 of the stated noise; the mechanism's own is per sample with output, per batch with gradient.
+
+`target_epsilon` takes the place of sigma with these two: the smallest sigma with which all releases of the schedule
+stay within it at `delta`. The column x_rona_sigma has it, and x_rona_epsilon what was spent: less where a term is left
+out, more where a recipe repeats images. The paper's budgets are (9.60, 1e-5) on MNIST, (9.83, 1e-6) on SVHN and (8.87,
+1e-5) on CIFAR-10; what sigma and how many releases they stand for is not published.
 
 Images are not mixed: the teacher is asked about the sample that was selected, and each release is counted as one
 sample's.
@@ -36,10 +40,8 @@ who knows the seed can take it off again, and the budget that is stated protects
 were begun more than once, by a run that was killed or trained again, count as often.
 
 loss_scalar is the default, since the published description and script are nothing else: `rona` is then the method as it
-was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script; rounds 5
-and 4, hint epochs 40 and 50. The README is followed. The script selects by margin; the paper's own rule is k-center,
-the default here. Lengths are the README's, scaled to the epochs of
-the recipe unless `follow_recipe` is off (_rounds.py).
+was published, and says that it protects nothing. Its sigma is 10 in the authors' README and 1 in their script: the
+README is followed. The script selects by margin; the paper's own rule is k-center, the default here.
 """
 
 from __future__ import annotations
@@ -57,14 +59,11 @@ from kdharness.api import (
     Batch,
     BuildContext,
     EpochContext,
-    Method,
     MethodSpec,
     Neutral,
     NotNegative,
     Outputs,
     Pair,
-    Phase,
-    Player,
     Positive,
     Reads,
     Requirement,
@@ -72,19 +71,15 @@ from kdharness.api import (
     hookimpl,
 )
 
-from ._accounting import is_private, spent
+from ._accounting import OWN_UNIT, is_private, spent
+from ._budget import batches_of, sigma_for
 from ._privacy import clip_losses, gate_losses, noise_like, project_to_simplex, release, row_norms
-from ._query_selection import select_queries
 from ._rona_losses import distill_losses, hint_losses
-from ._rounds import Schedule, Stretch
+from ._rona_phases import ASKING, RonaPhases
 from ._sample_gradients import SampleLoss, clipped_mean, mean_norm
 from ._spatial import pool_to_smaller
 
 SENSITIVE, PUBLIC = 0, 1
-PRIVATE_PHASES = ("hint", "distill")
-
-Count = Annotated[int, Field(ge=0)]
-BatchSize = Annotated[int, Field(ge=1)] | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ class Queries:
     gated: Tensor | int = 0
 
 
-class Rona(Method[Sequence[Outputs]]):
+class Rona(RonaPhases):
     """Distil on public data from a teacher that saw private data, bounded and perturbed."""
 
     name = "rona"
@@ -116,33 +111,32 @@ class Rona(Method[Sequence[Outputs]]):
         "random_queries": {"selection": "random"},
         "margin_queries": {"selection": "margin"},
         "all_queries": {"query_rate": 1.0},
+        "shuffled_queries": {"query_order": "shuffled"},
+        "asks_nothing": {"asks": False},
+        "few_hint_epochs": {"hint_epochs": 10},
+        "many_hint_epochs": {"hint_epochs": 80},
+        "one_round": {"iterations": 1},
+        "ten_rounds": {"iterations": 10},
+        "small_batches": {"distill_batch_size": 128},
+        "large_batches": {"distill_batch_size": 1024},
+        "temperature_1": {"temperature": 1.0},
+        "temperature_10": {"temperature": 10.0},
     }
     mechanism: Literal["none", "gate", "loss_scalar", "output", "gradient"] = "loss_scalar"
     sigma: NotNegative = 10.0
+    target_epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     noise: Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")] = "secret"
     bound: Literal["adaptive", "fixed"] = "adaptive"
     hint_bound: Positive = 100.0
     distill_bound: Positive = 1.0
-    selection: Literal["kcenter", "random", "gibbs", "margin", "diverse"] = "kcenter"
-    query_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
-    temperature: Positive = 3.0
     teacher_hint_stage: int = 0
     guide_stage: int = 1
-    lr: Positive = 1e-3
-    hint_epochs: Count = 40
-    warm_epochs: Count = 3
-    iterations: Annotated[int, Field(ge=1)] = 5
-    distill_epochs: Count = 8
-    self_epochs: Count = 8
-    self_decay: Count = 2
-    follow_recipe: bool = True
-    distill_batch_size: BatchSize = None
-    self_batch_size: BatchSize = None
 
     @property
     def secret_noise(self) -> bool:
-        return self.noise == "secret" and is_private(self.mechanism, self.sigma)
+        noised = is_private(self.mechanism, self.target_epsilon or self.sigma)
+        return self.asks and noised and self.noise == "secret"
 
     # -- planning and building ----------------------------------------------------------------------------------------
 
@@ -164,6 +158,8 @@ class Rona(Method[Sequence[Outputs]]):
                 return f"matches maps [C, H, W], which stage {stage} of '{model.name}' does not give"
         if not self.schedule.stretches():
             return "has no phase: the epochs of all of them are 0"
+        if self.target_epsilon is not None and self.mechanism not in OWN_UNIT:
+            return f"has a target_epsilon, and mechanism '{self.mechanism}' is not private"
         return None
 
     def build(self, context: BuildContext) -> None:
@@ -172,8 +168,10 @@ class Rona(Method[Sequence[Outputs]]):
         nn.init.trunc_normal_(self.adapter.weight, std=0.1, a=-0.2, b=0.2)
         assert self.adapter.bias is not None
         nn.init.ones_(self.adapter.bias)
-        self.queries, self.noise_source = context.generator("queries"), self.made_noise(context)
-        self.recipe_epochs = context.epochs
+        super().build(context)
+        if self.target_epsilon is not None and (releases := self.planned_releases(context)):
+            self.sigma = sigma_for(self.target_epsilon, releases, self.delta)
+        self.noise_source = self.made_noise(context)
         # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
         # times: how often the present epoch was begun, each time with noise of its own.
         counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(6)]
@@ -186,53 +184,23 @@ class Rona(Method[Sequence[Outputs]]):
         # Noise that reaches no student needs no secret.
         return context.generator("noise" if self.noise == "secret" else f"noise {self.noise}", device=True)
 
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(
-            hint=self.hint_epochs,
-            warm=self.warm_epochs,
-            rounds=self.iterations,
-            distill=self.distill_epochs,
-            self_learning=self.self_epochs,
-            decay=self.self_decay,
-        )
-
-    def phases(self) -> Sequence[Phase]:
-        schedule = self.schedule
-        kept = schedule.scaled(self.recipe_epochs) if self.follow_recipe else schedule.stretches()
-        slow_after = int(0.7 * (kept[-1].iteration + 1))
-        return [self.phase(s, self.lr / 10 if s.iteration > slow_after else self.lr) for s in kept]
-
-    def phase(self, stretch: Stretch, lr: float) -> Phase:
-        player = "self" if stretch.name == "warm" else stretch.name
-        parts = ("student", "method.adapter") if player == "hint" else ("student",)
-        adam = {"optimizer": "adam", "lr": lr, "weight_decay": 0.0}
-        return Phase(
-            name=stretch.name,
-            epochs=stretch.epochs,
-            batch_size=self.self_batch_size if player == "self" else self.distill_batch_size,
-            players=(Player(player, parts, adam, lasting=True),),
-            recipe={"schedule": "constant", "warmup_epochs": 0.0},
-        )
+    def planned_releases(self, context: BuildContext) -> int:
+        """Of the private mechanisms, over the whole training, if no term is left out and no epoch is begun twice."""
+        epochs = sum(phase.epochs or 0 for phase in self.phases() if phase.name in ASKING and self.asks)
+        samples = self.query_count(context.subset_sizes["train"])
+        if self.mechanism == "output":
+            return epochs * samples
+        return epochs * batches_of(samples, self.distill_batch_size or context.batch_size)
 
     def before_epoch(self, epoch: EpochContext) -> None:
         self.times.fill_(epoch.begun)
-
-    def select(self, epoch: EpochContext) -> Tensor | None:
-        if epoch.phase not in PRIVATE_PHASES:
-            return None
-        n = len(epoch.targets)
-        count = min(n, max(2, round(self.query_rate * n)))
-        if epoch.phase == "hint":
-            return torch.randperm(n, generator=self.queries)[:count]
-        return select_queries(self.selection, epoch.predict(), count, self.temperature, self.queries)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def losses(self, batch: Batch, student: Outputs, teacher: Sequence[Outputs]) -> Mapping[str, Tensor]:
         phase = batch.step.phase
         self.pending: Queries | None = None
-        if phase not in PRIVATE_PHASES:
+        if phase not in ASKING or not self.asks:
             return {"self": batch.task_loss(student.logits)}
         said = self.said(phase, student, teacher[SENSITIVE])
         bounded = self.bound == "adaptive" and self.mechanism != "none"
@@ -325,4 +293,4 @@ class Rona(Method[Sequence[Outputs]]):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(Rona, revision=3)
+    yield MethodSpec.of(Rona, revision=4)

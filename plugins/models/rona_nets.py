@@ -1,6 +1,6 @@
-"""The CIFAR-10 networks of Wang, Bao, Sun, Zhu, Cao, Yu, "Private Model Compression via Knowledge Distillation", AAAI
-2019, arXiv 1811.05072: a Conv-Large without batch normalisation as the teacher and a thin one as the student, and a
-small pair in the same style for 8x8 digits.
+"""The networks of Wang, Bao, Sun, Zhu, Cao, Yu, "Private Model Compression via Knowledge Distillation", AAAI 2019,
+arXiv 1811.05072. For CIFAR-10, as published: a Conv-Large without batch normalisation as the teacher and a thin one as
+the student.
 
     block 1   C3 x3, max pooling 2      teacher 128 channels, student 32
     block 2   C3 x3, max pooling 2      teacher 256, student 64
@@ -9,8 +9,18 @@ small pair in the same style for 8x8 digits.
 
 C3, C1: 3x3 and 1x1 convolution with bias, each followed by leaky ReLU of slope 0.1. Weights are drawn from a normal
 distribution of deviation 0.1, cut off at two deviations. For 32x32x3 images and ten classes the teacher has 3,119,754
-parameters and the student 152,138. The small pair keeps the ratios of widths; its deviation is sqrt(2 / inputs of a
-unit), for with 0.1 the signal dies out in networks as thin as these.
+parameters and the student 152,138.
+
+All others are of this family, and ours. Layouts of the paper's networks for MNIST and SVHN, and of its second, wider
+students, are not published: here widths are chosen so that the sizes are those recalled of its tables, as near as the
+ratios of widths above allow. The small pair, for images of 8x8 or two cores, keeps the ratios. The deviation of weights
+is sqrt(2 / inputs of a unit), for with 0.1 the signal dies out in networks as thin as these.
+
+    for             teacher              student          wide student
+    MNIST           155,209 (155.21 K)   4,970 (4.97 K)   9,884 (9.88 K)
+    SVHN            1,409,808 (1.41 M)   38,442 (0.04 M)  72,258 (0.07 M)
+    CIFAR-10                                              389,977 (0.39 M)
+    8x8 digits      110,290              5,494
 
 The authors' README and script differ in block 3: the README writes C3 throughout and ends with a valid 3x3 convolution;
 only 1x1 convolutions give the sizes above, and the script pads to keep 8x8: both are followed here. How biases start is
@@ -81,6 +91,13 @@ class RonaNet(nn.Module):
 WIDTHS: dict[str, tuple[int, int, tuple[int, int, int], float | None]] = {
     "rona_teacher": (128, 256, (512, 256, 128), 0.1),
     "rona_student": (32, 64, (64, 32, 32), 0.1),
+    "rona_wide_student": (51, 103, (102, 51, 51), None),
+    "rona_mnist_teacher": (28, 58, (110, 54, 29), None),
+    "rona_mnist_student": (6, 11, (12, 7, 8), None),
+    "rona_mnist_wide_student": (7, 17, (15, 7, 9), None),
+    "rona_svhn_teacher": (86, 172, (344, 172, 86), None),
+    "rona_svhn_student": (16, 32, (32, 16, 16), None),
+    "rona_svhn_wide_student": (22, 44, (44, 22, 22), None),
     "rona_small_teacher": (24, 48, (96, 48, 24), None),
     "rona_small_student": (6, 12, (12, 6, 6), None),
 }

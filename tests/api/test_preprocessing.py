@@ -38,6 +38,14 @@ def test_one_number_stands_for_all_channels(images: Tensor) -> None:
     assert torch.equal(prepare(mean=(0.5,), std=(0.5,))(images), prepare(mean=(0.5,) * 3, std=(0.5,) * 3)(images))
 
 
+@pytest.mark.parametrize("std", [(0.5,), STD])
+def test_a_mean_may_be_of_each_pixel_of_the_input(images: Tensor, std: tuple[float, ...]) -> None:
+    mean = torch.rand(3, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    made = prepare(mean=mean.flatten().tolist(), std=std, crop=(6, 4))(images)
+    expected = (vision.center_crop(images, [6, 4]).double() - mean) / torch.tensor(std).double().view(-1, 1, 1)
+    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_nothing_to_do_is_no_copy(images: Tensor) -> None:
     assert prepare()(images) is images
     assert prepare(size=(12, 10), crop=(12, 10))(images).data_ptr() == images.data_ptr()
@@ -46,7 +54,8 @@ def test_nothing_to_do_is_no_copy(images: Tensor) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"mean": (0.5, 0.5), "std": (1.0,)}, "a mean and a positive std"),
+        ({"mean": MEAN, "std": (1.0, 1.0)}, "a mean and a positive std"),
+        ({"mean": (0.5,), "std": (1.0, 1.0)}, "a mean and a positive std"),
         ({"std": (0.0,)}, "a mean and a positive std"),
         ({"mean": (), "std": ()}, "a mean and a positive std"),
         ({"size": (0, 4)}, "size is"),
@@ -63,6 +72,7 @@ def test_what_is_no_preprocessing(how: dict[str, Any], message: str) -> None:
     ("how", "message"),
     [
         ({"mean": MEAN, "std": STD}, "its mean has 3 channels, the images have 1"),
+        ({"mean": (0.1,) * 64, "crop": (4, 4)}, "its mean has 64 channels, the images have 1"),
         ({"crop": (9, 8)}, "no 9x8 pixels can be cut out of 8x8"),
     ],
     ids=str,

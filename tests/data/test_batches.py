@@ -115,6 +115,24 @@ def test_equal_requests_are_equal_passes():
         assert all(torch.equal(a, b) for a, b in zip(read(one), read(other), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("selection", "expected"), [((), list(range(30))), ((7, 3, 29, 0, 11, 3, 8, 5, 2), [7, 3, 29, 0, 11, 3, 8, 5, 2])]
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_order_that_is_asked_for_is_kept(selection, expected, seed):
+    samples = epoch(an_epoch(replace(REQUEST, shuffled=False, selection=selection, seed=seed)))
+    assert torch.cat([s.indices for s in samples]).tolist() == expected
+    for batch in samples:
+        rows = SUBSET[batch.indices]
+        assert image_numbers(batch.view(PLAIN)) == rows.tolist()
+        assert LABELS[rows].tolist() == LABELS[image_numbers(batch.partners(PLAIN))].tolist()
+
+
+def test_otherwise_a_selection_is_shuffled():
+    chosen = tuple(range(30))
+    assert torch.cat([s.indices for s in epoch(an_epoch(replace(REQUEST, selection=chosen)))]).tolist() != list(chosen)
+
+
 @pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 1}])
 def test_epochs_and_seeds_differ_in_order_and_in_views(change):
     one, other = an_epoch(), an_epoch(replace(REQUEST, **change))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdharness.api import reverse_gradient
+from kdharness.api import Phase, reverse_gradient
 from kdharness.api.executors import EpochFinished
 from kdharness.engine.cell_state import CellState
 from kdharness.errors import UserError
@@ -242,6 +242,45 @@ def test_two_players_move_in_turns(lab_with, tmp_path):
         assert sizes["rest"] == 12  # what no other player names
         assert tags == {"ce": "task", "fool": "player", "tell": "player"}
         assert gradient == [10.0, None]
+
+
+ORDERED = '''
+class Ordered(Method):
+    """Sees the samples that it chose: first in its own order, then shuffled, then all as they lie."""
+    name = "ordered"
+    reads = Reads(teachers="none", indices=True)
+    where: str = ""
+
+    def phases(self):
+        return [Phase("own", epochs=1, batch_size=4, order="selection"), Phase("mixed", epochs=1, batch_size=4),
+                Phase("all", epochs=1, batch_size=25, order="selection")]
+
+    def select(self, epoch):
+        return None if epoch.phase == "all" else torch.arange(9, 0, -1)
+
+    def losses(self, batch, student, teacher):
+        with open(self.where, "a") as file:
+            file.write(json.dumps([batch.step.phase, batch.indices.tolist()]) + "\\n")
+        return {"ce": cross_entropy(batch, student)}
+'''
+
+
+def test_a_phase_may_keep_the_order_of_its_selection(lab_with, tmp_path):
+    lab = lab_with(ORDERED)
+    well(train_one(lab, "ordered", f"where={tmp_path / 'seen'}"))
+    seen = defaultdict(list)
+    for line in (tmp_path / "seen").read_text().splitlines():
+        phase, indices = json.loads(line)
+        seen[phase] += indices
+    assert seen["own"] == list(range(9, 0, -1))
+    assert seen["mixed"] != seen["own"]
+    assert sorted(seen["mixed"]) == sorted(seen["own"])
+    assert seen["all"] == list(range(100))
+
+
+def test_an_order_that_there_is_not_is_a_mistake():
+    with pytest.raises(ValueError, match="phase 'one': order is 'sorted', none of shuffled, selection"):
+        Phase("one", order="sorted")
 
 
 def test_reversed_gradients_have_the_other_sign():

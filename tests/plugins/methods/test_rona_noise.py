@@ -236,4 +236,4 @@ def test_what_was_asked_is_part_of_the_state() -> None:
     world = World(sigma=0.1)
     world.step("distill")
     counters = {name: int(value) for name, value in world.method.state_dict().items() if value.dtype == torch.int64}
-    assert counters == {"samples": SAMPLES, "batches": 1, "epochs": 0, "gated": 0, "asked": 1}
+    assert counters == {"samples": SAMPLES, "batches": 1, "epochs": 0, "gated": 0, "asked": 1, "times": 1}
