@@ -106,17 +106,14 @@ def budget_of_all(cells: pd.DataFrame) -> Budget | None:
 
 
 def _release(row: Mapping[str, Any]) -> Release:
-    mu = pd.to_numeric(row.get(f"x_{row['method']}_mu"), errors="coerce")
-    return Release(Budget(float(row["epsilon"]), float(row["delta"])), math.nan if mu is None else float(mu))
+    mu = row.get(f"x_{row['method']}_mu")
+    return Release(Budget(float(row["epsilon"]), float(row["delta"])), mu if isinstance(mu, float) else math.nan)
 
 
 def most_spent(cells: pd.DataFrame) -> Budget | None:
     """By one student: the most of them; None where no one's is known."""
-    known = cells[cells["epsilon"].notna()]
-    if known.empty:
-        return None
-    most = known.loc[known["epsilon"].idxmax()]
-    return Budget(float(most["epsilon"]), float(most["delta"]))
+    known = [_release(row).budget for row in as_dicts(cells[cells["epsilon"].notna()])]
+    return max(known, key=lambda budget: budget.epsilon, default=None)
 
 
 def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:
