@@ -147,6 +147,16 @@ class Cell:
         return (*self.teachers, *([self.start] if self.start else []))
 
     @property
+    def has_private_images(self) -> bool:
+        """Whether its scenario keeps images from students."""
+        return bool(self.document.get("scenario", {}).get("kind") == "split")
+
+    @property
+    def saw_private(self) -> bool:
+        """Whether it was trained on them."""
+        return self.has_private_images and self.document["subset"] not in ("train", "public")
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Models of the further networks that the method makes."""
         return tuple(network["name"] for network in self.document.get("networks", ()))

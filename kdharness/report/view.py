@@ -110,5 +110,6 @@ def ranking_of(merged: Merged) -> Report:
         overalls=overalls(frame, merged.references),
         note=plain(merged.note),
         notes=merged.notes,
+        privacy=privacy_of(frame),
         recipes=recipes_beside(ranked),
     )

@@ -37,7 +37,7 @@ COLUMNS = (
     "teacher_top1", "teacher_agreement", "epochs", "train_seconds", "shared_seconds", "alone_seconds",
     "chain_seconds", "group_size", "images_per_second", "peak_memory_bytes", "student_parameters", "student_macs",
     "device", "precision", "fingerprint", "cell", "teacher_cell", "teacher_digest", "source_cells", "kdharness_version",
-    "torch_version", "started_at", "finished_at", "regime",
+    "torch_version", "started_at", "finished_at", "regime", "epsilon", "delta", "noise",
 )  # fmt: skip
 
 # Columns that hold numbers of metrics; those of other metrics are x_ columns, whatever they are called.
@@ -52,8 +52,10 @@ VALUE_COLUMNS = (
 INTEGER_COLUMNS = ("seed", "epochs", "group_size", "peak_memory_bytes", "student_parameters", "student_macs")
 FLOAT_COLUMNS = (
     "top1", "top5", "nll", "ece", "top1_last10", "top1_test_oracle", "val_top1", "teacher_top1", "teacher_agreement",
-    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second",
+    "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds", "images_per_second", "epsilon", "delta",
 )  # fmt: skip
+# Of these infinity is a value.
+ENDLESS_COLUMNS = ("epsilon",)
 NUMBER_COLUMNS = frozenset((*INTEGER_COLUMNS, *FLOAT_COLUMNS))
 
 

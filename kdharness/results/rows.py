@@ -8,6 +8,7 @@ from typing import Any
 
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.plan import PlannedCell
+from kdharness.results.budgets import budget_of, noise_of
 from kdharness.results.chains import chain_seconds
 from kdharness.results.reading import Fault
 from kdharness.results.record import VALUE_COLUMNS, Record, Status
@@ -50,12 +51,21 @@ def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mappin
         row.update(started_at=record.started_at, finished_at=record.finished_at)
         if record.status is Status.OK:
             row["chain_seconds"] = chain_seconds(entry.cell, planned, records)
+            row.update(_privacy(entry.cell, record, planned, records))
         row["teacher_digest"] = _file_digest(entry.cell) or row["teacher_digest"]
     elif entry.skip:
         row.update(error_message=entry.skip)
     else:
         row.update(error_message=_obstacle(entry.cell, planned, records))
     return row
+
+
+def _privacy(
+    cell: Cell, record: Record, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]
+) -> dict[str, Any]:
+    budget = budget_of(cell, planned, records)
+    found = {} if budget is None else {"epsilon": budget.epsilon, "delta": budget.delta}
+    return {**found, "noise": noise_of(cell, record)}
 
 
 def _faulty_row(entry: PlannedCell, fault: Fault) -> Row:

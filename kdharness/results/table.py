@@ -14,7 +14,7 @@ import pandas as pd
 from kdharness.errors import UserError
 from kdharness.results.files import write_atomic
 from kdharness.results.formulas import guard, unguarded
-from kdharness.results.record import COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
+from kdharness.results.record import COLUMNS, ENDLESS_COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
 from kdharness.results.rows import Row
 from kdharness.text import plain
 
@@ -76,7 +76,7 @@ def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
         return pd.Series([None if n is None else int(n) for n in numbers], dtype="Int64") if whole else _floats(numbers)
     empty = [_is_empty(v) for v in values]
     if name in FLOAT_COLUMNS or (name.startswith("x_") and not all(empty)):
-        numbers = [None if e else _number(v) for e, v in zip(empty, values, strict=True)]
+        numbers = [None if e else _number(v, name in ENDLESS_COLUMNS) for e, v in zip(empty, values, strict=True)]
         if all(e or n is not None for e, n in zip(empty, numbers, strict=True)):
             return _floats(numbers)
     if name in FLOAT_COLUMNS:
@@ -90,12 +90,12 @@ def _floats(numbers: Sequence[float | None]) -> pd.Series[Any]:
     return pd.Series([math.nan if n is None else n for n in numbers], dtype="float64")
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any, endless: bool = False) -> float | None:
     try:
         number = None if _is_empty(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if number is None or math.isfinite(number) else None
+    return number if number is None or math.isfinite(number) or (endless and number == math.inf) else None
 
 
 def _is_empty(value: Any) -> bool:

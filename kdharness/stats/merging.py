@@ -6,6 +6,7 @@ import pandas as pd
 
 from kdharness.planning.cell import STUDENT
 from kdharness.protocol.benchmark import STANDARD
+from kdharness.results.budgets import SECRET
 from kdharness.stats.settings import ALIKE, comparable
 
 SHARED = (
@@ -16,18 +17,38 @@ SHARED = (
 
 
 def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Each cell once, the latest that went well; and what is to be warned of, one line each.
+    """Each cell once, the latest that went well, or the earliest where its noise is secret, for the others are further
+    releases; and what is to be warned of, one line each.
 
     Versions that differ are said; protocols stay apart by their column.
     """
     warnings = [*_versions(frame), *_protocols(frame)]
-    ordered = frame.assign(_ok=frame["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
+    own, drawn_again = _first_releases(frame)
+    ordered = own.assign(_ok=own["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
     once = ordered.drop_duplicates("cell", keep="last").sort_index().drop(columns="_ok").reset_index(drop=True)
-    if len(once) < len(frame):
-        warnings.append(f"cells in several folders: {len(frame) - len(once)}; the latest result of each counts")
+    if len(once) < len(own):
+        warnings.append(f"cells in several folders: {len(own) - len(once)}; the latest result of each counts")
+    if drawn_again:
+        what = f"cells with secret noise in several folders: {drawn_again}; each is a release of its own"
+        warnings.append(f"{what}, which spent more than is stated, and the earliest counts")
     if rivals := comparable(once)[1]:
         warnings.append(f"cells superseded by others of the same method and seed: {rivals}; the latest counts")
     return once, tuple(warnings)
+
+
+def _first_releases(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Without what was trained again, with other noise; how many trainings that were."""
+    secret = frame[(frame["noise"] == SECRET) & (frame["status"] == "ok")]
+    if secret.empty:
+        return frame, 0
+    ordered = secret.sort_values(["cell", "finished_at"], kind="stable")
+    # What tells a training from a copy of its folder.
+    trainings = pd.Series(
+        list(ordered[["started_at", "finished_at", "top1", "nll"]].itertuples(index=False, name=None))
+    )
+    trainings.index = ordered.index
+    further = trainings[trainings != trainings.groupby(ordered["cell"]).transform("first")]
+    return frame.drop(index=further.index), len(set(zip(ordered["cell"][further.index], further, strict=True)))
 
 
 def _versions(frame: pd.DataFrame) -> list[str]:

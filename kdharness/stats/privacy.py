@@ -1,8 +1,7 @@
 """Private data: what a method's accounting promises, and what an attack finds all the same.
 
-Any method takes part by measuring `epsilon` and `delta`, or `epsilon_infinite` where it protects nothing,
-`noise_public` where who knows the seed knows its noise, and `releases`; the attack's advantages are the metrics
-mia_advantage and teacher_mia_advantage.
+What a student spent is in the columns epsilon and delta. A method may state besides how many `releases` it made, and
+`mu`, where its mechanism is Gaussian. The attack's advantages are the metrics mia_advantage and teacher_mia_advantage.
 """
 
 from __future__ import annotations
@@ -10,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from kdharness.results.budgets import Budget
+from kdharness.stats.composition import Release, together
 from kdharness.stats.images import image_variance, images_alone, variance_of
 from kdharness.stats.settings import (
     COMPETITOR,
     SETTING,
+    as_dicts,
     comparable,
     competitor_of,
     deviations_of,
@@ -27,7 +30,6 @@ from kdharness.stats.summary import Estimate, estimate
 
 ATTACKED = "x_mia_advantage"
 ATTACKED_TEACHER = "x_teacher_mia_advantage"
-UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,17 @@ class Exposure:
 
     name: the method, with its variant.
     top1: over the seeds, in percent.
-    epsilon: the privacy budget spent on the private images: 0 where nobody who saw them was asked, infinite where
-        somebody was without a private mechanism.
-    delta: of a finite budget; NaN without one.
-    releases: how many noisy releases were made.
+    spent: by one student, the most that one spent; None where that is not known.
+    together: by all of its students.
+    releases: how many noisy releases each made.
     student_leak: advantage of the attack on the student, in points; its interval holds the sampling of images.
     teacher_leak: likewise, on its teachers, each once.
     """
 
     name: str
     top1: Estimate
-    epsilon: float
-    delta: float
+    spent: Budget | None
+    together: Budget | None
     releases: float
     student_leak: Estimate
     teacher_leak: Estimate
@@ -55,11 +56,20 @@ class Exposure:
 
 @dataclass(frozen=True)
 class SettingPrivacy:
-    """The competitors of one setting (names: its columns), in the order of their top-1."""
+    """The competitors of one setting (names: its columns), in the order of their top-1.
+
+    protected: what those spent together that have a finite budget; None where there is not more than one.
+    """
 
     names: Mapping[str, str]
     deviations: str
     exposures: tuple[Exposure, ...]
+    protected: Budget | None = None
+
+    @property
+    def unprotected(self) -> tuple[str, ...]:
+        """Those that asked without protection."""
+        return tuple(e.name for e in self.exposures if e.spent is not None and e.spent.epsilon == math.inf)
 
 
 def privacy_of(frame: pd.DataFrame) -> tuple[SettingPrivacy, ...]:
@@ -68,74 +78,56 @@ def privacy_of(frame: pd.DataFrame) -> tuple[SettingPrivacy, ...]:
         return ()
     rows = comparable(frame)[0]
     rows = rows[(rows["status"] == "ok") & rows[ATTACKED].notna()]
-    lineage = Lineage.of(frame)
     found = []
     for key, setting in rows.groupby(list(SETTING)):
         each = [
-            _exposure(str(method), str(variant), cells, lineage)
+            _exposure(str(method), str(variant), cells)
             for (method, variant), cells in setting.groupby(list(COMPETITOR))
         ]
         ordered = tuple(sorted(each, key=lambda exposure: (-exposure.top1.mean, exposure.name)))
-        found.append(SettingPrivacy(names_of(key), deviations_of(setting), ordered))
+        found.append(SettingPrivacy(names_of(key), deviations_of(setting), ordered, _protected(setting)))
     return tuple(sorted(found, key=lambda privacy: bool(privacy.deviations)))
 
 
-def _exposure(method: str, variant: str, cells: pd.DataFrame, lineage: Lineage) -> Exposure:
-    def most(number: str) -> float:
-        name = f"x_{method}_{number}"
-        return float(pd.to_numeric(cells[name], errors="coerce").max()) if name in cells else math.nan
+def _protected(setting: pd.DataFrame) -> Budget | None:
+    """Of all students of a setting that were protected: they learned from the same images."""
+    spent = setting[(setting["epsilon"] > 0) & (setting["epsilon"] < math.inf)]
+    return budget_of_all(spent) if len(spent[list(COMPETITOR)].drop_duplicates()) > 1 else None
 
-    epsilon = math.inf if most("epsilon_infinite") > 0 or most("noise_public") > 0 else most("epsilon")
-    if math.isnan(epsilon):  # nothing is accounted for: it has asked, or it has not
-        asked = most("epsilon_infinite") != 0 and any(map(lineage.asked_private, cells["cell"]))
-        epsilon = math.inf if asked else 0.0
+
+def budget_of_all(cells: pd.DataFrame) -> Budget | None:
+    """What several students spent together; None where one's is not known.
+
+    All are taken to be about the same images: true of one teacher's students, and of several teachers that saw the same
+    images. Where each seed has a split of its own, it is so for the images that are private for all of them.
+    """
+    budgets = [_release(row) for row in as_dicts(cells)]
+    return None if not budgets or any(math.isnan(b.budget.epsilon) for b in budgets) else together(budgets)
+
+
+def _release(row: Mapping[str, Any]) -> Release:
+    mu = row.get(f"x_{row['method']}_mu")
+    return Release(Budget(float(row["epsilon"]), float(row["delta"])), mu if isinstance(mu, float) else math.nan)
+
+
+def most_spent(cells: pd.DataFrame) -> Budget | None:
+    """By one student: the most of them; None where no one's is known."""
+    known = [_release(row).budget for row in as_dicts(cells[cells["epsilon"].notna()])]
+    return max(known, key=lambda budget: budget.epsilon, default=None)
+
+
+def _exposure(method: str, variant: str, cells: pd.DataFrame) -> Exposure:
+    releases = f"x_{method}_releases"
+
     return Exposure(
         name=competitor_of({"method": method, "variant": variant}),
         top1=estimate([float(value) for value in cells["top1"].dropna()]),
-        epsilon=epsilon,
-        delta=most("delta") if 0 < epsilon < math.inf else math.nan,
-        releases=most("releases"),
+        spent=most_spent(cells),
+        together=budget_of_all(cells),
+        releases=float(pd.to_numeric(cells[releases], errors="coerce").mean()) if releases in cells else math.nan,
         student_leak=_leak(ATTACKED, cells),
         teacher_leak=_leak(ATTACKED_TEACHER, cells.assign(_teacher=teacher_of(cells)).drop_duplicates("_teacher")),
     )
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """What cells rest on.
-
-    images: by cell, how many its training data has.
-    sources: by cell, the keys of those that taught it or that it began with; UNKNOWN for a teacher from a file.
-    """
-
-    images: Mapping[str, float]
-    sources: Mapping[str, frozenset[str]]
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame) -> Lineage:
-        counts = frame["x_train_images"] if "x_train_images" in frame else pd.Series(math.nan, index=frame.index)
-        texts = frame["teacher_cell"] + "+" + frame["source_cells"]
-        texts = texts.where((frame["teacher"] == "") | (texts != "+"), UNKNOWN)
-        each = zip(frame["cell"], texts.str.split("+"), strict=True)
-        sources = {cell: frozenset(keys) - {""} for cell, keys in each}
-        return cls(dict(zip(frame["cell"], counts.astype(float), strict=True)), sources)
-
-    def asked_private(self, cell: str) -> bool:
-        """Whether a student's numbers rest on a network that saw more images than the student may see. One of which
-        that is not known counts as having seen them.
-        """
-        public = self.images.get(cell, math.nan)
-        return not all(self.images.get(key, math.inf) <= public for key in self._behind(cell))
-
-    def _behind(self, cell: str) -> set[str]:
-        """All cells that it rests on, through however many steps."""
-        found: set[str] = set()
-        waiting = [cell]
-        while waiting:
-            new = self.sources.get(waiting.pop(), frozenset()) - found
-            found |= new
-            waiting += new
-        return found
 
 
 def _leak(name: str, cells: pd.DataFrame) -> Estimate:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.stats.paired import paired
+from kdharness.stats.privacy import budget_of_all, most_spent
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable
 from kdharness.stats.summary import summarise
 
@@ -38,9 +39,10 @@ MEASURED_COLUMNS = (
     "teacher_top1", "gap_share", "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds",
     "peak_memory_bytes", "student_parameters", "student_macs", "pareto", "planned", "ok", "failed", "pending",
     "skipped", "complete", "method_package", "method_revision", "device", "precision", "fingerprint",
-    "kdharness_version", "torch_version",
+    "kdharness_version", "torch_version", "epsilon", "delta", "epsilon_of_all", "delta_of_all",
 )  # fmt: skip
 MEANS = ("train_seconds", "shared_seconds", *COST)
+SPENT = MEASURED_COLUMNS[-4:]
 LARGEST = ("peak_memory_bytes", "student_parameters", "student_macs")
 TEXTS = (
     "selection", "method_package", "method_revision", "device", "precision", "fingerprint", "kdharness_version",
@@ -98,7 +100,14 @@ def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     groups = rows[rows["status"] == "ok"].groupby([*SETTING, *COMPETITOR], sort=False)
     numbers = groups[[*MEANS, *LARGEST]].agg({**dict.fromkeys(MEANS, "mean"), **dict.fromkeys(LARGEST, "max")})
     texts = groups[list(TEXTS)].agg(_distinct)
-    return numbers.join(texts).reset_index()
+    spent = pd.DataFrame([_spent(cells) for _, cells in groups], index=numbers.index, columns=list(SPENT))
+    return numbers.join(texts).join(spent).reset_index()
+
+
+def _spent(cells: pd.DataFrame) -> list[float]:
+    """What a competitor's students tell of private images: one of them, and all together."""
+    found = most_spent(cells), budget_of_all(cells)
+    return [value for b in found for value in ((math.nan, math.nan) if b is None else (b.epsilon, b.delta))]
 
 
 def _distinct(values: pd.Series[str]) -> str:

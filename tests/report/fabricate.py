@@ -46,7 +46,9 @@ def cell(
         "teachers": sources, "reference_teachers": sources, "seed": seed, "regime": "", **changes,
     }  # fmt: skip
     identity = {k: str(v) for k, v in fields.items()}
-    document = {"identity": identity, "scenario": {}, "recipe": {"epochs": 2}, "subset": "train"}
+    scenario = {"kind": "split"} if str(fields["scenario"]).startswith("split") else {}
+    subset = "teacher" if role == TEACHER else "train"
+    document = {"identity": identity, "scenario": scenario, "recipe": {"epochs": 2}, "subset": subset}
     return Cell(key=digest(document), document=document, **fields)
 
 

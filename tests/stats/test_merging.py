@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import fabricate
@@ -63,3 +64,22 @@ def test_protocols_that_differ_are_said_and_ranked_apart() -> None:
 def test_what_deviates_may_have_its_own_protocol() -> None:
     short = fabricate.record(fabricate.cell(protocol="p2", deviations="recipe.epochs=3"))
     assert merged([fabricate.record(fabricate.cell()), short])[1] == ()
+
+
+def test_of_several_draws_with_secret_noise_the_earliest_counts() -> None:
+    """Of other cells it is the latest. A folder that was copied is the same draw."""
+    cell = replace(fabricate.cell("guard"), secret=True)
+    early, late = (
+        replace(fabricate.record(cell, top1), finished_at=f"2025-01-0{day}T00:00:00+00:00")
+        for day, top1 in ((1, 90.0), (2, 91.0))
+    )
+    frame, warnings = merged([late], [early], [late])
+    assert frame["top1"].to_list() == [90.0]
+    assert warnings == (
+        "cells with secret noise in several folders: 1; each is a release of its own, which spent more than is stated, "
+        "and the earliest counts",
+    )
+    frame, warnings = merged([early], [early])
+    assert (len(frame), warnings) == (1, ("cells in several folders: 1; the latest result of each counts",))
+    failed = fabricate.record(cell, None, Status.FAILED)
+    assert merged([failed], [early])[0]["top1"].to_list() == [90.0]

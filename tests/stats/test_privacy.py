@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import fabricate
-import pandas as pd
 import pytest
 from scipy import stats
 
 from kdharness.planning.cell import TeacherSource
+from kdharness.results.budgets import Budget
 from kdharness.results.record import Record
-from kdharness.stats.privacy import Lineage, privacy_of
+from kdharness.stats.composition import epsilon_of
+from kdharness.stats.privacy import Exposure, privacy_of
 
 
 def attacked(method: str, top1: float, seeds: int = 2, scenario: str = "split80", **numbers: float) -> list[Record]:
@@ -24,64 +25,87 @@ def attacked(method: str, top1: float, seeds: int = 2, scenario: str = "split80"
     ]
 
 
+GUARD = {
+    "x_guard_epsilon": 12.9787,
+    "x_guard_delta": 1e-5,
+    "x_guard_releases": 608.0,
+    "x_guard_mu": math.sqrt(6.08),
+}
+
+
+def exposures(*records: Record) -> dict[str, Exposure]:
+    (privacy,) = privacy_of(fabricate.table_of(records))
+    return {e.name: e for e in privacy.exposures}
+
+
 def test_numbers_by_hand() -> None:
-    guard = attacked("guard", 90.0, x_guard_epsilon=12.5, x_guard_delta=1e-5, x_guard_releases=480.0)
-    ((found,),) = (privacy.exposures for privacy in privacy_of(fabricate.table_of(guard)))
-    assert (found.name, found.top1.mean, found.epsilon, found.delta, found.releases) == ("guard", 90, 12.5, 1e-5, 480)
+    found = exposures(*attacked("guard", 90.0, **GUARD))["guard"]
+    assert (found.top1.mean, found.spent, found.releases) == (90, Budget(12.9787, 1e-5), 608)
     # 5 and 6 points: mean 5.5, standard deviation sqrt(0.5).
     assert (found.student_leak.n, found.student_leak.mean) == (2, pytest.approx(5.5))
     assert found.student_leak.sd == pytest.approx(math.sqrt(0.5))
     assert found.teacher_leak.n == 0
 
 
-def budgets(*records: Record) -> dict[str, tuple[float, bool]]:
-    """By method, epsilon and whether a delta stands beside it."""
-    (found,) = privacy_of(fabricate.table_of(records))
-    return {e.name: (e.epsilon, not math.isnan(e.delta)) for e in found.exposures}
+def test_five_students_of_one_teacher_spend_more_than_one() -> None:
+    """sigma 10, 608 releases each: sqrt(5 * 608) / 10 Gaussian together."""
+    found = exposures(*attacked("guard", 90.0, seeds=5, **GUARD))["guard"]
+    assert found.spent == Budget(12.9787, 1e-5)
+    assert found.together is not None
+    assert found.together.epsilon == pytest.approx(37.9765, abs=1e-4)
+    assert found.together.delta == 1e-5
 
 
-def test_epsilon_means_one_thing_for_all_methods() -> None:
-    found = budgets(
-        *attacked("vanilla", 90.0),
+def test_what_is_no_gaussian_mechanism_adds_up() -> None:
+    plain = {name: value for name, value in GUARD.items() if not name.endswith("mu")}
+    found = exposures(*attacked("guard", 90.0, seeds=3, **plain))["guard"]
+    assert found.together is not None
+    assert found.together.epsilon == pytest.approx(3 * 12.9787)
+    assert found.together.delta == pytest.approx(3e-5)
+
+
+def test_one_column_means_one_thing_for_all() -> None:
+    """Who asks nobody spends nothing; who asks without a mechanism of its own, or with a known seed, spends all."""
+    found = exposures(
+        *attacked("vanilla", 88.0),
         *attacked("kd", 90.0),
         *attacked("sieve", 91.0, x_sieve_epsilon_infinite=1.0, x_sieve_epsilon=3.0, x_sieve_delta=1e-5),
         *attacked("quiet", 91.0, x_quiet_epsilon_infinite=0.0),
-        *attacked("guard", 91.0, x_guard_epsilon_infinite=0.0, x_guard_epsilon=12.5, x_guard_delta=1e-5),
-        *attacked("open", 91.0, x_open_epsilon=12.5, x_open_delta=1e-5, x_open_noise_public=1.0),
+        *attacked("guard", 89.0, **GUARD),
+        *attacked("open", 87.0, x_open_epsilon=12.9, x_open_delta=1e-5, x_open_noise_public=1.0),
+        *attacked("mute", 86.0, x_mute_epsilon=0.0, x_mute_delta=0.0, x_mute_noise_public=1.0),
     )
-    assert found == {
-        "vanilla": (0.0, False),  # asks nobody
-        "kd": (math.inf, False),  # asks, and nothing protects
-        "sieve": (math.inf, False),
-        "quiet": (0.0, False),  # has a teacher, and asked nothing
-        "guard": (12.5, True),
-        "open": (math.inf, False),  # whoever knows the seed knows the noise
+    spent = {name: None if e.spent is None else e.spent.epsilon for name, e in found.items()}
+    assert spent == {
+        "vanilla": 0,
+        "kd": math.inf,
+        "sieve": math.inf,
+        "quiet": 0,
+        "guard": 12.9787,
+        "open": math.inf,
+        "mute": 0,
     }
+    together = {name: None if e.together is None else e.together.epsilon for name, e in found.items()}
+    assert together == {**spent, "guard": pytest.approx(epsilon_of(math.sqrt(2 * 6.08), 1e-5))}
 
 
 def test_the_largest_budget_of_the_seeds_counts() -> None:
     each = [r for seed in (0, 1) for r in attacked("guard", 91.0, x_guard_epsilon=3.0 + seed)[seed : seed + 1]]
-    assert budgets(*each) == {"guard": (4.0, False)}
+    assert exposures(*each)["guard"].spent == Budget(4.0)
 
 
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ({"s": (800, "big", "t", "t"), "t": (1000, "", "", "")}, True),
-        ({"s": (800, "big", "t", "t"), "t": (800, "", "", "")}, False),  # the teacher saw public images alone
-        ({"s": (800, "big", "t", "t")}, True),  # of the teacher nothing is known
-        ({"s": (800, "", "", "a"), "a": (800, "", "", "t"), "t": (1000, "", "", "")}, True),  # through an assistant
-        ({"s": (800, "big", "", "")}, True),  # a teacher from a file
-        ({"s": (800, "big", "t", "a+t"), "a": (800, "", "", ""), "t": (math.nan, "", "", "")}, True),
-        ({"s": (800, "", "", "")}, False),  # no teacher
-    ],
-)
-def test_who_asked_a_network_that_saw_private_images(
-    rows: dict[str, tuple[float, str, str, str]], expected: bool
-) -> None:
-    columns = ("x_train_images", "teacher", "teacher_cell", "source_cells")
-    frame = pd.DataFrame([{"cell": key, **dict(zip(columns, row, strict=True))} for key, row in rows.items()])
-    assert Lineage.of(frame).asked_private("s") is expected
+def test_what_all_protected_rows_spend_together() -> None:
+    stronger = fabricate.cell("guard", 0, variant="sigma=20", scenario="split80")
+    weak = fabricate.record(
+        stronger, 89.0, x_mia_advantage=0.0, **{**GUARD, "x_guard_mu": 1.0, "x_guard_epsilon": 4.37}
+    )
+    records = [*attacked("guard", 90.0, seeds=1, **GUARD), weak, *attacked("kd", 90.0), *attacked("vanilla", 90.0)]
+    (privacy,) = privacy_of(fabricate.table_of(records))
+    assert privacy.protected is not None
+    assert privacy.protected.epsilon == pytest.approx(epsilon_of(math.sqrt(7.08), 1e-5))
+    assert privacy.unprotected == ("kd",)
+    (alone,) = privacy_of(fabricate.table_of(records[:1]))
+    assert alone.protected is None
 
 
 # -- leaks ------------------------------------------------------------------------------------------------------------
@@ -127,7 +151,7 @@ def test_a_variants_numbers_are_its_methods_columns() -> None:
     cell = fabricate.cell("guard", variant="noise=2", scenario="split80")
     records = [fabricate.record(cell, 90.0, x_mia_advantage=0.0, x_guard_epsilon=3.0)]
     ((found,),) = (privacy.exposures for privacy in privacy_of(fabricate.table_of(records)))
-    assert (found.name, found.epsilon) == ("guard[noise=2]", 3.0)
+    assert (found.name, found.spent) == ("guard[noise=2]", Budget(3.0))
 
 
 def test_without_private_images_nothing_is_said() -> None:

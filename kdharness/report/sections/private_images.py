@@ -9,25 +9,60 @@ from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, setting_title
-from kdharness.stats.privacy import Exposure, SettingPrivacy
+from kdharness.results.budgets import Budget
+from kdharness.stats.privacy import SettingPrivacy
 from kdharness.stats.summary import Estimate
 
-HOW = (
-    "epsilon: privacy budget spent on the private images, at the delta beside it: 0 where nobody who saw them was "
-    "asked, infinite where somebody was and nothing private stands between, whatever its noise. Leak: by how much "
-    "better than chance a threshold on the loss tells private images from test images, in points, ± half a 95 % "
-    "interval over seeds and images; teacher's: of each teacher once"
+EPSILON = (
+    "epsilon: what one student spent of the private images' privacy, at the delta beside it; of all: what the row's "
+    "students spent together. 0: no teacher that saw them was asked; infinite: one was, without a mechanism that "
+    "protects, or with noise from a seed that is known"
 )
+OUTSIDE = (
+    "Outside every budget, for they are measured without noise: the teacher's top-1, the agreement with it, and the "
+    "leak: by how much better than chance a threshold on the loss tells private images from test images, in points, ± "
+    "half a 95 % interval over seeds and images; teacher's: of each teacher once"
+)
+OF_ALL = {
+    "student+teacher": "The teachers of all seeds saw the same images",
+    "student+data": "Each seed has a split of its own",
+    "student+teacher+data": "Each seed has a split of its own",
+}
 ONE_TEACHER = "one teacher: its ± is over images alone, and how teachers differ is not known"
+OWN_SPLIT = (
+    "of all is about images that are private for every seed, and those that are public for one are not protected"
+)
 
 
 def private_images_section(privacy: SettingPrivacy) -> Section:
-    names, counts = privacy.names, [exposure.top1.n for exposure in privacy.exposures]
-    title = setting_title(names, "private images")
+    title = setting_title(privacy.names, "private images")
+    how = tuple(filter(None, (EPSILON, _released(privacy), OUTSIDE, _seeds(privacy))))
     remarks = (ONE_TEACHER,) if any(each.teacher_leak.n == 1 for each in privacy.exposures) else ()
-    how = f"{HOW}; {over_seeds(names, counts)}"
     grid, departs = private_images_grid(privacy), banner(privacy.deviations)
-    return Section(SectionKind.PRIVATE_IMAGES, title, grid, departs, remarks, how=(how,))
+    return Section(SectionKind.PRIVATE_IMAGES, title, grid, departs, remarks, how=how)
+
+
+def _released(privacy: SettingPrivacy) -> str:
+    """Who else asked, and what it comes to if all of them are released."""
+    protected = [e.name for e in privacy.exposures if e.spent is not None and 0 < e.spent.epsilon < math.inf]
+    if not protected:
+        return ""
+    found = []
+    if privacy.protected is not None:
+        budget = privacy.protected
+        found.append(f"{', '.join(protected)} together: epsilon {budget.epsilon:.4g}, delta {budget.delta:.0e}")
+    if privacy.unprotected:
+        whose = ", ".join(privacy.unprotected)
+        found.append(f"{whose} asked without protection: where they are released too, the budget is infinite")
+    return "A row's budget is that of its students alone. " + "; ".join(found) if found else ""
+
+
+def _seeds(privacy: SettingPrivacy) -> str:
+    names, counts = privacy.names, [exposure.top1.n for exposure in privacy.exposures]
+    seeds, seeding = over_seeds(names, counts), names["seeding"]
+    drawn = OF_ALL.get(seeding, "")
+    assumed = f"{drawn}: {OWN_SPLIT}" if seeding.endswith("data") else drawn
+    return "; ".join(filter(None, (seeds, assumed)))
 
 
 def private_images_grid(privacy: SettingPrivacy) -> Grid:
@@ -37,8 +72,9 @@ def private_images_grid(privacy: SettingPrivacy) -> Grid:
         (
             Column("method", tuple(e.name for e in each), name=True),
             Column("top-1 ±sd", with_error([e.top1.mean for e in each], [e.top1.sd for e in each])),
-            Column("epsilon", tuple(_epsilon(e) for e in each)),
-            Column("delta", tuple(_delta(e) for e in each)),
+            Column("epsilon", tuple(_epsilon(e.spent) for e in each)),
+            Column("of all", tuple(_epsilon(e.together) for e in each)),
+            Column("delta", tuple(_delta(e.spent) for e in each)),
             Column("releases", releases, dropped=MEMORY),
             Column("leak", _leaks([e.student_leak for e in each])),
             Column("teacher's", _leaks([e.teacher_leak for e in each]), dropped=COST),
@@ -50,10 +86,12 @@ def _leaks(estimates: Sequence[Estimate]) -> tuple[str, ...]:
     return with_error([e.mean for e in estimates], [(e.ci_high - e.ci_low) / 2 for e in estimates], "+")
 
 
-def _epsilon(exposure: Exposure) -> str:
-    return "infinite" if exposure.epsilon == math.inf else f"{exposure.epsilon:.4g}"
+def _epsilon(budget: Budget | None) -> str:
+    if budget is None:
+        return ""
+    return "infinite" if budget.epsilon == math.inf else f"{budget.epsilon:.4g}"
 
 
-def _delta(exposure: Exposure) -> str:
-    """The delta of a budget; nothing where there is no budget."""
-    return "" if math.isnan(exposure.delta) else f"{exposure.delta:.0e}"
+def _delta(budget: Budget | None) -> str:
+    """The delta of a budget; nothing where nothing was spent, or everything."""
+    return "" if budget is None or not 0 < budget.epsilon < math.inf else f"{budget.delta:.0e}"
