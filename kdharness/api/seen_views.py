@@ -24,6 +24,9 @@ class SeenViews(Sequence[T]):
     def __getitem__(self, number: int | slice) -> T | Sequence[T]:
         if isinstance(number, slice):
             return SeenViews(self._entries[number])
+        if not -len(self._entries) <= number < len(self._entries):
+            declared = f"the method declares {len(self._entries)}"
+            raise IndexError(f"there is no views[{number}]: {declared}, in views of its reads = Reads(views=(...))")
         entry = self._entries[number]
         if isinstance(entry, str):
             raise AttributeError(entry)

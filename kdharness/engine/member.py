@@ -77,6 +77,7 @@ class Member:
         self.test_logits: dict[str, Tensor] = {}
         self.begun = 1
         self._measurements: Mapping[str, float] | None = None
+        self._looked_at_transform = False
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
@@ -249,7 +250,9 @@ class Member:
         seed = stream("transform", self.cell.method, parameters, *axes)
         with self.isolated():
             batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
-            return transformed(self.method, batch, samples, self.views, seed, self.device)
+            classes = None if self._looked_at_transform else self.data.num_classes
+            self._looked_at_transform = True
+            return transformed(self.method, batch, samples, self.views, seed, self.device, classes)
 
     def end_epoch(self) -> Mapping[str, float]:
         """Hooks, curves, and the check that every loss was finite.

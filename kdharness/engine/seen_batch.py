@@ -18,6 +18,7 @@ from kdharness.data.views import ViewKey
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
 from kdharness.device.torch_settings import settings_kept
+from kdharness.engine.transform_checks import check_forms, check_values
 from kdharness.errors import CellError
 from kdharness.protocol.recipe import Recipe
 
@@ -47,15 +48,24 @@ def transforms(method: Method) -> bool:
 
 
 def transformed(
-    method: Method, batch: Batch, samples: Samples, views: Sequence[SeenView], seed: int, device: Device
+    method: Method,
+    batch: Batch,
+    samples: Samples,
+    views: Sequence[SeenView],
+    seed: int,
+    device: Device,
+    num_classes: int | None = None,
 ) -> Samples:
     """What the method makes of a batch, to be read like the samples that the batch is of.
 
-    seed: of all that is drawn, from the default generators too.
+    seed: of all that is drawn, from the default generators too. num_classes: given where also values are to be looked
+    at, which waits for the device.
     """
     random = device.random_state(seed)
     with settings_kept(), default_generators_kept(device.default_generators()), random.active(), torch.no_grad():
         made = _checked(method.transform(batch, torch.Generator().manual_seed(seed)), batch)
+    if num_classes is not None:
+        check_values(made, num_classes)
     pixels = {key: _shared(*pair) for (_, key), *pair in zip(views, made.views, batch.views, strict=True)}
 
     def make(key: ViewKey, partners: bool) -> Tensor:
@@ -89,4 +99,6 @@ def _checked(made: Batch, given: Batch) -> Batch:
     for name, part in parts.items():
         if part is not None and len(part) != count:
             raise CellError("MethodError", f"transform() gives {count} targets and {len(part)} rows of {name}")
-    return replace(made, images=views[first], views=tuple(views))
+    whole = replace(made, images=views[first], views=tuple(views))
+    check_forms(whole, given)
+    return whole

@@ -17,6 +17,7 @@ from kdharness.data.batches import Samples
 from kdharness.engine.cell_state import CellState
 from kdharness.engine.seen_batch import SeenView, batch_of
 from kdharness.engine.teacher_batch import TeacherOutputs
+from kdharness.engine.undeclared import hinted
 
 
 class Stepper(Protocol):
@@ -41,10 +42,11 @@ class EagerStepper:
         self._prepare(samples)
         batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
         teacher = self._teacher(teachers)
-        student, losses = self._losses(batch, teacher)
-        self.state.method.update(self._step(losses, batch, teacher))
-        with torch.no_grad():
-            self.state.method.after_step(batch, student, teacher)
+        with hinted(self.reads):
+            student, losses = self._losses(batch, teacher)
+            self.state.method.update(self._step(losses, batch, teacher))
+            with torch.no_grad():
+                self.state.method.after_step(batch, student, teacher)
         if self.state.averages is not None:  # of the weights with which the next step begins
             self.state.averages.update()
         self.state.terms.remember(losses)

@@ -16,6 +16,7 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
+from kdharness.errors import UnknownName
 from kdharness.failures import Failure, attempt, one_line
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.declared import fault_of_model
@@ -168,7 +169,7 @@ class _MetaDevice:
         recipe = Recipe.model_validate(dict(cell.recipe))
         for ask in (
             lambda: reason_to_skip(method, networks[0], teachers, blueprint, others),
-            lambda: _fault_of_phases(method, networks[0], recipe),
+            lambda: _fault_of_phases(method, networks[0], recipe, tuple(blueprint.subset_sizes)),
         ):
             # What a plugin raises here, it raises again where a record keeps the traceback.
             if (found := attempt(ask)) is not None and not isinstance(found, Failure):
@@ -183,9 +184,12 @@ class _MetaDevice:
         return self._networks[key]
 
 
-def _fault_of_phases(method: Method, student: StagedModel, recipe: Recipe) -> str | None:
+def _fault_of_phases(method: Method, student: StagedModel, recipe: Recipe, subsets: Sequence[str]) -> str | None:
     """What is wrong with the method's phases, or None. Raises what `phases` raises, which may rest on `build`."""
     for phase in method.phases():
+        if phase.subset not in subsets:
+            unknown = UnknownName("subset", phase.subset, subsets, f"phase '{phase.name}'")
+            return f"method '{method.name}': {unknown}"
         for fault in phase_faults(phase, student.network):
             return f"method '{method.name}': {fault}"
         if refusal := reason_to_refuse(method, recipe.replaced(phase.recipe), f"phase '{phase.name}'"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.api.specs import MethodSpec
-from kdharness.errors import UserError
+from kdharness.errors import UnknownName, UserError
 from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
 from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
@@ -22,6 +22,7 @@ from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
 from kdharness.protocol.scenario import Scenario
+from kdharness.protocol.subset_sizes import subset_names
 from kdharness.protocol.variant import Layer, Setup, made, set_up, untrainable
 
 if TYPE_CHECKING:  # it loads torch
@@ -182,6 +183,9 @@ class _Expansion:
             file = self.resolved.files[model]
             return TeacherSource(model, sha256=file.sha256, path=file.path, network=self.documents.network(model))
         models.get(model)
+        subsets = subset_names(self.resolved.scenarios[setting.scenario].kind)
+        if requirement.subset not in subsets:
+            raise UnknownName("subset", requirement.subset, subsets, f"in scenario '{setting.scenario}'")
         pair = Pair(tuple(models.name_of(r.model) for r in requirement.teachers), model)
         required = Training(
             method=self.resolved.methods.name_of(requirement.method),

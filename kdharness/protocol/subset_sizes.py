@@ -48,9 +48,14 @@ def _seen(scenario: Mapping[str, Any], images: int) -> int:
     return round(scenario["public"] * images) if scenario["kind"] == "split" else images
 
 
+def subset_names(kind: str) -> tuple[str, ...]:
+    """The subsets that methods may know of, in a scenario of this kind."""
+    return ("train", "teacher", "public") if kind == "split" else ("train", "teacher")
+
+
 def subset_sizes(scenario: Mapping[str, Any], images: int, validation: float) -> dict[str, int]:
     """Images by the name of each subset that methods may know of."""
     shares = Shares.of(scenario, images, validation)
     student = shares.seen.left
-    public = {"public": student} if scenario["kind"] == "split" else {}
-    return {"train": student, "teacher": student + shares.teacher_sees_rest * shares.rest.left, **public}
+    sizes = {"train": student, "teacher": student + shares.teacher_sees_rest * shares.rest.left, "public": student}
+    return {name: sizes[name] for name in subset_names(scenario["kind"])}

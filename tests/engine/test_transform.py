@@ -71,6 +71,8 @@ class Faulty(Turned):
             return replace(batch, images=batch.images[:3])
         if self.kind == "views":
             return replace(batch, views=())
+        if self.kind == "bytes":
+            return replace(batch, images=batch.images * 255)
         if self.kind == "raise":
             raise ValueError("no transform today")
         return batch
@@ -172,6 +174,7 @@ def test_those_who_share_it_pay_for_it(lab_with: Callable[..., Lab]) -> None:
         ("images alone", "MethodError", "transform() must return a Batch, got Tensor"),
         ("rows", "MethodError", "transform() gives 50 targets and 3 rows of views[0]"),
         ("views", "MethodError", "transform() must keep the 1 views, got 0"),
+        ("bytes", "MethodError", "transform(): images must be pixels in [0, 1], got values from 0 to 255"),
         ("raise", "ValueError", "no transform today"),
     ],
 )
