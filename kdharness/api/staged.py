@@ -136,9 +136,14 @@ class Outputs:
 
     def tensors(self) -> list[Tensor]:
         """Every tensor that is held, for checks that nobody changed it."""
-        held = [self.logits, *self.named.values(), *self._modules.values()]
-        for value in self._taps.values():
-            held += [value] if isinstance(value, Tensor) else list(value)
+        return list(self.named_tensors().values())
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """The same by what a method calls them: "logits", "stages[1]"."""
+        held = {"logits": self.logits, **{f"named['{name}']": value for name, value in self.named.items()}}
+        held |= {f"module('{path}')": value for path, value in self._modules.items()}
+        for name, value in self._taps.items():
+            held |= {name: value} if isinstance(value, Tensor) else {f"{name}[{k}]": t for k, t in enumerate(value)}
         return held
 
 

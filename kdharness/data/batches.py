@@ -78,8 +78,11 @@ class Samples:
         self.shelf = Shelf(ledger)
         self.watched = Summed()
         self.prepared = Summed()
-        labels = [targets, indices, *([] if mixing is None else mixing.tensors())]
-        self.watched.watch(labels if soft_targets is None else [*labels, soft_targets])
+        labels = {"batch.targets": targets, "batch.indices": indices}
+        labels |= {} if soft_targets is None else {"batch.soft_targets": soft_targets}
+        mixed = () if mixing is None else mixing.tensors()
+        for name, tensor in {**labels, **{f"batch.mixing[{k}]": t for k, t in enumerate(mixed)}}.items():
+            self.watched.watch({name: tensor})
         self._make = make
 
     def view(self, key: ViewKey) -> Tensor:
@@ -102,22 +105,28 @@ class Samples:
             pixels = self._pixels(key, partners)
             made = network.prepare(pixels, layout)
             if made is not pixels:
-                self.prepared.watch([made])
+                self.prepared.watch({f"what networks are given of {_called(key, partners)}": made})
 
         self.shelf.read(name, make)
 
-    def settle(self, balance: Balance, doubted: bool = False) -> None:
-        """Puts all that was handed out into the balance. doubted: as in `Summed.settle`."""
-        self.watched.settle(balance, doubted)
-        self.prepared.settle(balance)
+    def settle(self, balance: Balance, doubted: bool = False, by_name: bool = False) -> None:
+        """Puts all that was handed out into the balance. doubted, by_name: as in `Summed.settle`."""
+        self.watched.settle(balance, doubted, by_name)
+        self.prepared.settle(balance, by_name=by_name)
 
     def _pixels(self, key: ViewKey, partners: bool) -> Tensor:
         def make() -> Tensor:
             made = self._make(key, partners)
-            self.watched.watch([made])
+            self.watched.watch({_called(key, partners): made})
             return made
 
         return self.shelf.read(("pixels", key, partners), make)
+
+
+def _called(view: ViewKey, partners: bool) -> str:
+    """What a method knows a view's pixels as."""
+    which = "" if view.occurrence == 0 else f" no. {view.occurrence + 1}"
+    return f"{'batch.partners' if partners else 'batch.images'} (view '{view.name}'{which})"
 
 
 class EpochBatches:

@@ -94,40 +94,48 @@ def weights_apart() -> Iterator[None]:
 class Balance:
     """Sums of what cells share, before and after they had it, and numbers with their values.
 
-    Nothing waits for the device until `differs` is asked.
+    Nothing waits for the device until `differs` is asked. where: what it found then, '' where nobody said.
     """
 
     def __init__(self) -> None:
+        self.where = ""
         self._clear()
 
     def _clear(self) -> None:
-        self._known_to_differ = False
-        self._sums: list[tuple[Sequence[Tensor], Sequence[Tensor]]] = []
-        self._numbers: list[tuple[Tensor, float]] = []
+        self._known: list[str] = []
+        self._sums: list[tuple[Sequence[Tensor], Sequence[Tensor], str]] = []
+        self._numbers: list[tuple[Tensor, float, str]] = []
 
-    def compare(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> None:
-        """Two checksums that are to be one."""
-        self._sums.append((before, after))
+    def compare(self, before: Sequence[Tensor], after: Sequence[Tensor], name: str = "") -> None:
+        """Two checksums that are to be one. name: of what was summed."""
+        self._sums.append((before, after, name))
 
-    def expect(self, number: Tensor, value: float) -> None:
+    def expect(self, number: Tensor, value: float, name: str = "") -> None:
         """A 0-d tensor that is to have this value."""
-        self._numbers.append((number, value))
+        self._numbers.append((number, value, name))
 
-    def fail(self) -> None:
+    def fail(self, name: str = "") -> None:
         """Something differs in a way that no sum shows: its shape, its storage."""
-        self._known_to_differ = True
+        self._known.append(name)
 
     def differs(self) -> bool:
         """Whether anything was changed since the last time. Waits for the device."""
-        values = _values([t for pair in self._sums for half in pair for t in half])
-        found = self._known_to_differ or any(
-            (sum(values[id(t)] for t in before) - sum(values[id(t)] for t in after)) % (1 << 64)
-            for before, after in self._sums
-        )
-        values = _values([t for t, _ in self._numbers])
-        found = found or any(values[id(t)] != torch.tensor(value, dtype=t.dtype).item() for t, value in self._numbers)
+        found = [*self._known, *self._other_sums(), *self._other_numbers()]
+        self.where = next(filter(None, found), "")
         self._clear()
-        return found
+        return bool(found)
+
+    def _other_sums(self) -> Iterator[str]:
+        values = _values([t for before, after, _ in self._sums for t in (*before, *after)])
+        for before, after, name in self._sums:
+            if (sum(values[id(t)] for t in before) - sum(values[id(t)] for t in after)) % (1 << 64):
+                yield name
+
+    def _other_numbers(self) -> Iterator[str]:
+        values = _values([t for t, _, _ in self._numbers])
+        for number, value, name in self._numbers:
+            if values[id(number)] != torch.tensor(value, dtype=number.dtype).item():
+                yield name
 
 
 def _values(tensors: Sequence[Tensor]) -> dict[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kdharness.data.watched import CHANGED as BATCH_CHANGED
+from kdharness.data.watched import CHANGED as BATCH_CHANGED, UNNAMED
 from kdharness.device.shared_code import all_shared_code
 from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
@@ -37,9 +37,10 @@ class Guard:
         self.lockstep.note(tuple(self._teachers.values()))
         how = DOUBTED if self.lockstep.doubted else UNNOTICED
         if self.lockstep.balance.differs():
-            raise EpochVoid(f"{BATCH_CHANGED}, {how}")
+            raise EpochVoid(f"{BATCH_CHANGED}: {self.lockstep.balance.where or UNNAMED}, {how}")
         if self.lockstep.of_teachers.differs():
-            raise EpochVoid(f"{TEACHER_CHANGED}, {how}")
+            parts = (teacher.unlike_loaded() for teacher in self._teachers.values())
+            raise EpochVoid(f"{TEACHER_CHANGED}: {next(filter(None, parts), 'what it is made of')}, {how}")
 
     def forget(self) -> None:
         """Knows of nothing any more."""

@@ -55,7 +55,7 @@ class Lockstep:
             if not alive:
                 break
             self._batch(batches, number, alive)
-            self.settle()
+            self.settle(by_name=number == 0)
         self._shared = None
         self._account(members)
         return alive
@@ -68,7 +68,7 @@ class Lockstep:
             member = waiting.pop(0)
             self.beat(member.number)
             if number == 0:  # whoever changes things does it in the first step, as a rule: there it is known who it was
-                self.settle()
+                self.settle(by_name=True)
                 self.note(member.shared_teachers)
             error = self._step(member, shared, batches, number, beside=len(alive) > 1)
             if shared.changed:
@@ -80,11 +80,11 @@ class Lockstep:
                 self.fail(member, error)
                 alive.remove(member)
 
-    def settle(self, doubted: bool = False) -> None:
-        """Puts what the present batch was, and what it is, into the balance. doubted: as in `Summed.settle`."""
+    def settle(self, doubted: bool = False, by_name: bool = False) -> None:
+        """Puts what the present batch was, and what it is, into the balance. doubted, by_name: as in `Summed.settle`."""
         self.doubted = self.doubted or doubted
         if self._shared is not None:
-            self._shared.settle(self.balance, doubted)
+            self._shared.settle(self.balance, doubted, by_name)
 
     def note(self, teachers: Sequence[AnyTeacher]) -> None:
         """Puts what these teachers were, and what they are, into their balance."""
@@ -110,7 +110,7 @@ class Lockstep:
             seen = shared.seen_by(member, info)
             member.step(seen.samples, seen, info, measure)
         damage = shared.damage(member, thorough=number in (0, len(batches) - 1))
-        if damage == TEACHER_CHANGED and beside and number > 0:
+        if damage.startswith(TEACHER_CHANGED) and beside and number > 0:
             self.doubted = True
             self.of_teachers.fail()
         if damage:
@@ -164,15 +164,16 @@ class SharedBatch:
         return self._shelf.read(key, make)
 
     @property
-    def changed(self) -> bool:
-        """Whether somebody changed in place what others share."""
-        return self.numbers.watched.changed or any(samples.watched.changed for samples in self._samples())
+    def changed(self) -> str:
+        """The name of what somebody changed in place that others share, '' for nothing."""
+        watched = (self.numbers.watched, *(samples.watched for samples in self._samples()))
+        return next(filter(None, (each.changed for each in watched)), "")
 
-    def settle(self, balance: Balance, doubted: bool = False) -> None:
-        """Puts all that was shared into the balance. doubted: as in `Summed.settle`."""
+    def settle(self, balance: Balance, doubted: bool = False, by_name: bool = False) -> None:
+        """Puts all that was shared into the balance. doubted, by_name: as in `Summed.settle`."""
         self.numbers.settle(balance, doubted)
         for samples in self._samples():
-            samples.settle(balance, doubted)
+            samples.settle(balance, doubted, by_name)
 
     def _samples(self) -> list[Samples]:
         """As they are, and as members' methods transform them."""
@@ -184,10 +185,10 @@ class SharedBatch:
 
         thorough: whether also to look for tensors that were exchanged, which takes time.
         """
-        found = BATCH_CHANGED if self.changed else ""
-        if not member.method.private_teacher:
-            found = TEACHER_CHANGED if put_right(member.teachers, thorough) else found
-        return found
+        changed = self.changed
+        if not member.method.private_teacher and (part := put_right(member.teachers, thorough)):
+            return f"{TEACHER_CHANGED}: {part}"
+        return f"{BATCH_CHANGED}: {changed}" if changed else ""
 
 
 def _wanted(members: Sequence[Member]) -> dict[int, Wanted]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from kdharness.data.watched import Watched
 from kdharness.device.checksum import Balance
 
+NAME = "a number of batch.step"
+
 
 class SharedNumbers:
     """Fills tensors on the device, for a copy from the host would wait for it. watched: notices changes in place."""
@@ -29,13 +31,13 @@ class SharedNumbers:
         key = (dtype, value)
         if key not in self._made:
             self._made[key] = torch.full((), value, dtype=dtype, device=self.device)
-            self.watched.watch([self._made[key]])
+            self.watched.watch({NAME: self._made[key]})
         return self._made[key]
 
     def settle(self, balance: Balance, doubted: bool = False) -> None:
         """What was not changed in the open is to have its value. doubted: as in `Summed.settle`."""
         if doubted and self.watched.changed:
-            balance.fail()
+            balance.fail(NAME)
         elif not self.watched.changed:
             for (_, value), number in self._made.items():
-                balance.expect(number, value)
+                balance.expect(number, value, NAME)

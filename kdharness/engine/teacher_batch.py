@@ -32,7 +32,7 @@ class TeacherBatch:
 
         def make() -> Outputs:
             made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view)
-            self.samples.watched.watch(made.tensors())
+            self.samples.watched.watch({f"teacher.{name}": t for name, t in made.named_tensors().items()})
             return made
 
         return self.samples.shelf.read(("teacher", id(teacher), view), make)

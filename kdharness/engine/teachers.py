@@ -10,7 +10,7 @@ from torch import Tensor
 from kdharness.api.ensemble import ensemble_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
-from kdharness.data.watched import form_of
+from kdharness.data.watched import form_of, same_bits
 from kdharness.device.checksum import Balance, checksum
 from kdharness.device.device import Device
 from kdharness.engine.networks import NetworkFactory
@@ -69,6 +69,7 @@ class Teacher:
         self._tensors = [*self.model.parameters(), *self.model.buffers()]
         self._modules = list(self.model.modules())
         self._stamp = self._stamped()
+        self._versions = [t._version for t in self._tensors]
         self._forms = [form_of(t) for t in self._tensors]
         self._sums = checksum(self._tensors)
 
@@ -80,6 +81,22 @@ class Teacher:
     def touched(self) -> bool:
         """Whether somebody changed a weight, a buffer or a mode."""
         return self._stamped() != self._stamp
+
+    def changed_part(self) -> str:
+        """What somebody changed of it in the open, as far as versions and modes tell."""
+        names = [name for name, _ in (*self.model.named_parameters(), *self.model.named_buffers())]
+        for name, tensor, version in zip(names, self._tensors, self._versions, strict=False):
+            if tensor._version != version:
+                return name
+        return "its mode" if self.touched else "what it is made of"
+
+    def unlike_loaded(self) -> str:
+        """The name of a weight or buffer that is not what it was loaded as, '' where there is none. Slow."""
+        loaded = {**self._buffers, **self._pristine}
+        for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
+            if name in loaded and not same_bits(tensor, loaded[name]):
+                return name
+        return ""
 
     @property
     def rebuilt(self) -> bool:
@@ -140,21 +157,22 @@ def each_alone(teachers: Iterable[AnyTeacher]) -> list[Teacher]:
     return [one for t in teachers for one in (t.members if isinstance(t, Ensemble) else (t,))]
 
 
-def put_right(teachers: Sequence[AnyTeacher], thorough: bool) -> bool:
-    """Whether one of them was changed. They are again what they were.
+def put_right(teachers: Sequence[AnyTeacher], thorough: bool) -> str:
+    """What of one of them was changed, '' for nothing. They are again what they were.
 
     thorough: whether also to look for tensors that were exchanged, which takes time.
     """
-    changed = [t for t in teachers if t.touched or (thorough and t.rebuilt)]
+    changed = [t for t in each_alone(teachers) if t.touched or (thorough and t.rebuilt)]
+    parts = [teacher.changed_part() for teacher in changed]
     for teacher in changed:
         teacher.restore()
-    return bool(changed)
+    return parts[0] if parts else ""
 
 
 def check_teachers(teachers: Sequence[AnyTeacher]) -> None:
     """CellError when one of them was changed. They are again what they were."""
-    if put_right(teachers, thorough=True):
-        raise CellError("SharedStateChanged", CHANGED)
+    if part := put_right(teachers, thorough=True):
+        raise CellError("SharedStateChanged", f"{CHANGED}: {part}")
 
 
 class TeacherStore:

@@ -105,7 +105,7 @@ class _Shown:
         self.pixels = pixels
         self.seen = False
         self.watched = Summed()
-        self.watched.watch([pixels])
+        self.watched.watch({"images": pixels})
 
 
 def _changed(cause: Exception | None) -> CellError:

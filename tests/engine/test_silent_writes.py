@@ -118,6 +118,8 @@ def kdharness_methods():
     return [MethodSpec.of(Silent), MethodSpec.of(Open)]
 '''
 
+NAMED = {"teacher_weights": "network.", "teacher_storage": "network.", "teacher_buffers": "network."}
+
 IN_A_STEP = [line.split('"')[1] for line in PLUGIN.splitlines() if '": lambda' in line]
 
 
@@ -176,6 +178,7 @@ def test_the_culprit_fails_by_itself(undisturbed: Undisturbed, silent_lab: Lab, 
     assert taken_apart
     assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
     assert "unnoticed by torch" in record.error_message
+    assert NAMED.get(kind, "") in record.error_message
 
 
 @pytest.mark.parametrize("kind", ["after_epoch_openly", "predictor_openly"])
@@ -234,6 +237,25 @@ def test_in_the_first_step_whoever_changes_in_the_open_leaves_alone(
     assert not any(isinstance(event, CellAborted) for event in silent_lab.events)
     assert records["open"].error_type == "SharedStateChanged"
     assert records["silent"].status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("one_pixel", "in place: batch.images (view 'standard'), unnoticed"),
+        ("targets_numpy", "in place: batch.targets, unnoticed"),
+        ("partners", "in place: batch.partners (view 'standard'), unnoticed"),
+        ("epoch", "in place: a number of batch.step, unnoticed"),
+        ("teacher_features", "in place: teacher.logits, teacher.stages[0]"),
+    ],
+)
+def test_what_is_changed_in_the_first_batch_is_named(silent_lab: Lab, kind: str, names: str) -> None:
+    """Its third step is the first batch of the third epoch."""
+    settings = ("recipe.batch_size=100", f"silent.kind={kind}")
+    plan = silent_lab.plan(methods=("silent",), scenarios=("few100",), settings=settings, epochs=3)
+    records = silent_lab.train_plan(plan)
+    (record,) = (record for record in records.values() if record.cell.method == "silent")
+    assert names in record.error_message
 
 
 MIXED = '''
