@@ -14,9 +14,9 @@ class UserError(Exception):
     """A mistake in the input or the environment. The command line prints its message alone, and exits with 2."""
 
 
-def nearest(name: str, valid: Iterable[str], most: int = 3) -> list[str]:
-    """The valid names closest to `name`, best first."""
-    return difflib.get_close_matches(name, sorted(set(valid)), n=most, cutoff=0.5)
+def nearest(name: str, valid: Iterable[str], most: int = 3, least: float = 0.5) -> list[str]:
+    """The valid names closest to `name`, best first. least: how alike they must be, 1 for equal ones."""
+    return difflib.get_close_matches(name, sorted(set(valid)), n=most, cutoff=least)
 
 
 @dataclass(eq=False)

@@ -81,7 +81,7 @@ class Lockstep:
                 alive.remove(member)
 
     def settle(self, doubted: bool = False, by_name: bool = False) -> None:
-        """Puts what the present batch was, and what it is, into the balance. doubted, by_name: as in `Summed.settle`."""
+        """Puts what the present batch was, and what it is, into the balance: see `Summed.settle`."""
         self.doubted = self.doubted or doubted
         if self._shared is not None:
             self._shared.settle(self.balance, doubted, by_name)

@@ -22,6 +22,7 @@ from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
+from kdharness.registry.misspelt import misspelt
 from kdharness.registry.source import Broken, Registered, Source
 from kdharness.registry.stamp import Stamp, Stamps
 
@@ -62,6 +63,7 @@ class Registry:
         self._infos: list[PluginInfo] = []
         self._broken: list[Broken] = []
         self._notes: list[str] = []
+        self._odd: list[str] = []
         self._collections: dict[str, Collection] = {}
         self._stamps = Stamps()
         self._switched_off: set[Source] = set()
@@ -103,7 +105,7 @@ class Registry:
             lines = "; ".join(dict.fromkeys(str(warning.message) for warning in told))
             self._notes.append(f"plugin '{plugin.name}' of {plugin.source}: {lines}")
         self._registered[key] = plugin
-        self._notes += self._oddities(plugin, hooks)
+        self._odd += self._oddities(plugin, hooks)
         return hooks
 
     def _marked(self, target: Any) -> list[tuple[str, str]]:
@@ -149,7 +151,7 @@ class Registry:
     def warnings(self) -> tuple[str, ...]:
         """One line for each thing that is wrong with the plugins, as far as it is known."""
         clashes = (each.clash_line(name) for each in self._collections.values() for name in each.clashes)
-        return (*(str(b) for b in self._broken), *self._notes, *clashes)
+        return (*(str(b) for b in self._broken), *self._notes, *self._odd, *clashes)
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -202,7 +204,8 @@ class Registry:
         several claim it.
         """
         collection = self._collection(kind)
-        return collection.get(name, where, [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)])
+        broken = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
+        return collection.get(name, where, [*broken, *self._odd])
 
     def stamp(self, registered: Registered[Any]) -> Stamp:
         """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""
@@ -222,6 +225,7 @@ class Registry:
             if failure is not None:
                 for each in _each(failure):
                     self._fail(implementation, each)
+        self._notes += [line for record in records for line in _misspelt_names(record)]
         return records
 
     def _implementations(self, hook: str) -> Iterator[_Implementation]:
@@ -277,6 +281,19 @@ def _each(failure: Failure) -> list[Failure]:
         return [failure]
     parts = [(str(part), Failure.of(part), part.__cause__ or part) for part in found]
     return [replace(whole, error=f"{file}: {Failure.of(cause).error}") for file, whole, cause in parts]
+
+
+def _misspelt_names(record: Registered[Any]) -> list[str]:
+    """A line on names in a method's class that are nearly those of a Method."""
+    if not isinstance(record.spec, MethodSpec) or not isinstance(record.spec.factory, type):
+        return []
+    from kdharness.api.method import Method  # here, for it loads torch
+
+    found = attempt(partial(misspelt, record.spec.factory, Method))
+    if isinstance(found, Failure) or not found:
+        return []
+    pairs = ", ".join(f"'{name}' (did you mean '{meant}'?)" for name, meant in found)
+    return [f"method '{record.spec.name}' of {record.source}: nothing calls or reads {pairs}"]
 
 
 def _gather(kind: Kind, implementation: _Implementation, records: list[Registered[Any]]) -> None:
