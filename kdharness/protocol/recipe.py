@@ -13,6 +13,9 @@ from kdharness.api.parameters import Neutral
 # Of epochs, images and repeats: what is larger is a slip of the finger, and fits no number of torch's.
 MOST = 10**9
 
+# Of the epochs: a milestone of 150 is none of any run.
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class Recipe(BaseModel):
     """How a network is trained.
@@ -55,7 +58,7 @@ class Recipe(BaseModel):
     nesterov: bool = False
     weight_decay: float = Field(5e-4, ge=0)
     schedule: Literal["constant", "cosine", "multistep"] = "multistep"
-    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)
+    milestones: tuple[Share, ...] = (0.625, 0.75, 0.875)
     gamma: float = Field(0.1, gt=0)
     warmup_epochs: float = Field(0.0, ge=0)
     augmentation: str = "standard"

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
 
 
 def _pearson_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -49,6 +49,11 @@ class DIST(Method):
     beta: NotNegative = 2.0
     gamma: NotNegative = 2.0
     temperature: Positive = 4.0
+
+    def skip(self, context: BuildContext) -> str | None:
+        if context.num_classes > 2 or self.gamma > 0:
+            return None
+        return "within a sample the probabilities of two classes correlate by 1 or -1: without gamma they tell nothing"
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {

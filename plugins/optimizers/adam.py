@@ -11,12 +11,12 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from kdharness.api import OptimizerSpec, Parameter, hookimpl
+from kdharness.api import OptimizerSpec, Parameter, Positive, hookimpl
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 MOMENTS = (
     Parameter("betas", tuple[Decay, Decay], (0.9, 0.999)),
-    Parameter("eps", Annotated[float, Field(gt=0)], 1e-8),
+    Parameter("eps", Positive, 1e-8),
 )
 
 
