@@ -10,8 +10,8 @@ import torch
 from torch.backends import cudnn
 from torch.nn import functional
 
-from kdharness.device.backend_flags import FLAGS, Setting
 from kdharness.errors import CellError, DeviceLost
+from kdharness.registry.backend_flags import FLAGS, Setting
 
 
 def _default_device() -> torch.device:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kdharness.data.watched import CHANGED as BATCH_CHANGED, UNNAMED
-from kdharness.device.shared_code import all_shared_code
 from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, Teacher, each_alone
 from kdharness.errors import EpochVoid
+from kdharness.registry.shared_code import all_shared_code
 
 UNNOTICED = "unnoticed by torch: through .data, NumPy or the storage"
 DOUBTED = "after others had it, who may have changed it unnoticed"

@@ -22,6 +22,7 @@ from kdharness.failures import Failure, attempt
 from kdharness.plain_files import open_plain
 from kdharness.registry.metadata import Package, declared_plugins
 from kdharness.registry.source import Broken, Source
+from kdharness.registry.untouched import untouched
 
 GROUP = "kdharness"
 
@@ -70,6 +71,7 @@ def _checked(load: Callable[[], Any], path: str) -> Any:
     """The plugin that `load` gives. NewerApi for one that wants a newer kdharness, even where it does not load."""
     try:
         found = load()
+        untouched.check(getattr(inspect.getmodule(found), "__name__", ""))
     except Exception:
         check_file(path)
         raise
@@ -143,6 +145,7 @@ def _load_file(name: str, path: str, content: bytes) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses and type hints look their module up
     try:
         spec.loader.exec_module(module)
+        untouched.check(name)
     except BaseException:
         del sys.modules[name]
         raise

@@ -25,6 +25,7 @@ from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, q
 from kdharness.registry.misspelt import misspelt
 from kdharness.registry.source import Broken, Registered, Source
 from kdharness.registry.stamp import Stamp, Stamps
+from kdharness.registry.untouched import untouched
 
 PROJECT = "kdharness"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kdharness_"))
@@ -220,8 +221,13 @@ class Registry:
         """All that the plugins' hooks return."""
         records: list[Registered[Any]] = []
         for implementation in self._implementations(kind.hook):
+            before = len(records)
             with quiet_stdout():
                 failure = attempt(partial(_gather, kind, implementation, records))
+            touched = attempt(partial(untouched.check, implementation.plugin.source.module))
+            if touched is not None:
+                del records[before:]
+                failure = touched
             if failure is not None:
                 for each in _each(failure):
                     self._fail(implementation, each)

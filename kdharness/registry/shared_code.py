@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn import functional
-
 # The packages whose functions cells of all methods run.
 PACKAGES = ("kdharness", "kdharness_plugins")
 
-_TORCH_FOLDER = str(Path(torch.__file__).parent)
-_MODULES = (torch, functional, torch.autograd, torch.nn, nn.init, torch.optim)
+_MODULES = ("torch", "torch.nn.functional", "torch.autograd", "torch.nn", "torch.nn.init", "torch.optim")
 _KINDS = (FunctionType, BuiltinFunctionType, MethodDescriptorType, staticmethod, classmethod, property, type)
 
 Owner = ModuleType | type
@@ -86,8 +82,13 @@ class _Owned:
 
 def _is_torchs_own(now: Any, known: Collection[int]) -> bool:
     """Whether a function is of torch's own source: it wraps some of its functions when parts of it are first used."""
-    made = isinstance(now, FunctionType) and now.__code__.co_filename.startswith(_TORCH_FOLDER)
+    made = isinstance(now, FunctionType) and now.__code__.co_filename.startswith(_torch_folder())
     return made and id(now) not in known
+
+
+@cache
+def _torch_folder() -> str:
+    return str(Path(str(sys.modules["torch"].__file__)).parent)
 
 
 def _inside(function: FunctionType) -> tuple[Any, Any, Any]:
@@ -99,11 +100,11 @@ def _name(owner: Owner) -> str:
 
 
 def all_shared_code() -> SharedCode:
-    """Of torch's modules, layers and optimisers, and of what is loaded of PACKAGES."""
+    """Of torch's modules, layers and optimisers, and of what is loaded of PACKAGES. Torch is loaded."""
     ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
-    modules: list[Owner] = [*_MODULES, *ours]
+    modules: list[Owner] = [*map(sys.modules.__getitem__, _MODULES), *ours]
     classes = dict.fromkeys(c for module in modules for c in _classes(module))
-    return SharedCode([*modules, torch.Tensor, *classes])
+    return SharedCode([*modules, sys.modules["torch"].Tensor, *classes])
 
 
 def _classes(module: Owner) -> Iterator[type]:

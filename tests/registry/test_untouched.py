@@ -1,0 +1,93 @@
+"""A plugin that changes shared functions or switches when it is loaded, or asked, is named and gives nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kdharness.errors import UserError
+from kdharness.registry.manager import Registry
+
+METHOD = """
+from kdharness.api import Method, MethodSpec, hookimpl
+
+class Mine(Method):
+    name = "mine"
+    def losses(self, batch, student, teacher):
+        return {"ce": batch.task_loss(student.logits)}
+
+def wrong(*args, **options):
+    return 0
+"""
+HOOK = """
+@hookimpl
+def kdharness_methods():
+    {}
+    return [MethodSpec.of(Mine)]
+"""
+CHANGES = {
+    "torch.nn.functional.kl_div": "import torch.nn.functional as F; F.kl_div = wrong",
+    "torch.softmax": "import torch; torch.softmax = wrong",
+    "torch.Tensor.argmax": "import torch; torch.Tensor.argmax = wrong",
+    "torch.nn.modules.linear.Linear.forward": "from torch import nn; nn.Linear.forward = wrong",
+    "torch.backends.mkldnn.enabled": "import torch; torch.backends.mkldnn.enabled = False",
+    "torch.backends.opt_einsum.enabled": "import torch; torch.backends.opt_einsum.enabled = False",
+    "kdharness.stats.paired.verdict": "import kdharness.stats.paired as p; p.verdict = wrong",
+    "kdharness.api.method.helper": "import kdharness.api.method as m; m.helper = wrong",
+}
+
+
+def shared() -> tuple[object, ...]:
+    switches = torch.backends.mkldnn.enabled, torch.backends.opt_einsum.enabled
+    return functional.kl_div, torch.softmax, torch.Tensor.argmax, nn.Linear.forward, *switches
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_file_that_changes_them_when_it_is_loaded_is_refused(write, name: str) -> None:
+    before = shared()
+    with pytest.raises(UserError, match=rf"changes\.py: .*it changed {name}.* which the cells of all methods share"):
+        Registry.load([write("changes.py", METHOD + CHANGES[name] + HOOK.format(""))])
+    assert shared() == before
+    assert "mine" not in Registry.load().methods
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if name.startswith("torch.")])
+def test_a_hook_that_changes_them_gives_nothing(write, name: str) -> None:
+    before = shared()
+    registry = Registry.load([write("changes.py", METHOD + HOOK.format(CHANGES[name]))])
+    assert "mine" not in registry.methods
+    assert "kd" in registry.methods
+    assert shared() == before
+    (line,) = registry.warnings
+    assert "changes.py" in line
+    assert f"failed in kdharness_methods: SharedStateChanged: it changed {name}" in line
+
+
+def test_a_plugin_that_changes_nothing_is_loaded(write) -> None:
+    text = METHOD + "import torch; torch.mine = wrong; torch.nn.functional.mine = wrong" + HOOK.format("")
+    assert "mine" in Registry.load([write("sound.py", text)]).methods
+
+
+def test_a_plugin_that_is_the_first_to_load_torch_is_noticed(write) -> None:
+    file = write("changes.py", METHOD.replace("def wrong", CHANGES["torch.softmax"].partition(";")[0] + "\ndef wrong"))
+    file.write_text("import torch\nkept = torch.softmax\ntorch.softmax = lambda *args: 0\n" + file.read_text())
+    code = f"""
+import sys
+from kdharness.registry.manager import Registry
+from kdharness.errors import UserError
+assert "torch" not in sys.modules
+try:
+    Registry.load([__import__("pathlib").Path({str(file)!r})])
+except UserError as error:
+    print(error)
+import torch
+assert float(torch.softmax(torch.zeros(2), 0)[0]) == 0.5
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "it changed torch.softmax while it was loaded" in done.stdout
