@@ -77,7 +77,6 @@ class Member:
         self.test_logits: dict[str, Tensor] = {}
         self.begun = 1
         self._measurements: Mapping[str, float] | None = None
-        self._looked_at_transform = False
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
@@ -245,13 +244,16 @@ class Member:
         return canonical({"method": [self.cell.method, dict(self.cell.parameters)], "recipe": dict(self.cell.recipe)})
 
     def transformed(self, samples: Samples, info: StepInfo, *axes: str | int) -> Samples:
-        """The batch as the method transforms it. axes: name the batch."""
+        """The batch as the method transforms it. axes: name the batch, its number last.
+
+        The values of the very first one are looked at, which waits for the device.
+        """
         parameters = canonical(dict(self.cell.parameters))
         seed = stream("transform", self.cell.method, parameters, *axes)
         with self.isolated():
             batch = batch_of(samples, info, self.reads, self.views, self.state.players.phase_recipe)
-            classes = None if self._looked_at_transform else self.data.num_classes
-            self._looked_at_transform = True
+            is_first = self.clock.epoch == 0 and axes[-1] == 0
+            classes = self.data.num_classes if is_first else None
             return transformed(self.method, batch, samples, self.views, seed, self.device, classes)
 
     def end_epoch(self) -> Mapping[str, float]:

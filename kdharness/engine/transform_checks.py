@@ -32,8 +32,6 @@ def check_forms(made: Batch, given: Batch) -> None:
 
 def check_values(made: Batch, num_classes: int) -> None:
     """CellError for numbers that mean something else. Waits for the device."""
-    if type(made.targets) is not Tensor:  # a stand-in without numbers
-        return
     for name, pixels in _pixels(made):
         low, high = (float(value) for value in pixels.aminmax())
         if not -FURTHEST <= low <= high <= 1 + FURTHEST:
