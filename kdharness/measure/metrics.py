@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from kdharness.measure.predict import batches, parts, predict
 from kdharness.measure.returned import numbers, numbers_by_output
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
+from kdharness.registry.stamp import OWN
 from kdharness.results.record import MetricRow
 
 # Why a metric may find None.
@@ -51,8 +53,14 @@ class Measurement:
                 continue
             fail = self.subject.device.contained(lambda error, name=name: self._failed(name, error))  # type: ignore[misc]
             with fail, settings_kept():
-                found += self._rows(spec)
+                found += [replace(row, metric=self._called(name, row.metric)) for row in self._rows(spec)]
         return found
+
+    def _called(self, metric: str, number: str) -> str:
+        """A number's name in tables: with the package before it, where a metric shares its name with a built-in one."""
+        package, slash, _ = metric.rpartition("/")
+        is_own = self.subject.registry.get("metric", metric).source.distribution == OWN
+        return number if is_own or not slash else f"{package}/{number}"
 
     def _failed(self, name: str, error: Exception) -> None:
         if self.subject.device.is_out_of_memory(error):

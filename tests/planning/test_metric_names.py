@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from kdharness.cli.main import execute
+from kdharness.protocol.benchmark import available
 
 CLASH = """
 from kdharness.api import MetricSpec, hookimpl
@@ -43,3 +46,17 @@ def test_a_metric_that_is_called_like_a_column(command, capsys, tmp_path: Path) 
     header, *rows = (line.split(",") for line in results.read_text().splitlines())
     assert "x_seed" in header
     assert {row[header.index("x_seed")] for row in rows} >= {"1.0"}
+
+
+def test_a_metric_of_a_built_in_ones_name_fills_a_column_of_its_own(command, capsys, tmp_path: Path) -> None:
+    text = available()["digits"].read_text(encoding="utf-8")
+    benchmark = tmp_path / "mine.toml"
+    benchmark.write_text('metrics = ["kdharness/top1", "top1/top1"]\n' + re.sub(r"(?m)^metrics = .*$", "", text))
+    _, *options = command("top1")
+    assert execute(["run", str(benchmark), *options, "--executor", "inline", "--device", "cpu"]) == 0
+    (results,) = (tmp_path / "results").glob("*/results.csv")
+    table = pd.read_csv(results)
+    assert (table["x_top1/top1"] == 1.0).all()
+    assert (table["top1"] > 5.0).all()
+    metrics = pd.read_csv(results.with_name("metrics.csv"))
+    assert {"top1", "top1/top1"} <= set(metrics["metric"])
