@@ -24,23 +24,28 @@ class UnknownName(UserError):
     """A name that is not among the valid ones.
 
     what: the kind of thing ("method"). where: the place that the name came from ("--methods").
+    elsewhere: what other kind of thing is called so ("metric"); "" for none.
     """
 
     what: str
     name: str
     valid: Collection[str]
     where: str = ""
+    elsewhere: str = ""
 
     def __post_init__(self) -> None:
         self.valid = tuple(sorted(set(self.valid)))
-        self.args = (self.what, self.name, self.valid, self.where)  # so that it can be pickled, whatever held the names
+        # So that it can be pickled, whatever held the names.
+        self.args = (self.what, self.name, self.valid, self.where, self.elsewhere)
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
         return f"unknown {self.what} '{self.name}'{place}; {self._hint()}"
 
     def _hint(self) -> str:
-        """The nearest valid names, or all of them."""
+        """What it is instead, the nearest valid names, or all of them."""
+        if self.elsewhere:
+            return f"there is {_with_article(self.elsewhere)} of this name"
         close = nearest(self.name, self.valid)
         if close:
             return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
@@ -48,6 +53,10 @@ class UnknownName(UserError):
             return "there is none"
         first, more = [*self.valid][:12], len(self.valid) - 12
         return "valid: " + ", ".join(first) + (f" and {more} more" if more > 0 else "")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 class CellError(Exception):

@@ -24,6 +24,7 @@ from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.failures import Failure, attempt
 from kdharness.planning import make_plan
+from kdharness.planning.cell import STEP
 from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
@@ -248,7 +249,9 @@ def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     method = f"{cell.method}[{cell.variant}]" if cell.variant else cell.method
     student = network_text(cell.network(cell.student))
     known = {source.model: network_text(source.network) for source in (*cell.teachers, *cell.reference_teachers)}
-    names = "+".join(known.get(model, model) for model in cell.pair.teachers)
+    # A step has no pair of its own; what it is taught by says which one it is.
+    teachers = cell.pair.teachers or tuple(source.model for source in cell.teachers if cell.role == STEP)
+    names = "+".join(known.get(model, model) for model in teachers)
     pair = f"{names}:{student}" if names else student
     action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
     recipe = "" if cell.recipe_name in ("", STANDARD) else f" {cell.recipe_name}"

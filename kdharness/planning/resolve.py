@@ -249,7 +249,7 @@ def _clashing(asked: Asked, registry: Registry) -> list[str]:
 def _unprovided(asked: Asked, registry: Registry) -> list[str]:
     """Lines on what the benchmark says of names that nobody provides: mistyped, or of a plugin that is not there."""
     return [
-        str(UnknownName(kind, name, registry.known(kind), asked.place))
+        str(UnknownName(kind, name, registry.known(kind), asked.place, registry.elsewhere(kind, name)))
         for kind, names in asked.mentioned.items()
         for name in dict.fromkeys(names)
         if name not in registry.known(kind) and (kind, name) not in registry.clashes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,8 +65,13 @@ class Collection:
         package, slash, short = name.rpartition("/")
         return self.aliases.get(f"{_normal(package)}/{short}", name) if slash else name
 
-    def get(self, name: str, where: str, suspects: Sequence[str]) -> Registered[Any]:
-        """UserError when nobody provides it or several claim it. suspects: lines on what may have held it."""
+    def get(
+        self, name: str, where: str, suspects: Sequence[str], elsewhere: Callable[[], str] = lambda: ""
+    ) -> Registered[Any]:
+        """UserError when nobody provides it or several claim it.
+
+        suspects: lines on what may have held it. elsewhere: what other kind of thing is called so.
+        """
         if name in self.clashes:
             raise UserError(self.clash_line(name, where))
         found = self.known.get(self.name_of(name))
@@ -74,7 +79,7 @@ class Collection:
             return found
         short = name.rpartition("/")[2]
         others = [q for q, r in self._qualified.items() if "/" in name and r.spec.name == short]
-        error = UnknownName(self.kind.name, name, [*self.known, *self.clashes, *others], where)
+        error = UnknownName(self.kind.name, name, [*self.known, *self.clashes, *others], where, elsewhere())
         raise UserError(f"{error}\n{'; '.join(suspects)}") if suspects else error
 
     def clash_line(self, name: str, where: str = "") -> str:

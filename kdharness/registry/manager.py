@@ -204,9 +204,12 @@ class Registry:
         """The record called `name`, or "package/name", which came from `where`. UserError when nobody provides it or
         several claim it.
         """
-        collection = self._collection(kind)
-        broken = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
-        return collection.get(name, where, [*broken, *self._odd])
+        suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
+        return self._collection(kind).get(name, where, [*suspects, *self._odd], lambda: self.elsewhere(kind, name))
+
+    def elsewhere(self, kind: str, name: str) -> str:
+        """Another kind of thing that is called so; "" for none."""
+        return next((other for other in KINDS if other != kind and name in self.known(other)), "")
 
     def stamp(self, registered: Registered[Any]) -> Stamp:
         """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""

@@ -112,3 +112,9 @@ def test_a_parameter_that_does_not_fit_skips_the_model(registry: Registry) -> No
 def test_a_model_that_nobody_provides_is_warned_of(registry: Registry) -> None:
     plan = plan_of(registry, {"elsewhere": {"anything": 1}})
     assert [warning.startswith("unknown model 'elsewhere' (benchmark 'small')") for warning in plan.warnings] == [True]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("top1", "a metric"), ("kd", "a method"), ("digits", "a dataset")])
+def test_a_table_of_models_that_names_something_else_is_told_so(registry: Registry, name: str, kind: str) -> None:
+    plan = plan_of(registry, {name: {"anything": 1}})
+    assert plan.warnings == (f"unknown model '{name}' (benchmark 'small'); there is {kind} of this name",)
