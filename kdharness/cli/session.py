@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.failures import Failure, attempt
 from kdharness.planning import make_plan
-from kdharness.planning.cell import STEP
+from kdharness.planning.cell import STEP, Cell
 from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
@@ -211,6 +211,7 @@ def _report(contents: Contents) -> None:
 def dry(request: RunRequest) -> int:
     """Prints what would run, what is done, and why the rest will not. Returns the exit code."""
     folder = ResultsFolder(request.folder)
+    attempt(_executor(request, request.settings(lock=0)).stop)
     records = {p.cell.key: folder.read_record(p.cell.key) for p in request.plan.cells}
     known = {key: record for key, record in records.items() if record is not None}
     resumption = resume(request.plan, known, folder.weights_fault, request.rerun)
@@ -236,7 +237,24 @@ def dry(request: RunRequest) -> int:
     for line in (*resumption.notes, unmeasured(request.plan, known, resumption)):
         if line:
             warn(line)
-    return 0
+    return 1 if _warn_of_faults(request, resumption.to_run) else 0
+
+
+def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
+    """Warns of what a run would fail with before its first step; whether there is such."""
+    from kdharness.device.door import open_device  # loads torch, as does what follows
+    from kdharness.engine.foreseen import foreseen
+    from kdharness.engine.world import World
+
+    device = open_device(request.devices[0])
+    device.use()
+    folder, floor = ResultsFolder(request.folder), request.teacher_top1_floor
+    world = World(request.registry, folder, request.data_root, device, teacher_top1_floor=floor)
+    fails = False
+    for line in foreseen(cells, world, lambda text: print(printable(text), file=sys.stderr, flush=True)):
+        warn(f"its cells would fail: {line}")
+        fails = True
+    return fails
 
 
 def _warn_of_plugins_and_plan(request: RunRequest) -> None:

@@ -176,6 +176,7 @@ class Group:
             with self._contained(member), self.lockstep.ledger.turn(member.cell.key):
                 self.lockstep.note(member.shared_teachers)
                 if member.cell.secret:
+                    self.world.folder.check_held()
                     member.begun = begin_epoch(self.world.folder.cell(member.cell.key).begun, member.clock.epoch)
                 request = member.request()
                 check_teachers(member.shared_teachers)

@@ -130,6 +130,29 @@ def test_a_dataset_whose_load_leaves_fails_its_own_cells(tmp_path: Path, capfd: 
     assert "ok vanilla conv16 digits few100 seed 0" in shown
 
 
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ("leave(SystemExit(0))", "SystemExit: 0"),
+        ("leave(ValueError('hostile: 3.png is broken'))", "hostile: 3.png is broken"),
+        ("None", "AttributeError: 'NoneType' object has no attribute 'splits'"),
+    ],
+)
+def test_a_dry_run_says_which_data_cannot_be_loaded(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], load: str, told: str
+) -> None:
+    info = "DatasetInfo('x', 10, (1, 8, 8), 1000)"
+    plugin = hostile(tmp_path, DATASET.format(describe=info, load=load))
+    options = ["--methods", "vanilla,kd", "--seeds", "0-1", "--dry-run", "--device", "cpu"]
+    command = ["run", "digits", "--plugin", plugin, "--datasets", "hostile,digits", *options]
+    assert execute([*command, "--out", str(tmp_path / "out")]) == 1
+    shown = capfd.readouterr()
+    lines = [line for line in shown.err.splitlines() if "would fail" in line]
+    assert lines == [f"warning: its cells would fail: dataset 'hostile' cannot be loaded: {told}"]
+    assert "10 cells: 10 to run" in shown.out
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("error", ["SystemExit(0)", "EOFError()", "Quit('bye')"])
 def test_what_nobody_expected_ends_with_its_traceback(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: str
@@ -155,9 +178,12 @@ def kdharness_executors():
 """
 
 
-def test_an_executor_that_does_not_start_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
+def test_an_executor_that_does_not_start_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], dry: list[str]
+) -> None:
     plugin = hostile(tmp_path, EXECUTOR)
-    command = ["run", "digits", "--methods", "vanilla", "--plugin", plugin, "--executor", "hostile"]
+    command = ["run", "digits", "--methods", "vanilla", "--plugin", plugin, "--executor", "hostile", *dry]
     assert execute([*command, "--out", str(tmp_path / "out")]) == USAGE
     assert capfd.readouterr().err == f"error: executor 'hostile' of {plugin} does not start: SystemExit: 0\n"
 

@@ -263,3 +263,20 @@ def test_a_run_and_a_dry_run_refuse_a_file_alike(tmp_path, weights, capsys, opti
     assert "weights.pt does not fit model 'conv32': it lacks 'fc.bias'; found under 'net', names such as " in said
     assert len(said.splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_dry_run_measures_a_teachers_file_as_the_run_does(tmp_path, weights, capsys, monkeypatch):
+    monkeypatch.setattr("kdharness.engine.foreseen.LONG_SECONDS", 0.0)
+    good, bad = tmp_path / "good.pt", tmp_path / "bad.pt"
+    torch.save(weights, good)
+    torch.save({k: torch.zeros_like(v) if k.startswith("fc.") else v for k, v in weights.items()}, bad)
+    command = ["run", "--methods", "kd", "--seeds", "0-1", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    told = f"warning: its cells would fail: teacher file {bad} reaches "
+    for path, code, refusals in ((good, 0, 0), (bad, 1, 1)):
+        assert execute([*command, "--teacher", str(path), "--dry-run"]) == code
+        lines = capsys.readouterr().err.splitlines()
+        assert [f"measuring teacher file {path} on" in line for line in lines].count(True) == 1
+        refused = [line for line in lines if line.startswith(told)]
+        assert len(refused) == refusals
+        assert all(line.endswith("teacher_top1_floor in the benchmark's file changes it") for line in refused)
+    assert not (tmp_path / "out").exists()
