@@ -204,8 +204,8 @@ class Registry:
         """The record called `name`, or "package/name", which came from `where`. UserError when nobody provides it or
         several claim it.
         """
-        broken = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
-        return self._collection(kind).get(name, where, [*broken, *self._odd], lambda: self.elsewhere(kind, name))
+        suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
+        return self._collection(kind).get(name, where, [*suspects, *self._odd], lambda: self.elsewhere(kind, name))
 
     def elsewhere(self, kind: str, name: str) -> str:
         """Another kind of thing that is called so; "" for none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import pathlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,14 +23,33 @@ def _plain_dict(*of_the_default: object) -> OrderedDict[Any, Any]:
     return OrderedDict()
 
 
+# Configurations of scripts: what libraries call theirs.
+_CONFIGURATIONS = (
+    "yacs.config.CfgNode", "fvcore.common.config.CfgNode", "detectron2.config.config.CfgNode", "easydict.EasyDict",
+    "addict.addict.Dict", "addict.Dict", "mmcv.utils.config.ConfigDict", "mmengine.config.config.ConfigDict",
+    "munch.Munch", "types.SimpleNamespace", "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig",
+    "omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "omegaconf.base.SCMode",
+    "omegaconf.nodes.AnyNode", "omegaconf.nodes.IntegerNode", "omegaconf.nodes.FloatNode",
+    "omegaconf.nodes.StringNode", "omegaconf.nodes.BooleanNode",
+)  # fmt: skip
+
+
+class _Configuration:
+    """In place of somebody's configuration, which says nothing of weights: its items, in a mapping that torch fills."""
+
+    def __new__(cls, *of_the_class: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
+        return OrderedDict()
+
+
 def allowed() -> list[Allowed]:
-    """Options of a script, paths, NumPy's numbers and arrays."""
+    """Options and configurations of a script, paths, moments, NumPy's numbers and arrays."""
     plain: list[Allowed] = [
         argparse.Namespace,
         (_plain_dict, "collections.defaultdict"),
         dict,
         list,
         set,
+        frozenset,
         tuple,
         int,
         float,
@@ -40,6 +60,8 @@ def allowed() -> list[Allowed]:
     # Of the other system's paths none can be made here: all are read as pure ones.
     plain += [(pathlib.PurePosixPath, f"pathlib{part}.PosixPath") for part in ("", "._local")]
     plain += [(pathlib.PureWindowsPath, f"pathlib{part}.WindowsPath") for part in ("", "._local")]
+    plain += [datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone]
+    plain += [(_Configuration, name) for name in (*_CONFIGURATIONS, "typing.Any")]
     numbers: list[Allowed] = [np.dtype, np.ndarray]
     for name in ("numpy.core", "numpy._core"):
         numbers += [(_SCALAR, f"{name}.multiarray.scalar"), (_RECONSTRUCT, f"{name}.multiarray._reconstruct")]

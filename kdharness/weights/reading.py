@@ -28,6 +28,10 @@ ADVICE = "save model.state_dict() alone"
 REFUSED = re.compile(r"(?:GLOBAL|class|function|Trying to call reduce for unrecognized function) ([\w.]+)")
 NAMES = 5
 
+# The opcode that begins a pickle, before its protocol's number; torch writes 2, and reads no other without its code.
+PROTO = b"\x80"
+NEWEST_PROTOCOL = 2
+
 # A file may unpack to so many times its size, and to so many bytes more: small ones hold names above all.
 MOST_UNPACKED = 10
 LEAST_UNPACKED = 2**20
@@ -95,6 +99,9 @@ def _reason(path: Path, error: Exception) -> str:
         return "it is empty"
     if refused := REFUSED.search(str(error)):
         return f"it holds an object of '{refused[1]}', which only code could make; {ADVICE}"
+    if (protocol := _protocol(path)) > NEWEST_PROTOCOL:
+        how = "load it where it was made, and torch.save its model.state_dict() without pickle_protocol"
+        return f"it was pickled by protocol {protocol}, which is not read without running code; {how}"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
@@ -103,6 +110,17 @@ def _reason(path: Path, error: Exception) -> str:
         if "operand" in str(error) or "Can only" in str(error):
             return f"it was pickled in a way that is not read; {ADVICE} with torch.save as it is"
     return "it is damaged, or neither a safetensors nor a PyTorch file"
+
+
+def _protocol(path: Path) -> int:
+    """By which protocol a file was pickled; 0 where it does not say."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            head = archive.open(pickles[0]).read(2) if pickles else b""
+    return head[1] if head[:1] == PROTO and len(head) == 2 else 0
 
 
 def _kind(content: object) -> str:

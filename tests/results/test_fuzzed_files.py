@@ -1,8 +1,9 @@
-"""Any value at any place of a record, a plan or a progress file: no command ends by it."""
+"""Any value at any place of a record, a plan, a progress file or a foreign table: no command ends by it."""
 
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import fabricate
 import pytest
 
+from kdharness.cli.main import execute
 from kdharness.cli.status import counts_table, running_lines
 from kdharness.errors import UserError
 from kdharness.protocol.claim import Claim
 from kdharness.results.store import ResultsFolder
+from kdharness.results.table import write_csv
 
 hypothesis = pytest.importorskip("hypothesis", reason="needs the extra 'test'")
 strategies = hypothesis.strategies
@@ -107,3 +110,32 @@ def test_any_value_at_any_place_ends_no_command(
         read_whole(folder.path)
     finally:
         path.write_text(json.dumps(document))
+
+
+@pytest.fixture
+def table(folder: ResultsFolder, tmp_path: Path) -> tuple[Path, list[list[str]]]:
+    """Somebody's results.csv in a folder without plans and records, and its cells."""
+    shared = ResultsFolder(tmp_path / "shared")
+    write_csv(folder.load().frame, shared.tables.results)
+    with shared.tables.results.open(newline="", encoding="utf-8") as file:
+        return shared.tables.results, list(csv.reader(file))
+
+
+@hypothesis.settings(BOUNDED, max_examples=20)
+@hypothesis.given(data=strategies.data())
+def test_any_text_in_a_foreign_table_is_a_table_or_one_line(
+    table: tuple[Path, list[list[str]]], data: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, lines = table
+    made = copy.deepcopy(lines)
+    row = data.draw(strategies.integers(0, len(made) - 1))
+    numbers = strategies.sampled_from(["1e999", "-1e999", "nan", "9" * 30, "0x10", "=1+1", "\ufeff", "True", "1_0"])
+    made[row][data.draw(strategies.integers(0, len(made[row]) - 1))] = data.draw(WORDS | numbers)
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows(made)
+    for command in ("status", "report", "leaderboard"):
+        code = execute([command, str(path)])
+        said = capsys.readouterr()
+        assert code in (0, 2), said.err
+        assert code == 0 or said.err.startswith("error: ")
+        assert len(said.err.splitlines()) <= 4

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import pathlib
-from collections import OrderedDict, defaultdict
+import sys
+import types
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +177,72 @@ def test_places_and_prefixes_that_were_found_are_said(tmp_path: Path) -> None:
         fill(staged(), load_weights(tmp_path / "file.pth"))
     found = "found under 'state_dict', names such as 'module.model.0.weight' ('module.' taken off), 9 of 9"
     assert f"{found} that the model has" in str(caught.value)
+
+
+def configuration(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, object]:
+    """A configuration of a class of that name, with attributes beside its items, as its library writes it."""
+    module, _, kind = name.rpartition(".")
+    made = type(kind, (dict,), {"__module__": module, "__setstate__": lambda self, state: pytest.fail("it ran")})
+    for end in range(module.count(".") + 1):
+        place = module.rsplit(".", end)[0]
+        monkeypatch.setitem(sys.modules, place, types.ModuleType(place))
+    setattr(sys.modules[module], kind, made)
+    found: dict[str, object] = made(lr=0.1, data=made(name="cifar100"))
+    found.__dict__["frozen"] = {"a", "b"}
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["yacs.config.CfgNode", "easydict.EasyDict", "addict.addict.Dict", "mmengine.config.config.ConfigDict",
+     "omegaconf.dictconfig.DictConfig"],
+)  # fmt: skip
+@pytest.mark.parametrize("zipped", [True, False])
+def test_configurations_beside_weights_are_read_without_their_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, zipped: bool
+) -> None:
+    path, state = tmp_path / "weights.pt", Net().state_dict()
+    content = {"cfg": configuration(monkeypatch, name), "state_dict": state}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    monkeypatch.undo()
+    found = load_weights(path).found
+    assert [each.place for each in found] == ["state_dict"]
+    assert all(torch.equal(tensor, state[key]) for key, tensor in found[0].tensors.items())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.datetime(2025, 1, 31, 12, tzinfo=datetime.UTC),
+        datetime.date(2025, 1, 31),
+        datetime.timedelta(hours=3),
+        frozenset({1}),
+        types.SimpleNamespace(lr=0.1),
+        Counter("abc"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_plain_values_of_the_standard_library_are_read(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"model": Net().state_dict(), "made": value}, path)
+    assert [each.place for each in load_weights(path).found] == ["model"]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_protocol_that_is_not_read_is_named_with_what_to_do(tmp_path: Path, protocol: int, zipped: bool) -> None:
+    path = tmp_path / "weights.pt"
+    content = {"model": Net().state_dict(), "bytes": b"x"}
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError) as error:
+        load_weights(path)
+    assert f"it was pickled by protocol {protocol}, which is not read without running code; load it" in str(error.value)
+    assert "torch.save its model.state_dict()" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_whole_network_is_refused_by_its_class(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(Net(), path)
+    with pytest.raises(UserError, match=r"an object of '[\w.]*Net', which only code could make; save model.state_dict"):
+        load_weights(path)
