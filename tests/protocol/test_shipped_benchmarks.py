@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from kdharness_plugins.datasets.torchvision_datasets import SOURCES
 
-from kdharness.api.data import DatasetInfo
+from kdharness.api.data import DataRequest, DatasetInfo
 from kdharness.planning import make_plan
 from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule, available, load, parse
@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SIZES = {source.name: source for source in SOURCES}
+SIZES["cifar100_npz"] = SIZES["cifar100"]
 
 
 @pytest.fixture
@@ -40,8 +41,14 @@ def anywhere(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Registry:
         if found.spec.name not in SIZES:
             return found
         source = SIZES[found.spec.name]
-        info = DatasetInfo("made up", source.num_classes, source.input_shape, source.train_size)
-        return replace(found, spec=replace(found.spec, describe=lambda request: info))
+
+        def describe(request: DataRequest) -> DatasetInfo:
+            classes = len(request.parameters.get("classes", ())) or source.num_classes
+            return DatasetInfo(
+                "made up", classes, source.input_shape, source.train_size * classes // source.num_classes
+            )
+
+        return replace(found, spec=replace(found.spec, describe=describe))
 
     monkeypatch.setattr(registry, "known", described)
     return registry

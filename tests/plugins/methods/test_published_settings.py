@@ -61,7 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "guide_stage": 1, "lr": 1e-3, "hint_epochs": 40, "warm_epochs": 3, "iterations": 5, "distill_epochs": 8,
         "self_epochs": 8, "self_decay": 2, "follow_recipe": True, "distill_batch_size": None, "self_batch_size": None,
         "asks": True, "selection_temperature": None, "diverse_shares": "proportional", "query_order": "selection",
-        "target_epsilon": None,
+        "target_epsilon": None, "noise": "secret",
     },
 }  # fmt: skip
 
