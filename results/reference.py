@@ -5,7 +5,8 @@
     python results/reference.py check                      # do tables and words agree?
 
 `keep` refuses a run of several fingerprints, with failed cells, with deviations, or of edited code. What is said of
-claims is what reports say; what else there is to say of a benchmark stands in words/NAME.md, without a number of its own:
+claims is what reports say; what else there is to say of a benchmark stands in words/NAME.md, without a number of its
+own:
 
     MEAL reaches {{ number("meal", scenario="noise40") }} %, {{ difference("MEAL beats kd") }} points
     {{ says("MEAL beats kd", holds="more than", fails="not more than", undecided="perhaps more than") }} kd.

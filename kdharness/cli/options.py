@@ -44,6 +44,13 @@ ScenarioSeeds = Annotated[
     str | None,
     typer.Option(metavar="[fixed|paired]", help="One draw of a scenario's labels and splits, or one for each seed."),
 ]
+TeacherSpread = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEEDS",
+        help="Also train the first seed's students under teachers of these seeds, to see how much is the teacher's.",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,6 +93,7 @@ class RunOptions:
     seeds: Seeds = None
     teacher_seeds: TeacherSeeds = None
     scenario_seeds: ScenarioSeeds = None
+    teacher_spread: TeacherSpread = None
     scenarios: Scenarios = None
     recipes: Recipes = None
     settings: Settings = None

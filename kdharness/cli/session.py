@@ -50,10 +50,6 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
     """UserError for what no command can mean."""
     if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
-    try:
-        seeds = None if options.seeds is None else parse_seeds(options.seeds)
-    except ValueError as error:
-        raise UserError(f"--seeds: {error}") from None
     registry = Registry.load(options.plugin or ())
     selection = Selection(
         methods=listed(options.methods),
@@ -64,7 +60,8 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         recipes=listed(options.recipes),
         teacher_seeds=options.teacher_seeds,
         scenario_seeds=options.scenario_seeds,
-        seeds=seeds,
+        seeds=_seeds("--seeds", options.seeds),
+        teacher_spread=_seeds("--teacher-spread", options.teacher_spread),
         settings=tuple(options.settings or ()),
         epochs=options.epochs,
         teachers=tuple(options.teacher or ()),
@@ -72,6 +69,14 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         download=options.download,
     )
     return RunCommand(load(benchmark), selection, registry, options)
+
+
+def _seeds(option: str, text: str | None) -> tuple[int, ...] | None:
+    """UserError for what are no seeds."""
+    try:
+        return None if text is None else parse_seeds(text)
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from None
 
 
 def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = None) -> int:
@@ -216,7 +221,10 @@ def dry(request: RunRequest) -> int:
     waiting = {cell.key for cell in resumption.to_run}
     groups: dict[tuple[str, ...], list[int]] = {}
     for planned in request.plan.cells:
-        groups.setdefault(_row(planned, planned.cell.key in waiting), []).append(planned.cell.seed)
+        cell = planned.cell
+        groups.setdefault(_row(planned, cell.key in waiting), []).append(
+            cell.seed if cell.teacher_seed is None else cell.teacher_seed
+        )
     table = Table(title=Text(f"plan of '{request.plan.benchmark}'"), title_justify="left")
     for column in ("role", "method", "pair", "data", "seeds", "will"):
         table.add_column(column, overflow="fold")

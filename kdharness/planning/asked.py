@@ -12,7 +12,7 @@ from kdharness.errors import UnknownName, UserError
 from kdharness.planning.model_recipes import network_part
 from kdharness.planning.recipe_axis import AxisChanges, with_recipe_axis
 from kdharness.planning.recipes import Recipes, resolve_recipes
-from kdharness.planning.seeding import Seeding, resolve_seeding
+from kdharness.planning.seeding import Seeding, Spread, resolve_seeding, resolve_spread
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
 from kdharness.planning.teacher_files import TeacherFile, teacher_files
 from kdharness.protocol.benchmark import Benchmark, EvaluationRule
@@ -72,6 +72,7 @@ class Asked:
     defined: the scenarios that the benchmark defines, by name.
     seeds: of students.
     seeding: what each of them draws anew.
+    spread: which of them are trained under other teachers besides.
     evaluation: when networks are measured.
     settings: of --set, but for the recipe.
     layers: what the benchmark says of methods, by method and pair.
@@ -108,6 +109,7 @@ class Asked:
     defined: Mapping[str, Scenario]
     seeds: tuple[int, ...]
     seeding: Seeding
+    spread: Spread
     evaluation: EvaluationRule
     settings: Settings
     layers: Mapping[str, Mapping[Pair | None, Layer]]
@@ -156,6 +158,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         defined=benchmark.scenario,
         seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
         seeding=seeding,
+        spread=resolve_spread(benchmark, selection.teacher_spread),
         evaluation=benchmark.evaluation,
         settings=settings,
         layers=benchmark.layers,

@@ -25,10 +25,18 @@ from kdharness.protocol.recipe import Recipe
 SCHEMA = 2
 NUMERICS = 2
 
-# What a cell is in its plan. STEP: a student's training that only another cell asks for; it is never ranked.
+# What a cell is in its plan. STEP: a student's training that only another cell asks for. SPREAD: a student under
+# another teacher than the run's rule gives it, to see how much of a result is the teacher's. Neither is ever ranked.
 STUDENT = "student"
 TEACHER = "teacher"
 STEP = "step"
+SPREAD = "spread"
+_ORDER = (STEP, SPREAD, STUDENT)
+
+
+def outranks(role: str, other: str) -> bool:
+    """Whether a cell that is asked for in both roles has the first of them."""
+    return role in _ORDER and other in _ORDER and _ORDER.index(role) > _ORDER.index(other)
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -80,7 +88,7 @@ class Cell:
     dataset: the dataset's name.
     dataset_parameters: JSON-valued.
     scenario: the scenario's name.
-    role: "student", "teacher" or "step".
+    role: "student", "teacher", "step" or "spread".
     method: the method's name.
     variant: what differs from the benchmark's own parameters, as text; "" for nothing.
     parameters: the method's, all of them, JSON-valued.
@@ -99,6 +107,7 @@ class Cell:
         measured against them.
     weight_files: by SHA-256, where the files lie that networks begin with.
     secret: whether its method's noise is: no other training gives its numbers, and each is a release of its own.
+    teacher_seed: of a spread's teachers; None where the run's rule says it.
     """
 
     key: str
@@ -125,6 +134,7 @@ class Cell:
     reference_teachers: tuple[TeacherSource, ...] = ()
     weight_files: Mapping[str, str] = field(default_factory=dict)
     secret: bool = False
+    teacher_seed: int | None = None
 
     @property
     def student(self) -> str:
@@ -193,7 +203,8 @@ class Cell:
             self.method,
             self.variant,
         )
-        return canonical({"a": [self.benchmark, *names, self.student, self.seed]})
+        spread = [] if self.teacher_seed is None else [self.teacher_seed]
+        return canonical({"a": [self.benchmark, *names, self.student, self.seed, *spread]})
 
     @property
     def shown_pair(self) -> str:
@@ -208,7 +219,8 @@ class Cell:
         scenario = "" if self.scenario == "clean" else f" {self.scenario}"
         recipe = f" {self.recipe_name}" if self.recipe_name not in ("", STANDARD) else ""
         kind = "" if self.role == STUDENT else f"{self.role} "
-        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{recipe} seed {self.seed}"
+        under = "" if self.teacher_seed is None else f", teacher seed {self.teacher_seed}"
+        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{recipe} seed {self.seed}{under}"
 
     @property
     def info(self) -> CellInfo:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kdharness.planning.cell import NUMERICS, SCHEMA, STUDENT, TEACHER, digest
+from kdharness.planning.cell import NUMERICS, SCHEMA, SPREAD, STUDENT, TEACHER, digest
 from kdharness.planning.networks import configured
 from kdharness.planning.neutral import key_part, model_part
 from kdharness.planning.resolve import Resolved
@@ -125,7 +125,7 @@ class Documents:
         if training.role != TEACHER:
             found += [*resolved.recipes.student_deviations]
             found += resolved.seeding.deviations(resolved.scenarios[setting.scenario])
-        if training.role != STUDENT:
+        if training.role not in (STUDENT, SPREAD):
             return found
         if taught:
             if setting.pair not in resolved.own_pairs:

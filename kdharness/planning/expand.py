@@ -12,7 +12,7 @@ from kdharness.api.specs import MethodSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
-from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
+from kdharness.planning.cell import SPREAD, STEP, TEACHER, Cell, TeacherSource, digest, outranks
 from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.declared import check_method
 from kdharness.planning.documents import Documents
@@ -58,6 +58,7 @@ class _Expansion:
                 for recipe in resolved.recipes.students:
                     for pair in resolved.pairs:
                         self._add_students(dataset, scenario, recipe, pair)
+                        self._add_spread(dataset, scenario, recipe, pair)
         if not self.cells:
             raise UserError("nothing is left to run: " + "; ".join(resolved.warnings))
         resolved.optimizers.check_used(n for p in self.cells.values() for n in p.cell.document["optimizers"])
@@ -86,6 +87,19 @@ class _Expansion:
             for seed in self.resolved.seeds:
                 self._add_student(Setting(dataset, scenario, recipe, pair, seed), chosen, setup)
 
+    def _add_spread(self, dataset: str, scenario: str, recipe: str, pair: Pair) -> None:
+        """The first student seed of plain methods once more under each teacher of the spread. Where the rule gives it
+        that teacher, or it has none, it is the student's own cell.
+        """
+        spread, seed = self.resolved.spread, self.resolved.seeds[0]
+        for chosen in self.resolved.chosen:
+            setup = chosen.setups.get(pair)
+            if setup is None or setup.variant or scenario not in chosen.scenarios or not spread.has(chosen.name):
+                continue
+            training = Training(chosen.name, setup, pair.student, pair.teachers, seed, SPREAD)
+            for teacher_seed in spread.seeds:
+                self._add(Setting(dataset, scenario, recipe, pair, seed, teacher_seed), training)
+
     def _add_student(self, setting: Setting, chosen: ChosenMethod, setup: Setup) -> None:
         pair = setting.pair
         cell = self._add(setting, Training(chosen.name, setup, pair.student, pair.teachers, setting.seed))
@@ -105,7 +119,7 @@ class _Expansion:
         if known is None:
             self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
             self.rests_on[cell.key] = teachers
-        elif known.cell.role == STEP and cell.role == STUDENT:
+        elif outranks(cell.role, known.cell.role):
             self.cells[cell.key] = replace(known, cell=cell)
         return cell
 
@@ -187,12 +201,13 @@ class _Expansion:
         if requirement.subset not in subsets:
             raise UnknownName("subset", requirement.subset, subsets, f"in scenario '{setting.scenario}'")
         pair = Pair(tuple(models.name_of(r.model) for r in requirement.teachers), model)
+        own = setting.teacher_seed
         required = Training(
             method=self.resolved.methods.name_of(requirement.method),
             setup=self._required_setup(requirement, pair, training.method),
             student=pair.student,
             teachers=pair.teachers,
-            seed=training.seed if requirement.same_seed else self.resolved.seeding.of_teacher(setting.seed),
+            seed=training.seed if requirement.same_seed else self.resolved.seeding.of_teacher(setting.seed, own),
             role=TEACHER if requirement.role == TEACHER else STEP,
             subset=requirement.subset,
             requirements=requirement.teachers or None,
@@ -261,6 +276,7 @@ class _Expansion:
             reference_teachers=_references(pair, teachers),
             weight_files=self.resolved.networks.files,
             secret=method is not None and method.secret_noise,
+            teacher_seed=None if training.role == TEACHER else setting.teacher_seed,
         )
 
 

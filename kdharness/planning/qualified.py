@@ -42,6 +42,7 @@ def settled(asked: Asked, registry: Registry) -> Asked:
         asked,
         methods=Names(_each(asked.methods.names, method), asked.methods.place),
         skip=_each(asked.skip, method),
+        spread=replace(asked.spread, methods=_each(asked.spread.methods, method)),
         choices=None if asked.choices is None else tuple(map(choice_of, asked.choices)),
         variants=tuple(map(choice_of, asked.variants)),
         datasets=Names(_each(asked.datasets.names, dataset), asked.datasets.place),

@@ -21,7 +21,7 @@ from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
 from kdharness.planning.recipes import Recipes
 from kdharness.planning.scenarios import resolve_scenarios
-from kdharness.planning.seeding import Seeding
+from kdharness.planning.seeding import Seeding, Spread
 from kdharness.planning.selection import MethodChoice
 from kdharness.planning.teacher_files import TeacherFile
 from kdharness.protocol.benchmark import EvaluationRule
@@ -55,6 +55,7 @@ class Resolved:
     own_scenarios: the benchmark's, and those that methods bring with them.
     evaluation: when networks are measured.
     seeding: what each student seed draws anew.
+    spread: which students are trained under other teachers besides.
     files: teachers' weights, by model name.
     metrics: names of those to compute.
     claims: for reports, as are the next three.
@@ -81,6 +82,7 @@ class Resolved:
     layers: Mapping[str, Mapping[Pair | None, Layer]] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
     seeding: Seeding = field(default_factory=Seeding)
+    spread: Spread = field(default_factory=Spread)
     files: Mapping[str, TeacherFile] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -147,6 +149,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         evaluation=asked.evaluation,
         layers=asked.layers,
         seeding=asked.seeding,
+        spread=asked.spread,
         files=asked.files,
         metrics=metrics,
         claims=tuple(resolve_claim(claim, sides, metric_specs) for _, claim in asked.claims),
@@ -197,6 +200,8 @@ def _named(asked: Asked, metrics: tuple[str, ...]) -> Iterator[tuple[str, str, s
             yield "method", name, asked.methods.place
     for choice in (*(asked.choices or ()), *asked.variants):
         yield "method", choice.name, choice.place
+    for name in asked.spread.methods:
+        yield "method", name, f"{asked.place}, teacher_spread"
     for name in asked.datasets.names:
         yield "dataset", name, asked.datasets.place
     for pair in asked.pairs:

@@ -30,8 +30,10 @@ class Seeding:
     own_teachers: str = "single"
     own_scenarios: str = "fixed"
 
-    def of_teacher(self, seed: int) -> int:
-        """The seed of the teachers of a student's seed."""
+    def of_teacher(self, seed: int, own: int | None = None) -> int:
+        """The seed of the teachers of a student's seed. own: where the rule does not say it, as in a spread."""
+        if own is not None:
+            return own
         return seed if self.teachers == PAIRED else self.teacher_seed
 
     def of_scenario(self, scenario: Scenario, seed: int) -> Scenario:
@@ -52,6 +54,29 @@ class Seeding:
         if self.scenarios != self.own_scenarios and not isinstance(scenario, Clean):
             found.append(f"scenario_seeds={self.scenarios}")
         return found
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Students that are trained once more under other teachers, so that it is known how much of a result is theirs.
+
+    seeds: of these teachers; none for no such students.
+    methods: which; none for all that run.
+    """
+
+    seeds: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def has(self, method: str) -> bool:
+        return not self.methods or method in self.methods
+
+
+def resolve_spread(benchmark: Benchmark, seeds: tuple[int, ...] | None) -> Spread:
+    """seeds: of --teacher-spread."""
+    own = benchmark.teacher_spread
+    if seeds is not None:
+        return Spread(seeds, own.methods if own else ())
+    return Spread(own.seeds, own.methods) if own else Spread()
 
 
 def resolve_seeding(benchmark: Benchmark, teachers: str | None, scenarios: str | None) -> Seeding:

@@ -18,6 +18,7 @@ class Setting:
     recipe: the name of the students'.
     pair: the models.
     seed: of the student that is asked for; what leads to it may have another.
+    teacher_seed: of its teachers where the rule of the run does not say it; None for what the rule says.
     """
 
     dataset: str
@@ -25,6 +26,7 @@ class Setting:
     recipe: str
     pair: Pair
     seed: int
+    teacher_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Training:
     student: the model that is trained.
     teachers: names of the teachers' models.
     seed: of the run.
-    role: "student", "teacher" or "step".
+    role: "student", "teacher", "step" or "spread".
     subset: the training data it sees.
     requirements: the cells that come before it; None: those that the method says.
     """

@@ -49,6 +49,17 @@ class EvaluationRule(_Table):
     validation: float = Field(0.0, ge=0, lt=1)
 
 
+class TeacherSpread(_Table):
+    """How much of a result is the teacher's: the first student seed once more under each of several teachers.
+
+    seeds: of the teachers.
+    methods: which, as the benchmark has them; none for all that run.
+    """
+
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(parse_seeds)]
+    methods: tuple[str, ...] = ()
+
+
 class Benchmark(_Table):
     """A benchmark file.
 
@@ -62,6 +73,7 @@ class Benchmark(_Table):
     teacher_seeds: "single" for one teacher for all student seeds, "paired" for one each, of the student's seed.
     teacher_seed: of the single teacher.
     scenario_seeds: "fixed" for one draw of a scenario, "paired" for one for each student seed.
+    teacher_spread: which students are trained under several teachers; None for none.
     teacher_top1_floor: percent that a teacher from a file must reach; None for chance and a tenth of the rest.
     run: names of methods, or "all".
     references: the methods that gains are measured against.
@@ -90,6 +102,7 @@ class Benchmark(_Table):
     teacher_seeds: Literal["single", "paired"] = "single"
     teacher_seed: Seed = 0
     scenario_seeds: Literal["fixed", "paired"] = "fixed"
+    teacher_spread: TeacherSpread | None = None
     teacher_top1_floor: float | None = None
     run: tuple[str, ...] = ("all",)
     references: tuple[str, ...] = ("vanilla", "kd")

@@ -13,6 +13,7 @@ from kdharness.report.sections.private_images import private_images_section
 from kdharness.report.sections.ranking import ranking_section
 from kdharness.report.sections.recipes import recipes_section
 from kdharness.report.sections.section import Section
+from kdharness.report.sections.teacher_spread import teacher_spread_section
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
 from kdharness.stats.rankings import Ranking
@@ -34,6 +35,7 @@ def _sections(report: Report) -> Iterator[Section]:
     yield from (_with_note(report, ranking) for ranking in report.rankings if ranking.deviations)
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)
+    yield from map(teacher_spread_section, report.spreads)
     yield from parts_sections(report.effects)
     if len(report.claims):
         yield answers_section(report.claims)

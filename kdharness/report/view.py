@@ -21,6 +21,7 @@ from kdharness.stats.overall import Overall, overalls
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
 from kdharness.stats.rankings import Ranking, rankings
 from kdharness.stats.recipes import RecipesBeside, recipes_beside
+from kdharness.stats.spread import SettingSpread, spreads_of
 from kdharness.text import plain, printable
 
 
@@ -44,6 +45,7 @@ class Report:
     exits: of methods with several outputs.
     privacy: of settings with private images.
     recipes: of settings that were run under several.
+    spreads: of settings in which students were trained under several teachers.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Report:
     exits: tuple[MethodExits, ...] = ()
     privacy: tuple[SettingPrivacy, ...] = ()
     recipes: tuple[RecipesBeside, ...] = ()
+    spreads: tuple[SettingSpread, ...] = ()
 
 
 def report_of(contents: Contents) -> Report:
@@ -87,6 +90,7 @@ def report_of(contents: Contents) -> Report:
         exits=exits_of(frame, metrics),
         privacy=privacy_of(frame),
         recipes=recipes_beside(ranked),
+        spreads=spreads_of(frame),
     )
 
 

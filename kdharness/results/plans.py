@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.errors import UserError
-from kdharness.planning.cell import STEP, STUDENT, Cell
+from kdharness.planning.cell import STUDENT, Cell, outranks
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import write_atomic
 from kdharness.results.reading import JsonReader
@@ -74,7 +74,7 @@ def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
             key = entry.cell.key
             if key not in planned:
                 planned[key] = entry
-            elif planned[key].cell.role == STEP:
+            elif outranks(entry.cell.role, planned[key].cell.role):
                 planned[key] = replace(planned[key], cell=entry.cell)
         for entry in left:
             taken.add(entry.cell)

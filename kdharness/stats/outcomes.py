@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.planning.cell import STEP, TEACHER
+from kdharness.planning.cell import SPREAD, STEP, TEACHER
 from kdharness.stats.settings import as_dicts, competitor_of, pair_of
 
 # What failed first, then what is not done.
@@ -57,10 +57,12 @@ def _listed(group: pd.DataFrame, several: bool) -> tuple[tuple[str, int], ...]:
 
 
 def _name(row: Mapping[str, Any], several: bool) -> str:
-    """What a list calls a cell: 'kd', 'teacher conv32', 'step kd conv32:conv24'. several: whether pairs are named."""
+    """What a list calls a cell: 'kd', 'teacher conv32', 'step kd conv32:conv24', 'spread kd conv32:conv16'. several:
+    whether pairs are named.
+    """
     if row["role"] == TEACHER:
         return f"teacher {row['student']}"
     name = competitor_of(row)
-    if row["role"] == STEP:
-        return f"step {name} {pair_of(row)}"
+    if row["role"] in (STEP, SPREAD):
+        return f"{row['role']} {name} {pair_of(row)}"
     return f"{name} {pair_of(row)}" if several else name

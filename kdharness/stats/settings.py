@@ -64,10 +64,15 @@ def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
     Rows without a teacher were run once per student; they stand in the setting of every pair with that student.
     """
-    rows = frame[frame["role"] == STUDENT].copy()
-    rows["teacher_source"] = rows["teacher_digest"].where((rows["teacher"] != "") & (rows["teacher_cell"] == ""), "")
+    rows = with_teacher_source(frame[frame["role"] == STUDENT])
     single, left_out = _one_per_seed(rows)
     return _in_every_pair(single), left_out
+
+
+def with_teacher_source(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the column `teacher_source`."""
+    from_file = (rows["teacher"] != "") & (rows["teacher_cell"] == "")
+    return rows.assign(teacher_source=rows["teacher_digest"].where(from_file, ""))
 
 
 def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:

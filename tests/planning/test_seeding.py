@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,80 @@ def test_mistakes_are_one_line(registry: Registry, tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(UserError, match=r"--teacher gives one teacher for all seeds.*--teacher-seeds single"):
         plan_of(registry, teacher_seeds="paired", teachers=(str(file),))
+
+
+# -- how much is the teacher's ----------------------------------------------------------------------------------------
+
+
+def spread_of(plan: Plan, method: str = "kd") -> list[Cell]:
+    return cells(plan, "spread", method)
+
+
+@pytest.mark.parametrize(
+    ("rule", "own", "others"),
+    [({}, 0, [1, 2]), ({"teacher_seeds": "paired"}, 0, [1, 2]), ({"teacher_seed": 1}, 1, [0, 2])],
+)
+def test_a_spread_is_the_first_student_under_every_teacher(
+    registry: Registry, rule: dict[str, Any], own: int, others: list[int]
+) -> None:
+    plan = plan_of(registry, {**rule, "teacher_spread": {"seeds": "0-2"}})
+    teachers = {c.key: c.seed for c in cells(plan, "teacher", "vanilla")}
+    found = spread_of(plan)
+    assert [(c.seed, teachers[c.teachers[0].cell], c.teacher_seed) for c in found] == [(0, t, t) for t in others]
+    (first, *_) = cells(plan)
+    assert teachers[first.teachers[0].cell] == own  # the student's own cell is the one under that teacher
+    assert {c.protocol for c in found} == {first.protocol}
+    assert {c.deviations for c in found} == {""}
+    assert spread_of(plan, "vanilla") == []
+    assert len({c.address for c in (*found, first)}) == len(found) + 1
+
+
+def test_a_spread_moves_no_key_and_no_role(registry: Registry) -> None:
+    rule = {"teacher_seeds": "paired", "scenario_seeds": "paired"}
+    usual = {p.cell.key: p.cell for p in plan_of(registry, rule).cells}
+    with_spread = {p.cell.key: p.cell for p in plan_of(registry, rule, teacher_spread=(0, 1, 2, 3)).cells}
+    assert {key: with_spread[key] for key in usual} == usual
+    further = [cell for key, cell in with_spread.items() if key not in usual]
+    assert sorted((c.role, c.seed, c.document["scenario"]["seed"]) for c in further) == [
+        ("spread", 0, 0), ("spread", 0, 0), ("spread", 0, 0), ("teacher", 1, 0), ("teacher", 2, 0), ("teacher", 3, 0),
+    ]  # fmt: skip
+
+
+def test_a_spread_key_is_that_of_a_single_teacher(registry: Registry) -> None:
+    """It is the same training, whoever asks for it."""
+    (other,) = spread_of(plan_of(registry, teacher_spread=(1,)))
+    assert other.key == cells(plan_of(registry, {"teacher_seed": 1}))[0].key
+
+
+def test_a_spread_of_some_methods_and_no_variants(registry: Registry) -> None:
+    changes = {
+        "run": ["vanilla", "kd", "dkd"],
+        "variants": [{"method": "kd", "parameters": {"temperature": 2}}],
+        "teacher_spread": {"seeds": "0-1", "methods": ["kd"]},
+    }
+    plan = plan_of(registry, changes)
+    assert [c.variant for c in spread_of(plan)] == [""]
+    assert spread_of(plan, "dkd") == []
+
+
+def test_a_chain_has_steps_under_each_teacher(registry: Registry) -> None:
+    plan = plan_of(registry, {"run": ["ban"]}, teacher_spread=(0, 1))
+    (found,) = spread_of(plan, "ban")
+    by_key = {p.cell.key: p.cell for p in plan.cells}
+    steps = [by_key[key] for key in found.requires if by_key[key].role == "step"]
+    assert {step.teacher_seed for step in steps} == {1}
+    assert "teacher seed 1" in found.label
+
+
+def test_a_plan_with_a_spread_is_read_back(registry: Registry) -> None:
+    plan = plan_of(registry, teacher_spread=(0, 1))
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json(), default=dict))) == plan
+
+
+def test_mistakes_in_a_spread_are_one_line(registry: Registry) -> None:
+    with pytest.raises(
+        UserError, match=r"unknown method 'kdd' \(benchmark 'seeds', teacher_spread\); did you mean 'kd'"
+    ):
+        plan_of(registry, {"teacher_spread": {"seeds": "0", "methods": ["kdd"]}})
+    with pytest.raises(UserError, match=r"teacher_spread\.seeds"):
+        plan_of(registry, {"teacher_spread": {"seeds": "a"}})

@@ -18,6 +18,7 @@ class SectionKind(StrEnum):
     RECIPES = "recipes"
     OUTPUTS = "outputs"
     PRIVATE_IMAGES = "private images"
+    TEACHER_SPREAD = "teacher spread"
     PARTS = "parts"
     CLAIMS = "claims"
 
