@@ -104,7 +104,9 @@ class _Expansion:
         spread, seed = self.resolved.spread, self.resolved.seeds[0]
         for chosen in self.resolved.chosen:
             setup = chosen.setups.get(pair)
-            if setup is None or setup.variant or scenario not in chosen.scenarios or not spread.has(chosen.name):
+            if setup is None or setup.variant or chosen.part:
+                continue
+            if scenario not in chosen.scenarios or not spread.has(chosen.name):
                 continue
             training = Training(chosen.name, setup, pair.student, pair.teachers, seed, SPREAD)
             for teacher_seed in spread.seeds:

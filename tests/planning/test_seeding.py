@@ -12,7 +12,7 @@ from kdharness.errors import UserError
 from kdharness.planning import make_plan
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
-from kdharness.planning.selection import Selection
+from kdharness.planning.selection import MethodChoice, Selection
 from kdharness.protocol.benchmark import parse
 from kdharness.registry.manager import Registry
 
@@ -169,6 +169,16 @@ def test_a_spread_of_some_methods_and_no_variants(registry: Registry) -> None:
     plan = plan_of(registry, changes)
     assert [c.variant for c in spread_of(plan)] == [""]
     assert spread_of(plan, "dkd") == []
+
+
+def test_an_ablation_has_no_spread(registry: Registry) -> None:
+    plan = plan_of(
+        registry,
+        choices=(MethodChoice("kd", part="kd"), MethodChoice("vanilla", part="vanilla")),
+        teacher_spread=(0, 1),
+    )
+    assert len(cells(plan)) == 3
+    assert spread_of(plan) == []
 
 
 def test_a_chain_has_steps_under_each_teacher(registry: Registry) -> None:
