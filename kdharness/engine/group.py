@@ -140,6 +140,8 @@ class Group:
             self._emit_end(done)
             return
         self.started[cell.key] = timestamp()
+        if cell.sheltered:
+            self.world.folder.shelter(cell.key)
         # Whatever kills the process from here on, this record is already true.
         self._write(cell, Status.INTERRUPTED, error_message="the run ended before this cell did")
         path = self.world.folder.cell(cell.key).checkpoint

@@ -117,6 +117,9 @@ class _Run:
         self.runner = runner
         records = {p.cell.key: folder.read_record(p.cell.key) for p in plan.cells if not p.skip}
         self.before = {key: record for key, record in records.items() if record is not None}
+        for planned in plan.cells:
+            if planned.cell.sheltered and planned.cell.key in self.before:
+                folder.shelter(planned.cell.key)
         resumption = resume(plan, self.before, folder.weights_fault, rerun)
         self.notes = [line for line in (*resumption.notes, unmeasured(plan, self.before, resumption)) if line]
         self.statuses = dict(resumption.kept)

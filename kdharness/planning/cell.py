@@ -51,6 +51,16 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
     return hashlib.sha256(canonical(document).encode()).hexdigest()[:length]
 
 
+def keeps_images_private(document: Mapping[str, Any]) -> bool:
+    """Whether a cell's scenario keeps images from students."""
+    return bool(document.get("scenario", {}).get("kind") == "split")
+
+
+def saw_private(document: Mapping[str, Any]) -> bool:
+    """Whether a cell was trained on such images."""
+    return keeps_images_private(document) and document["subset"] not in ("train", "public")
+
+
 @dataclass(frozen=True)
 class TeacherSource:
     """What a network comes from: a cell that trains it, or a file that holds it.
@@ -98,6 +108,7 @@ class Cell:
     reference_teachers: the pair's teachers, where the cells that lead to this one have them all; the student is
         measured against them.
     weight_files: by SHA-256, where the files lie that networks begin with.
+    sheltered: whether its networks hold what they learned from private images, so that no file of theirs is handed on.
     secret: whether its method's noise is: no other training gives its numbers, and each is a release of its own.
     """
 
@@ -124,6 +135,7 @@ class Cell:
     start: TeacherSource | None = None
     reference_teachers: tuple[TeacherSource, ...] = ()
     weight_files: Mapping[str, str] = field(default_factory=dict)
+    sheltered: bool = False
     secret: bool = False
 
     @property
@@ -149,12 +161,12 @@ class Cell:
     @property
     def has_private_images(self) -> bool:
         """Whether its scenario keeps images from students."""
-        return bool(self.document.get("scenario", {}).get("kind") == "split")
+        return keeps_images_private(self.document)
 
     @property
     def saw_private(self) -> bool:
         """Whether it was trained on them."""
-        return self.has_private_images and self.document["subset"] not in ("train", "public")
+        return saw_private(self.document)
 
     @property
     def networks(self) -> tuple[str, ...]:

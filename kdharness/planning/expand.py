@@ -12,7 +12,16 @@ from kdharness.api.specs import MethodSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
-from kdharness.planning.cell import STEP, STUDENT, TEACHER, Cell, TeacherSource, digest
+from kdharness.planning.cell import (
+    STEP,
+    STUDENT,
+    TEACHER,
+    Cell,
+    TeacherSource,
+    digest,
+    keeps_images_private,
+    saw_private,
+)
 from kdharness.planning.choices import ChosenMethod
 from kdharness.planning.declared import check_method
 from kdharness.planning.documents import Documents
@@ -260,8 +269,18 @@ class _Expansion:
             start=sources.start,
             reference_teachers=_references(pair, teachers),
             weight_files=self.resolved.networks.files,
+            sheltered=self._sheltered(document, sources, method),
             secret=method is not None and method.secret_noise,
         )
+
+    def _sheltered(self, document: Mapping[str, Any], sources: Sources, method: Method | None) -> bool:
+        """Whether its networks saw private images, or begin with some that did, or hold copies of their own of them."""
+        if not keeps_images_private(document):
+            return False
+        held = [*([sources.start] if sources.start else [])]
+        if method is not None and method.private_teacher:
+            held += sources.teachers
+        return saw_private(document) or any(not s.cell or self.cells[s.cell].cell.sheltered for s in held)
 
 
 def _whole(spec: MethodSpec, values: Mapping[str, Any]) -> Method:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from kdharness.results.paths import PRIVATE
 from kdharness.results.processes import is_alive
 
 # As `write_atomic` names them: the process' number stands before a random part.
@@ -31,7 +32,7 @@ def sweep(folder: Path) -> int:
 
 def _temporaries(folder: Path) -> Iterator[Path]:
     """In the folder, and in those of plans and cells."""
-    for pattern in (".*.tmp", "plans/.*.tmp", "cells/*/.*.tmp"):
+    for pattern in (".*.tmp", "plans/.*.tmp", "cells/*/.*.tmp", f"{PRIVATE}/*/.*.tmp"):
         yield from folder.glob(pattern)
 
 

@@ -7,13 +7,23 @@ from itertools import count
 from pathlib import Path
 
 MODEL_FILE = "model.safetensors"
+PRIVATE = "private"
 
 
 @dataclass(frozen=True)
 class CellFiles:
-    """The files of one cell, in a folder of its own."""
+    """The files of one cell, in a folder of its own. One that saw private images keeps what it learned in another, its
+    shelter; where that is there, its files are there.
+    """
 
     folder: Path
+
+    @property
+    def shelter(self) -> Path:
+        return self.folder.parent.parent / PRIVATE / self.folder.name
+
+    def _kept_apart(self, name: str) -> Path:
+        return (self.shelter if self.shelter.is_dir() else self.folder) / name
 
     @property
     def record(self) -> Path:
@@ -30,24 +40,29 @@ class CellFiles:
 
     @property
     def history(self) -> Path:
-        return self.folder / "history.csv"
+        return self._kept_apart("history.csv")
 
     @property
     def model(self) -> Path:
-        return self.folder / MODEL_FILE
+        return self._kept_apart(MODEL_FILE)
 
     @property
     def predictions(self) -> Path:
-        return self.folder / "predictions.npz"
+        return self._kept_apart("predictions.npz")
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint"
+        return self._kept_apart("checkpoint")
 
     @property
     def begun(self) -> Path:
         """How often each epoch was begun, of a cell with secret noise; it stays when the cell is trained again."""
         return self.folder / "begun.json"
+
+    @property
+    def sensitive(self) -> tuple[Path, ...]:
+        """What tells of the images that the cell was trained on."""
+        return self.history, self.model, self.predictions, self.checkpoint
 
     @property
     def kept(self) -> tuple[Path, ...]:

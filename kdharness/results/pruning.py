@@ -69,7 +69,9 @@ def _change(path: Path, plan: Plan | None) -> None:
 
 
 def _remove(files: CellFiles) -> None:
-    """All but what a cell's noise has spent, which no removal of files gives back."""
+    """All of a cell but what its noise has spent, which no removal of files gives back."""
+    if files.shelter.exists():
+        shutil.rmtree(files.shelter)
     kept = files.begun
     if not kept.exists():
         shutil.rmtree(files.folder)

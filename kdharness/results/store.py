@@ -26,6 +26,7 @@ from kdharness.results.pruning import Pruning, pruning
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
 from kdharness.results.seal import file_digests, sealed
+from kdharness.results.shelter import shelter
 from kdharness.text import printable
 
 
@@ -144,6 +145,10 @@ class ResultsFolder:
             return []
         except OSError as error:
             raise UserError(f"cannot read {self.cells_path}: {error.strerror}") from error
+
+    def shelter(self, key: str) -> None:
+        """Puts what a cell learned from private images where nobody else looks, now and for what is to come."""
+        shelter(self.cell(key))
 
     def set_aside(self, key: str) -> None:
         """Puts an ok record that is to be made again beside its place (record.1.json, record.2.json, ...), and one that

@@ -100,7 +100,10 @@ class Lab:
     def take(self, other: Lab, cells: Sequence[Cell]) -> None:
         """Copies what these cells require from another lab, which has trained it."""
         for key in {key for cell in cells for key in cell.requires}:
-            shutil.copytree(other.folder.cell(key).folder, self.folder.cell(key).folder, dirs_exist_ok=True)
+            theirs, own = other.folder.cell(key), self.folder.cell(key)
+            for source, target in ((theirs.folder, own.folder), (theirs.shelter, own.shelter)):
+                if source.exists():
+                    shutil.copytree(source, target, dirs_exist_ok=True)
 
     def bits(self, key: str) -> dict[str, bytes]:
         """All that a cell's training left behind, but for times: weights, history, predictions."""
