@@ -147,6 +147,8 @@ class Method(nn.Module, Generic[TeacherT]):
             be replayed: nothing in it is drawn, chosen or counted in Python.
         secret_noise: True where it draws from `context.secret_generator`. No other training of the cell gives the same
             numbers then, and each is one more release of what the noise protects.
+        withheld: terms whose values tell what a teacher said that is to stay private. They train, and are shown and
+            written nowhere.
         mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
             alone. "larger": its own terms read `batch.targets`, the label with the larger share. "refuse": it is not
             defined for them, and is skipped.
@@ -184,6 +186,10 @@ class Method(nn.Module, Generic[TeacherT]):
     @property
     def secret_noise(self) -> bool:
         return False
+
+    @property
+    def withheld(self) -> Sequence[str]:
+        return ()
 
     @property
     def mixed_labels(self) -> MixedLabels:

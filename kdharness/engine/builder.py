@@ -60,7 +60,12 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         generators=generators,
         secrets=secrets,
         players=Players(student, method, recipe, factory, world.device.torch),
-        terms=LossTerms(cell.method, method.terms, frozenset(cell.document["method"]["without"])),
+        terms=LossTerms(
+            method=cell.method,
+            declared=method.terms,
+            without=frozenset(cell.document["method"]["without"]),
+            withheld=frozenset(method.withheld),
+        ),
         observers=Observers(world.registry, metrics, student, world.device),
         clock=PhaseClock.of(method.phases(), recipe.epochs),
     )

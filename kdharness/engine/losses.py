@@ -17,12 +17,14 @@ class LossTerms:
     """Checks what `losses` returned, takes out what the cell leaves out, and remembers the values.
 
     method: its name; declared: the terms that it declares; without: those that are left out.
+    withheld: those whose values are told nobody.
     dropped: those of `without` that some phase had so far; a checkpoint keeps it.
     """
 
     method: str
     declared: Mapping[str, str]
     without: frozenset[str]
+    withheld: frozenset[str] = frozenset()
     dropped: set[str] = field(default_factory=set, init=False)
     _log: dict[str, list[tuple[int, Tensor]]] = field(default_factory=dict, init=False)
     _with_gradient: set[str] = field(default_factory=set, init=False)
@@ -60,8 +62,8 @@ class LossTerms:
         self._steps += 1
 
     def means(self, epoch: int, all_trained: bool, before: Mapping[str, float]) -> dict[str, float]:
-        """Over the steps of the epoch that ends. CellError for the first step with a value that is not finite, and for
-        a term that was cut off from what it should train.
+        """Over the steps of the epoch that ends, without those that are withheld. CellError for the first step with a
+        value that is not finite, and for a term that was cut off from what it should train.
 
         all_trained: whether the phase trains all that the cell has, so that every loss depends on it.
         before: the means of the epoch before.
@@ -71,7 +73,7 @@ class LossTerms:
         for name, log in logs.items():
             if all_trained and self.declared.get(name) != "player" and name not in self._with_gradient:
                 _check_cut_off(name, log, epoch)
-        return {name: float(log.mean()) for name, log in logs.items()}
+        return {name: float(log.mean()) for name, log in logs.items() if name not in self.withheld}
 
     def _check_finite(self, logs: Mapping[str, Tensor], epoch: int, before: Mapping[str, float]) -> None:
         """The term whose step was the earliest is the one to blame: the others follow from it."""
@@ -87,7 +89,8 @@ class LossTerms:
         first, *others = [name for name, (when, _) in wrong.items() if when == step]
         position = wrong[first][1]
         what = f"the loss term '{first}' became {float(logs[first][position])} in epoch {epoch}, step {step + 1}"
-        what += _was(logs[first], position, before.get(first), epoch)
+        if first not in self.withheld:
+            what += _was(logs[first], position, before.get(first), epoch)
         what += f", and with it {', '.join(map(repr, others))}" if others else ""
         raise CellError("NonFiniteLoss", what)
 

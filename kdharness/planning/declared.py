@@ -19,11 +19,14 @@ TAGS = ("task", "distill", "player")
 
 
 def check_method(method: Method) -> None:
-    """ValueError for a term's tag that there is not. What is a property may raise anything."""
+    """ValueError for a term's tag or a withheld term that there is not. What is a property may raise anything."""
     _ = [method.regime, method.reads.declared_views, method.mixed_labels, method.secret_noise]
     for term, tag in method.terms.items():
         if tag not in TAGS:
             raise ValueError(f"its term '{term}' has the tag {tag!r}, which is none of {', '.join(TAGS)}")
+    for term in method.withheld:
+        if term not in method.terms:
+            raise ValueError(f"it withholds the term '{term}', which its terms do not name")
 
 
 def fault_of_model(spec: ModelSpec) -> str:

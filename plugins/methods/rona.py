@@ -138,6 +138,12 @@ class Rona(RonaPhases):
         noised = is_private(self.mechanism, self.target_epsilon or self.sigma)
         return self.asks and noised and self.noise == "secret"
 
+    @property
+    def withheld(self) -> Sequence[str]:
+        """Where noise comes after the losses, these are functions of what the teacher said."""
+        noised = is_private(self.mechanism, self.target_epsilon or self.sigma)
+        return ASKING if self.mechanism == "gradient" and noised else ()
+
     # -- planning and building ----------------------------------------------------------------------------------------
 
     def requires(self, pair: Pair) -> Sequence[Requirement]:

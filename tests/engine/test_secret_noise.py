@@ -39,13 +39,31 @@ class Noisy(Method):
     def measurements(self):
         return {"released": float(self.released)}
 
+class Hiding(Noisy):
+    name = "hiding"
+    terms = {"match": "distill", "rest": "task"}
+    withheld = ("match",)
+    burst: bool = False
+
+    def losses(self, batch, student, teacher):
+        loss = F.mse_loss(student.logits, teacher.logits)
+        loss = loss * float("nan") if self.burst and self.begun_epochs > 1 else loss
+        return {"match": loss, "rest": batch.task_loss(student.logits)}
+
+    def before_epoch(self, epoch):
+        self.begun_epochs = epoch.epoch + 1
+
+class Wrong(Noisy):
+    name = "wrong"
+    withheld = ("mach",)
+
 class Sly(Noisy):
     name = "sly"
     secret_noise = False
 
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(Noisy), MethodSpec.of(Sly)]
+    return [MethodSpec.of(Noisy), MethodSpec.of(Sly), MethodSpec.of(Hiding), MethodSpec.of(Wrong)]
 """
 IMAGES = 100
 
@@ -169,3 +187,36 @@ def test_other_cells_count_nothing(lab: Lab) -> None:
     cell = lab.plan(methods=("vanilla",), scenarios=("few100",)).cells[-1].cell
     lab.train([cell])
     assert not lab.folder.cell(cell.key).begun.exists()
+
+
+def hiding(lab: Lab, *settings: str) -> Record:
+    cell = lab.plan(methods=("hiding",), scenarios=("few100",), epochs=3, settings=settings).cells[-1].cell
+    return lab.train([cell])[cell.key]
+
+
+def test_withheld_terms_train_and_are_told_nowhere(made: tuple[Lab, Cell]) -> None:
+    lab, _ = made
+    lab.events.clear()
+    record = hiding(lab)
+    assert record.status is Status.OK, record.error_message
+    told = [event.values for event in lab.events if hasattr(event, "values")]
+    assert [set(values) for values in told] == [{"rest"}] * 3
+    history = lab.folder.cell(record.cell.key).history.read_text()
+    assert "rest" in history
+    assert "match" not in history
+    assert "match" not in lab.folder.cell(record.cell.key).record.read_text().replace('"match": "distill"', "")
+
+
+def test_nor_does_a_failure_tell_them(made: tuple[Lab, Cell]) -> None:
+    lab, _ = made
+    record = hiding(lab, "hiding.burst=true")
+    assert record.error_type == "NonFiniteLoss"
+    assert "the loss term 'match' became nan in epoch 2, step 1" in record.error_message
+    assert "before" not in record.error_message
+    assert "mean of epoch" not in record.error_message
+
+
+def test_a_term_that_is_not_there_cannot_be_withheld(made: tuple[Lab, Cell]) -> None:
+    lab, _ = made
+    (planned,) = [p for p in lab.plan(methods=("wrong",), scenarios=("few100",)).cells if p.cell.method == "wrong"]
+    assert "withholds the term 'mach'" in planned.skip

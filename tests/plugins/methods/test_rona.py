@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -730,6 +729,9 @@ def test_secret_noise_is_another_in_each_training(lab: Any) -> None:
     settings = ("rona.mechanism=gradient", "rona.query_rate=0.1", "rona.noise=secret")
     record, first = student_bits(lab, *settings)
     assert record.cell.secret
+    curves = lab.folder.cell(record.cell.key).history.read_text()
+    assert ",self," in curves
+    assert not {"hint", "distill"} & set(curves.replace(",", " ").split())
     again = lab.train([record.cell])[record.cell.key]
     assert lab.folder.cell(record.cell.key).model.read_bytes() != first
     assert (record.values["x_rona_releases"], again.values["x_rona_releases"]) == (6, 12)
@@ -748,9 +750,7 @@ def test_no_private_sample_reaches_the_student(make_lab: Callable[..., Any], mon
     _, bits = student_bits(intact)
     spoiled = make_lab("spoiled")
     cells = [planned.cell for planned in rona_cells(intact).cells]
-    for cell in cells[:-1]:
-        source = intact.folder.cell(cell.key).model.parent
-        shutil.copytree(source, spoiled.folder.cell(cell.key).model.parent)
+    spoiled.take(intact, cells[-1:])
     honest = DataStore.of
     spoilt: list[int] = []
 
