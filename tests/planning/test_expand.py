@@ -39,6 +39,9 @@ class Alone:
     regime = ""
     reads = Reads(teachers="none")
     mixed_labels = "mix"
+    secret_noise = False
+    private_teacher = False
+    withheld: Sequence[str] = ()
     terms: Mapping[str, str] = {"ce": "task"}
 
     def __init__(self, **parameters: Any) -> None:
