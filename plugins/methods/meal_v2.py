@@ -11,6 +11,10 @@ The student starts from the plain student of the same seed, a cell of its own (t
 one), and then trains for the whole recipe again, so that it has seen twice the epochs of `vanilla`. The paper's
 learning rate is 0.01, then 0.001 for the second half; here 0.01 with the recipe's schedule. The published code means
 the discriminator to have a rate of 0.0001, but gives it the student's each epoch; the default is what it did.
+
+Its forms are parameters that `meal` has: `cutmix=1` mixes each batch and asks the teachers about the mixed images, as
+the code's option does; `discriminator_input=probabilities` is what the code of FKD, the later form from stored
+answers, shows D. Its storing of answers by crop is not here.
 """
 
 from __future__ import annotations
@@ -30,7 +34,11 @@ class MEALv2(MEAL):
 
     name = "meal_v2"
     paper = "Shen, Savvides, MEAL V2, arXiv 2009.08453, 2020"
-    ablations = {"from_scratch": {"warm_start": False, "lr": None}}
+    ablations = {
+        "from_scratch": {"warm_start": False, "lr": None},
+        "cutmix": {"cutmix": 1.0},
+        "probabilities": {"discriminator_input": "probabilities"},
+    }
     stage_weights: tuple[NotNegative, ...] = (1.0,)
     intermediate: bool = False
     discriminator_shrink: Annotated[int, Field(ge=1)] = 8
