@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from kdharness_plugins.methods._budget import batches_of, sigma_for
 from kdharness_plugins.methods._privacy import gaussian_epsilon
+from kdharness_plugins.methods.rona import Rona
 
 from kdharness.data.batches import batch_bounds
 
@@ -61,6 +62,15 @@ def test_a_term_left_out_spends_less(lab: Any) -> None:
     values = trained(lab, *settings).values
     assert values["x_rona_epochs_queried"] == 2
     assert 0 < values["x_rona_epsilon"] < 9
+
+
+def test_noise_is_secret_where_it_protects() -> None:
+    private = {"mechanism": "gradient"}
+    assert Rona(**private).secret_noise
+    assert Rona(**private, sigma=0.0, target_epsilon=1.0).secret_noise, "sigma is solved for"
+    assert not Rona(**private, sigma=0.0).secret_noise
+    assert not Rona(**private, target_epsilon=1.0, asks=False).secret_noise, "nothing is released"
+    assert not Rona(**private, target_epsilon=1.0, noise=3).secret_noise
 
 
 def test_a_budget_needs_a_mechanism_that_keeps_it(lab: Any) -> None:
