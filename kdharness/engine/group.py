@@ -226,7 +226,8 @@ class Group:
         if not failed:
             images = (len(request.selection) or len(member.data.subsets[request.subset])) * request.repeats
             epoch, epochs = member.clock.epoch, member.epochs
-            self.emit(EpochFinished(self.job.number, member.cell.key, epoch, epochs, images, values))
+            told = {} if member.cell.sheltered else values
+            self.emit(EpochFinished(self.job.number, member.cell.key, epoch, epochs, images, told))
 
     def _evaluate(self, members: Sequence[Member]) -> None:
         """Looks at the validation split, where there is one, and at the test split. Members share both."""

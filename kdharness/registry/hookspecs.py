@@ -62,7 +62,7 @@ def kdharness_cell_started(cell: CellInfo) -> None:
 def kdharness_epoch_finished(cell: CellInfo, epoch: int, values: Mapping[str, float]) -> None:
     """A cell finished an epoch, counted from 1 over its whole training.
 
-    values: the mean of each loss term, and the method's curves.
+    values: the mean of each loss term, and the method's curves; nothing of a cell that saw a scenario's private images.
     """
 
 

@@ -73,11 +73,9 @@ class SettingPrivacy:
 
 
 def privacy_of(frame: pd.DataFrame) -> tuple[SettingPrivacy, ...]:
-    """One for each setting in which some student was attacked; what follows its benchmark comes first."""
-    if ATTACKED not in frame:
-        return ()
+    """One for each setting with private images, attacked or not; what follows its benchmark comes first."""
     rows = comparable(frame)[0]
-    rows = rows[(rows["status"] == "ok") & rows[ATTACKED].notna()]
+    rows = rows[(rows["status"] == "ok") & rows["epsilon"].notna()]
     found = []
     for key, setting in rows.groupby(list(SETTING)):
         each = [

@@ -51,6 +51,9 @@ def test_a_teachers_files_are_under_private_for_the_owner_alone(lab: Lab) -> Non
     assert names(lab.path / "cells" / public.key) == {"record.json", *SENSITIVE}
     assert records[sensitive.key].weights, "the record knows its weights, wherever they lie"
     assert not lab.folder.load().doubts
+    told = {event.key: event.values for event in lab.events if hasattr(event, "values")}
+    assert told[sensitive.key] == {}, "loggers are told nothing of its training"
+    assert told[public.key]
 
 
 def test_checkpoints_lie_there_too_and_are_taken_up(make_lab: Callable[..., Lab]) -> None:

@@ -94,6 +94,15 @@ def test_the_largest_budget_of_the_seeds_counts() -> None:
     assert exposures(*each)["guard"].spent == Budget(4.0)
 
 
+def test_a_student_that_was_not_attacked_counts_all_the_same() -> None:
+    records = attacked("guard", 90.0, seeds=5, **GUARD)
+    del records[4].values["x_mia_advantage"]  # type: ignore[attr-defined]
+    found = exposures(*records)["guard"]
+    assert found.student_leak.n == 4
+    assert found.together is not None
+    assert found.together.epsilon == pytest.approx(37.9765, abs=1e-4)
+
+
 def test_what_all_protected_rows_spend_together() -> None:
     stronger = fabricate.cell("guard", 0, variant="sigma=20", scenario="split80")
     weak = fabricate.record(

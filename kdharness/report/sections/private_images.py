@@ -53,7 +53,7 @@ def _released(privacy: SettingPrivacy) -> str:
         found.append(f"{', '.join(protected)} together: epsilon {budget.epsilon:.4g}, delta {budget.delta:.0e}")
     if privacy.unprotected:
         whose = ", ".join(privacy.unprotected)
-        found.append(f"{whose} asked without protection: where they are released too, the budget is infinite")
+        found.append(f"{whose} asked without protection that holds: with their release the budget is infinite")
     return "A row's budget is that of its students alone. " + "; ".join(found) if found else ""
 
 

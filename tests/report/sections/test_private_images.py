@@ -91,7 +91,7 @@ def test_a_teacher_without_an_interval_over_images_has_none(tmp_path: Path) -> N
 
 def test_it_says_who_else_asked_and_what_is_outside(report: Report) -> None:
     said = " ".join(section_of(report).how)
-    assert "kd, sieve, open asked without protection: where they are released too, the budget is infinite" in said
+    assert "kd, sieve, open asked without protection that holds: with their release the budget is infinite" in said
     assert "Outside every budget" in said
     assert "the teacher's top-1, the agreement with it, and the leak" in said
     assert "together: epsilon" not in said, "guard is the only row that is protected"
