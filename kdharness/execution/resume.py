@@ -114,7 +114,8 @@ def unmeasured(plan: Plan, records: Mapping[str, Record], resumption: Resumption
     Metrics are no part of a cell's key, and most need the trained networks, which are not kept.
     """
     ok = [records[key] for key, status in resumption.kept.items() if status is Status.OK and key in records]
-    lacking = {r.cell.key: [m for m in plan.metrics if m not in r.measured] for r in ok if r.measured}
+    again = [record for record in ok if record.measured and not record.cell.secret]  # --rerun all makes no others
+    lacking = {record.cell.key: [m for m in plan.metrics if m not in record.measured] for record in again}
     cells = sum(bool(names) for names in lacking.values())
     names = [name for name in plan.metrics if any(name in found for found in lacking.values())]
     if not cells:

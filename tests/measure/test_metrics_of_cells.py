@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kdharness.api.executors import EpochFinished
@@ -257,6 +259,8 @@ def test_a_finished_cell_that_lacks_a_metric_is_told_of(lab) -> None:
     assert line({c.key: Record(c, Status.OK, measured=benchmark.metrics) for c in cells}) == ""
     assert line({c.key: Record(c, Status.OK) for c in cells}) == ""  # of an older release: nobody knows
     assert line({}) == ""
+    secret = replace(cells[0], secret=True)  # --rerun all would not train it again
+    assert line({secret.key: Record(secret, Status.OK, measured=("top1",))}) == ""
 
 
 def test_an_empty_table_has_no_problems() -> None:
