@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .methods._similarities import soft_cross_entropy
 from .methods.at import at_loss
+from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
 from .methods.cc import cc_loss
 from .methods.dist import dist_loss
@@ -34,6 +35,7 @@ __all__ = [
     "lskd_loss",
     "mutual_loss",
     "nst_loss",
+    "own_target_loss",
     "pkt_loss",
     "rkd_loss",
     "soft_cross_entropy",

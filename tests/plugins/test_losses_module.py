@@ -28,8 +28,9 @@ PINNED: dict[str, tuple[str, float]] = {
     "hint_distance": ("features, target, reduction", 20.909246742561756),
     "kd_loss": ("student_logits, teacher_logits, temperature", 1.653908270001352),
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
-    "mutual_loss": ("logits, others, temperature=1.0, of_mean=False", 1.2534806108478074),
+    "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
+    "own_target_loss": ("logits, hard", 1.2058980441010085),
     "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
     "rkd_loss": ("student_embedding, teacher_embedding, distance_weight, angle_weight", 12.100862578126454),
     "soft_cross_entropy": ("student, teacher", 2.34017826899288),
@@ -68,6 +69,7 @@ def inputs() -> dict[str, Any]:
         "angle_weight": 50.0,
         "reduction": "batch_mean",
         "t_squared": True,
+        "hard": False,
     }
 
 
