@@ -42,6 +42,15 @@ def test_shuffled_answers_are_those_to_another_image_of_the_batch() -> None:
     assert torch.equal(plain["ce"], found["ce"])
 
 
+@pytest.mark.parametrize("method", ["ban", "dot", "takd"])
+def test_methods_that_rest_on_kd_have_its_controls(lab: Lab, method: str) -> None:
+    plan = lab.plan(methods=(method,), scenarios=("few100",), settings=(f"{method}.answers=untrained",))
+    cells = [p.cell for p in plan.cells if not p.skip]
+    for cell in cells:
+        assert lab.train([cell])[cell.key].status == "ok"
+    assert cells[-1].method == method
+
+
 @parametrize_with_checks([MethodCase(MethodSpec.of(KD), {"answers": "untrained"})])
 def test_an_untrained_teacher_passes_the_checks(check: Any) -> None:
     check()
