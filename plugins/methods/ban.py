@@ -53,6 +53,7 @@ class BAN(KD):
         )
 
     def build(self, context: BuildContext) -> None:
+        super().build(context)
         fresh = context.peer(f"generation{self.generations}")
         context.student_model.load_state_dict(fresh.state_dict())
 

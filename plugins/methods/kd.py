@@ -8,16 +8,32 @@ changes (section 2 of the paper). The KL divergence is summed over classes and a
 
 Public implementations agree on the loss; some average over classes too, which makes it smaller by their number.
 RepDistiller and mdistiller both take T = 4 with weights 0.1 and 0.9, as here.
+
+Two controls, of no paper, tell what the teacher knows from what soft targets do by themselves. `answers = "shuffled"`:
+each image has the answer to another one of the batch. `answers = "untrained"`: a network of the teacher's architecture
+answers with the weights that it was made with, in eval mode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+from kdharness.api import (
+    Batch,
+    BuildContext,
+    Method,
+    MethodSpec,
+    Neutral,
+    NotNegative,
+    Outputs,
+    Positive,
+    hookimpl,
+    run_frozen,
+)
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -37,11 +53,23 @@ class KD(Method):
     ce_weight: NotNegative = 0.1
     weight: NotNegative = 0.9
     temperature: Positive = 4.0
+    answers: Annotated[Literal["own", "shuffled", "untrained"], Neutral("own")] = "own"
+
+    def build(self, context: BuildContext) -> None:
+        if self.answers == "untrained":
+            self.newborn = context.peer("untrained", context.teachers[0].name).requires_grad_(False)
+
+    def answer(self, batch: Batch, teacher: Outputs) -> Tensor:
+        """The logits [N, classes] that the student is taught by."""
+        if self.answers == "untrained":
+            return run_frozen(self.newborn, lambda: self.newborn.run(batch.images).logits)
+        # Batches are drawn at random, and so is the neighbour in one.
+        return teacher.logits.roll(1, dims=0) if self.answers == "shuffled" else teacher.logits
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         return {
             "ce": self.ce_weight * batch.task_loss(student.logits),
-            "kd": self.weight * kd_loss(student.logits, teacher.logits, self.temperature),
+            "kd": self.weight * kd_loss(student.logits, self.answer(batch, teacher), self.temperature),
         }
 
 

@@ -5,6 +5,9 @@ of n basic blocks (depth 6n + 2) at resolutions 1, 1/2, 1/4, global average pool
 come from the distillation benchmark of Tian, Krishnan, Isola, "Contrastive Representation Distillation", ICLR 2020:
 where the shape changes, the shortcut is a 1x1 convolution with batch normalisation (the paper pads with zeros), and
 "x4" networks have a stem of 32 and stages of 64, 128, 256 channels.
+
+resnet14x1_4 is of no paper: resnet14 with 1.4 times the channels and so twice the operations, to set beside what costs
+as much in another way, as two networks or one with exits.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ Widths = tuple[int, int, int, int]
 
 NARROW: Widths = (16, 16, 32, 64)
 WIDE: Widths = (32, 64, 128, 256)
+TWICE: Widths = (22, 22, 45, 90)
 
 # Name: depth, channels of the stem and of the three stages.
 MEMBERS: dict[str, tuple[int, Widths]] = {
     "resnet8": (8, NARROW),
     "resnet14": (14, NARROW),
+    "resnet14x1_4": (14, TWICE),
     "resnet20": (20, NARROW),
     "resnet32": (32, NARROW),
     "resnet44": (44, NARROW),

@@ -24,15 +24,15 @@ MEAL: dict[str, Any] = {
     "views": "same", "cutmix": None,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "vanilla": {"label_smoothing": None},
+    "vanilla": {"label_smoothing": None, "length": 1},
     "bootstrapping": {"kind": "soft", "beta": None},
     "early_stopping": {"held_out": 0.1, "criterion": "accuracy"},
-    "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
-    "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "assistant": ""},
-    "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "generations": 2},
+    "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own"},
+    "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "assistant": ""},
+    "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "generations": 2},
     "dkd": {"ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
     "dist": {"ce_weight": 1, "beta": 2, "gamma": 2, "temperature": 4},
-    "dot": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "delta": 0.075},
+    "dot": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "delta": 0.075},
     "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2},
     "fitnet": {"ce_weight": 1, "weight": 100, "hint_stage": 1},
     "at": {"ce_weight": 1, "weight": 1000, "power": 2},
@@ -45,10 +45,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "byot": {
         "preset": "conf", "alpha": None, "temperature": None, "t_squared": None, "hint_weight": None,
         "hint_reduction": None, "hint_adapter": None, "hint_exits": None, "deepest_ce": None, "bottleneck": None,
-        "detach": None,
+        "detach": None, "cuts": (),
     },
     "dml": {
         "peers": 1, "peer_model": None, "weight": 1, "temperature": 1, "updates": "in_turn", "of_mean": False,
+        "of_others": "mean",
     },
     "meal": MEAL,
     "meal_v2": {

@@ -78,6 +78,7 @@ NETWORKS = {
     # Tian, Krishnan, Isola, ICLR 2020, and the repositories that follow it.
     "resnet8": Row(78_042, 83_892, "0.08", 100, NARROW, THREE),
     "resnet14": Row(175_258, 181_108, "0.18", 100, NARROW, THREE),
+    "resnet14x1_4": Row(344_273, 352_463, "", 0, (22, 45, 90), THREE),
     "resnet20": Row(272_474, 278_324, "0.28", 100, NARROW, THREE),
     "resnet32": Row(466_906, 472_756, "0.47", 100, NARROW, THREE),
     "resnet44": Row(661_338, 667_188, "0.67", 100, NARROW, THREE),
