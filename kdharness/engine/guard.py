@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kdharness.data.watched import CHANGED as BATCH_CHANGED, UNNAMED
 from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
-from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, Teacher, each_alone
+from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, each_alone
 from kdharness.errors import EpochVoid
 from kdharness.registry.shared_code import all_shared_code
 
@@ -20,7 +20,7 @@ class Guard:
 
     def __init__(self, lockstep: Lockstep) -> None:
         self.lockstep = lockstep
-        self._teachers: dict[int, Teacher] = {}
+        self._teachers: dict[int, AnyTeacher] = {}
         self._code = all_shared_code()
 
     def know(self, *teachers: Sequence[AnyTeacher]) -> None:

@@ -13,6 +13,7 @@ from kdharness.data.prepare import Data
 from kdharness.data.watched import form_of, same_bits
 from kdharness.device.checksum import Balance, checksum
 from kdharness.device.device import Device
+from kdharness.device.structure import Structure
 from kdharness.engine.networks import NetworkFactory
 from kdharness.errors import CellError, UserError
 from kdharness.measure.evaluate import top1
@@ -68,6 +69,7 @@ class Teacher:
         """Remembers what the network consists of: walking it anew takes longer than many a step."""
         self._tensors = [*self.model.parameters(), *self.model.buffers()]
         self._modules = list(self.model.modules())
+        self._structure = Structure(self.model)
         self._stamp = self._stamped()
         self._versions = [t._version for t in self._tensors]
         self._forms = [form_of(t) for t in self._tensors]
@@ -88,10 +90,14 @@ class Teacher:
         for name, tensor, version in zip(names, self._tensors, self._versions, strict=False):
             if tensor._version != version:
                 return name
-        return "its mode" if self.touched else "what it is made of"
+        return "its mode" if self.touched else self._structure.changed
 
     def unlike_loaded(self) -> str:
-        """The name of a weight or buffer that is not what it was loaded as, '' where there is none. Slow."""
+        """The name of a weight, a buffer or a module's attribute that is not what it was loaded as, '' where there is
+        none. Slow.
+        """
+        if self.rebuilt:
+            return self._structure.changed
         loaded = {**self._buffers, **self._pristine}
         for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
             if name in loaded and not same_bits(tensor, loaded[name]):
@@ -100,9 +106,11 @@ class Teacher:
 
     @property
     def rebuilt(self) -> bool:
-        """Whether somebody put other tensors or modules in place. Slow: asked once or twice an epoch."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
-        return [id(t) for t in tensors] != [id(t) for t in self._tensors]
+        """Whether somebody put other tensors or modules in place, added a hook or changed what a layer says of itself.
+
+        Slow: asked once or twice an epoch.
+        """
+        return not self._structure.stands
 
     def settle(self, balance: Balance) -> None:
         """Puts what it was and what it is into the balance: writes that move no version show there."""
@@ -113,6 +121,7 @@ class Teacher:
 
     def restore(self) -> None:
         """Back to the weights it was loaded with."""
+        self._structure.put_back()
         self.model.load_state_dict(self._pristine)
         for name, buffer in self.model.named_buffers():
             buffer.copy_(self._buffers[name])
@@ -132,16 +141,36 @@ class Ensemble:
     def __init__(self, members: Sequence[Teacher]) -> None:
         self.members = tuple(members)
         self.model = ensemble_of([m.model for m in members]).eval()
+        self._structure = Structure(self.model)
 
     @property
     def touched(self) -> bool:
-        return any(m.touched for m in self.members)
+        return self.model.training or any(m.touched for m in self.members)
+
+    def changed_part(self) -> str:
+        """As a teacher's."""
+        touched = [m for m in self.members if m.touched]
+        if touched:
+            return touched[0].changed_part()
+        return "its mode" if self.model.training else self._structure.changed
+
+    def unlike_loaded(self) -> str:
+        """As a teacher's."""
+        return self._structure.changed
 
     @property
     def rebuilt(self) -> bool:
-        return any(m.rebuilt for m in self.members)
+        """As a teacher's; of the members too."""
+        return not self._structure.stands
+
+    def settle(self, balance: Balance) -> None:
+        """As a teacher's, but without the members' numbers."""
+        if self.touched or self.rebuilt:
+            balance.fail()
 
     def restore(self) -> None:
+        self._structure.put_back()
+        self.model.eval()
         for member in self.members:
             member.restore()
 
@@ -152,9 +181,12 @@ AnyTeacher = Teacher | Ensemble
 CHANGED = "it changed its teacher, which others share (if it must, it sets private_teacher)"
 
 
-def each_alone(teachers: Iterable[AnyTeacher]) -> list[Teacher]:
-    """The teachers, and those that an ensemble is of."""
-    return [one for t in teachers for one in (t.members if isinstance(t, Ensemble) else (t,))]
+def each_alone(teachers: Iterable[AnyTeacher]) -> list[AnyTeacher]:
+    """The teachers, and those that an ensemble is of beside it."""
+    found: list[AnyTeacher] = []
+    for teacher in teachers:
+        found += [teacher, *(teacher.members if isinstance(teacher, Ensemble) else ())]
+    return found
 
 
 def put_right(teachers: Sequence[AnyTeacher], thorough: bool) -> str:

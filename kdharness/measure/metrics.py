@@ -14,6 +14,7 @@ from kdharness.api.evaluation import Evaluation, Inspection, Predictions
 from kdharness.api.functional import log_mean_probability
 from kdharness.api.specs import MetricSpec
 from kdharness.device.checksum import Balance
+from kdharness.device.structure import Structure
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.measure.averages import TWIN
@@ -143,16 +144,20 @@ class Measurement:
         """The networks are after the block what they were before it; CellError when they had to be put right."""
         tensors = {id(t): t for network in networks for t in (*network.parameters(), *network.buffers())}.values()
         copies = [t.detach().clone() for t in tensors]
+        structures = [Structure(network) for network in networks]
         try:
             yield
         finally:
             changed = [(t, copy) for t, copy in zip(tensors, copies, strict=True) if not torch.equal(t, copy)]
+            rebuilt = [structure for structure in structures if not structure.stands]
+            for structure in rebuilt:
+                structure.put_back()
             for tensor, copy in changed:
                 tensor.data.copy_(copy)
             for teacher in self.subject.teachers:
-                if teacher.touched:
+                if teacher.touched or teacher.rebuilt:
                     teacher.restore()
-            if changed:
+            if changed or rebuilt:
                 raise CellError("NetworkChanged", "it changed the networks that it was to look at")
 
     def _predict(self, split: str) -> dict[str, Predictions]:

@@ -18,6 +18,7 @@ from kdharness.data.watched import form_of
 from kdharness.device.checksum import Balance, checksum
 from kdharness.device.device import Device
 from kdharness.device.random import default_generators_kept
+from kdharness.device.structure import Structure
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.registry.manager import Registry
@@ -42,6 +43,8 @@ class Observers:
         self._tensors = [*student.parameters(), *student.buffers()] if self.wanted else []
         # Of writes that move no version; read at the end of an epoch, for reading waits for the device.
         self._balances = {name: Balance() for name in self.wanted}
+        # To compare modules is slow: it is done at an epoch's first update and at its end.
+        self._first_update = True
 
     def follow(self, optimizers: Iterable[Optimizer]) -> None:
         """From now on these optimisers are watched, where they train the student."""
@@ -58,7 +61,8 @@ class Observers:
     def _before_update(self, parameters: list[nn.Parameter], *of_the_step: object) -> None:
         # The cell's own generators are in place, and must not go on.
         with default_generators_kept(self.device.default_generators()):
-            look = _Look(self._tensors, parameters)
+            look = _Look(self._tensors, parameters, Structure(self.student) if self._first_update else None)
+            self._first_update = False
             for name, spec in list(self.wanted.items()):
                 with self._looking(name, look), torch.no_grad():
                     if name not in self._started:
@@ -68,7 +72,8 @@ class Observers:
     def end_epoch(self) -> dict[str, float]:
         """The epoch's finite numbers. CellError for an observer that changed what it looked at, unnoticed by torch."""
         found: dict[str, float] = {}
-        look = _Look(self._tensors, [])
+        look = _Look(self._tensors, [], Structure(self.student) if self.wanted else None)
+        self._first_update = True
         for name in list(self.wanted):
             self.epochs[name] += 1
             if name not in self._started:
@@ -101,9 +106,14 @@ class Observers:
 
 
 class _Look:
-    """What observers are shown of a network, one after the other: its tensors, and the gradients of parameters."""
+    """What observers are shown of a network, one after the other: its tensors, the gradients of parameters, and, where
+    they are compared, its modules.
+    """
 
-    def __init__(self, tensors: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], parameters: Sequence[nn.Parameter], structure: Structure | None
+    ) -> None:
+        self._structure = structure
         gradients = [p.grad for p in parameters if p.grad is not None and p.grad.layout == torch.strided]
         self._tensors = [*tensors, *gradients]
         self._versions = [t._version for t in self._tensors]
@@ -115,6 +125,8 @@ class _Look:
         balance.
         """
         if [t._version for t in self._tensors] != self._versions or [form_of(t) for t in self._tensors] != self._forms:
+            return False
+        if self._structure is not None and not self._structure.stands:
             return False
         before, self._sums = self._sums, checksum(self._tensors)
         balance.compare(before, self._sums)

@@ -63,6 +63,10 @@ def spoil(cell):
     next(cell.student.parameters()).data.add_(1)
     return {}
 
+def hook(cell):
+    cell.student.classifier.register_forward_hook(lambda module, inputs, output: output * 0)
+    return {}
+
 class Observer:
     def __init__(self, student, place):
         self.student, self.place = student, place
@@ -96,6 +100,7 @@ def kdharness_metrics():
         yield MetricSpec(inspect_one.__name__, inspect=inspect_one)
     yield MetricSpec("private", inspect=private, splits=("private",))
     yield MetricSpec("spoil", inspect=spoil)
+    yield MetricSpec("hook", inspect=hook)
     for place in ("start", "before_update", "values", "foreign", "spoil", "memory", "nothing"):
         yield MetricSpec(f"on_{place}", observe=lambda student, place=place: Observer(student, place))
 """
@@ -130,6 +135,7 @@ def metrics_of(record: Record) -> set[str]:
         ("broken_inspect", "inspect broke"),
         ("leave", "it called sys.exit(3)"),
         ("spoil", "it changed the networks that it was to look at"),
+        ("hook", "it changed the networks that it was to look at"),
         ("words", "its number 'words' is a str"),
         ("bare", "it returned a float and not numbers by name, as in {'bare': 1.0}"),
         (

@@ -59,7 +59,11 @@ def exchange(parameters: list[nn.Parameter]) -> None:
     parameters[0].data = parameters[0].data[:1].clone()
 
 
-@pytest.mark.parametrize("write", [zero_values, zero_gradients_as_numpy, zero_gradients, exchange])
+def freeze(parameters: list[nn.Parameter]) -> None:
+    parameters[0].requires_grad_(False)
+
+
+@pytest.mark.parametrize("write", [zero_values, zero_gradients_as_numpy, zero_gradients, exchange, freeze])
 def test_an_observer_that_changes_what_it_looks_at_is_named(registry, write):
     """Also where no version moves; the one beside it is not."""
     model = registry.get("model", "conv4").spec
@@ -83,3 +87,38 @@ def test_an_observer_that_changes_what_it_looks_at_is_named(registry, write):
 
     with pytest.raises(CellError, match="the metric 'writer' changed the network"):
         rest_of_the_epoch()
+
+
+@pytest.mark.parametrize("when", ["observe", "before_update", "values"])
+def test_an_observer_that_hooks_into_the_network_is_named(registry, when):
+    model = registry.get("model", "conv4").spec
+    student = StagedModel(model.factory(10, (1, 8, 8)), model, (1, 8, 8))
+
+    def hook(now: str) -> None:
+        if now == when:
+            student.classifier.register_forward_hook(lambda module, inputs, output: output * 0)
+
+    class Hooker(Looker):
+        def before_update(self, parameters) -> None:
+            hook("before_update")
+            super().before_update(parameters)
+
+        def values(self) -> dict[str, float]:
+            hook("values")
+            return {"hooker": self.seen}
+
+    def observe(student: StagedModel) -> Hooker:
+        hook("observe")
+        return Hooker()
+
+    known = SimpleNamespace(get=lambda kind, name: SimpleNamespace(spec=MetricSpec("hooker", observe=observe)))
+    observers = Observers(known, ("hooker",), student, open_device("cpu"))
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.0)
+    observers.follow([optimizer])
+
+    def epoch() -> None:
+        optimizer.step()
+        observers.end_epoch()
+
+    with pytest.raises(CellError, match="the metric 'hooker' changed the network"):
+        epoch()
