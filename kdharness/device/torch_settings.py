@@ -11,7 +11,8 @@ from torch.backends import cudnn
 from torch.nn import functional
 
 from kdharness.errors import CellError, DeviceLost
-from kdharness.registry.backend_flags import FLAGS, Setting
+from kdharness.registry.backend_flags import FLAGS
+from kdharness.registry.global_hooks import Setting
 
 
 def _default_device() -> torch.device:

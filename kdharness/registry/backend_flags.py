@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import backends
 
-# A switch's name, how it is read, how it is put back.
-Setting = tuple[str, Callable[[], Any], Callable[[Any], object]]
+from kdharness.registry.global_hooks import GLOBAL_HOOKS, Setting
 
 _ATTRIBUTES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (backends.cudnn, "cudnn", ("enabled", "allow_tf32")),
@@ -95,4 +93,5 @@ FLAGS: tuple[Setting, ...] = (
         torch.is_inference_mode_enabled,
         _put_inference,
     ),
+    *GLOBAL_HOOKS,
 )

@@ -6,14 +6,23 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
 
 # The packages whose functions cells of all methods run.
 PACKAGES = ("kdharness", "kdharness_plugins")
 
-_MODULES = ("torch", "torch.nn.functional", "torch.autograd", "torch.nn", "torch.nn.init", "torch.optim")
-_KINDS = (FunctionType, BuiltinFunctionType, MethodDescriptorType, staticmethod, classmethod, property, type)
+# Modules whose functions the core calls, of torch and others, where they are loaded.
+_MODULES = (
+    *("torch", "torch.nn.functional", "torch.autograd", "torch.nn", "torch.nn.init", "torch.optim", "torch.linalg"),
+    *("torch.fft", "torch.special", "torch.func", "torch.serialization", "safetensors.torch", "numpy", "numpy.linalg"),
+    *("numpy.random", "builtins", "copy", "functools", "hashlib", "io", "itertools", "json", "math", "os", "os.path"),
+    *("pickle", "random", "shutil", "statistics", "struct", "tempfile", "time", "zipfile"),
+)
+_PYTHONS = (FunctionType, BuiltinFunctionType, MethodDescriptorType, MethodType)
+_KINDS = (*_PYTHONS, staticmethod, classmethod, property, type)
+# NumPy's own kinds of function.
+_NUMPYS = frozenset({"ufunc", "_ArrayFunctionDispatcher"})
 
 Owner = ModuleType | type
 
@@ -36,7 +45,7 @@ class _Owned:
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        kept = {name: value for name, value in vars(owner).items() if isinstance(value, _KINDS)}
+        kept = {name: value for name, value in vars(owner).items() if _counts(value)}
         self.names = list(kept)
         self.values: list[Any] = list(kept.values())
         self.functions = [(n, value) for n, value in kept.items() if isinstance(value, FunctionType)]
@@ -91,6 +100,10 @@ def _torch_folder() -> str:
     return str(Path(str(sys.modules["torch"].__file__)).parent)
 
 
+def _counts(value: object) -> bool:
+    return isinstance(value, _KINDS) or type(value).__name__ in _NUMPYS
+
+
 def _inside(function: FunctionType) -> tuple[Any, Any, Any]:
     return function.__code__, function.__defaults__, function.__kwdefaults__
 
@@ -100,9 +113,11 @@ def _name(owner: Owner) -> str:
 
 
 def all_shared_code() -> SharedCode:
-    """Of torch's modules, layers and optimisers, and of what is loaded of PACKAGES. Torch is loaded."""
+    """Of the modules that the core calls, torch's layers and optimisers, and what is loaded of PACKAGES. Torch is
+    loaded.
+    """
     ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
-    modules: list[Owner] = [*map(sys.modules.__getitem__, _MODULES), *ours]
+    modules: list[Owner] = [*(sys.modules[name] for name in _MODULES if name in sys.modules), *ours]
     classes = dict.fromkeys(c for module in modules for c in _classes(module))
     return SharedCode([*modules, sys.modules["torch"].Tensor, *classes])
 

@@ -7,13 +7,22 @@ import pytest
 from kdharness.results.record import Status
 
 FAULTY = '''
+import builtins
+import math
 import sys
+import time
+import numpy
+import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional as F
 from kdharness.api import Method, MethodSpec, Phase, Reads, hookimpl
 
 KEPT = []
+
+class Functions(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
 
 def wrong(*args, **options):
     return torch.zeros((), requires_grad=True)
@@ -35,6 +44,18 @@ SWITCHES = {
     "optimizer": lambda: setattr(torch.optim.SGD, "step", wrong),
     "inside": lambda: setattr(F.kl_div, "__code__", wrong.__code__),
     "ours": lambda: setattr(sys.modules["kdharness.measure.evaluate"], "top1", lambda *a: 99.0),
+    "math": lambda: setattr(math, "cos", wrong),
+    "numpy_function": lambda: setattr(numpy, "mean", wrong),
+    "numpy_ufunc": lambda: setattr(numpy, "exp", wrong),
+    "builtin": lambda: setattr(builtins, "max", wrong),
+    "clock": lambda: setattr(time, "monotonic", lambda: 0.0),
+    "saving": lambda: setattr(safetensors.torch, "save_file", lambda *a, **k: None),
+    "linalg": lambda: setattr(torch.linalg, "vector_norm", wrong),
+    "hook": lambda: torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: None),
+    "functions": lambda: KEPT.append(Functions()) or KEPT[-1].__enter__(),
+    "saved": lambda: torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x).__enter__(),
+    "denormal": lambda: torch.set_flush_denormal(True),
+    "numpy_errors": lambda: numpy.seterr(all="raise"),
     "built_in": lambda: setattr(sys.modules["kdharness_plugins.methods.kd"].KD, "losses", wrong),
 }
 
@@ -305,6 +326,11 @@ def test_a_checkpoint_of_another_form_counts_as_none(undisturbed, make_lab, monk
         ("einsum", "torch.backends.opt_einsum.enabled"),
         ("matmul", "how exactly torch multiplies float32"),
         ("functional", "the functions of torch.nn.functional"),
+        ("hook", "torch's hooks on all modules and optimisers"),
+        ("functions", "the modes that torch's functions are called in"),
+        ("saved", "what torch does to tensors that it saves for gradients"),
+        ("denormal", "whether the smallest numbers are flushed to zero"),
+        ("numpy_errors", "NumPy's way with floating-point errors"),
     ],
 )
 def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, make_lab, tmp_path, kind, says):
@@ -328,6 +354,13 @@ def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, mak
         ("inside", "torch.nn.functional.kl_div"),
         ("ours", "kdharness.measure.evaluate.top1"),
         ("built_in", "kdharness_plugins.methods.kd.KD.losses"),
+        ("math", "math.cos"),
+        ("numpy_function", "numpy.mean"),
+        ("numpy_ufunc", "numpy.exp"),
+        ("builtin", "builtins.max"),
+        ("clock", "time.monotonic"),
+        ("saving", "safetensors.torch.save_file"),
+        ("linalg", "torch.linalg.vector_norm"),
     ],
 )
 def test_another_function_in_place_of_a_shared_one_is_found_by_trying_each_cell(

@@ -37,6 +37,9 @@ CHANGES = {
     "torch.nn.modules.linear.Linear.forward": "from torch import nn; nn.Linear.forward = wrong",
     "torch.backends.mkldnn.enabled": "import torch; torch.backends.mkldnn.enabled = False",
     "torch.backends.opt_einsum.enabled": "import torch; torch.backends.opt_einsum.enabled = False",
+    "torch's hooks on all modules": "from torch.nn.modules import module as m; m.register_module_forward_hook(wrong)",
+    "numpy.mean": "import numpy; numpy.mean = wrong",
+    "math.cos": "import math; math.cos = wrong",
     "kdharness.stats.paired.verdict": "import kdharness.stats.paired as p; p.verdict = wrong",
     "kdharness.api.method.helper": "import kdharness.api.method as m; m.helper = wrong",
 }
