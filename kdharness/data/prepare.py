@@ -14,6 +14,7 @@ from kdharness.api.content import content_warnings
 from kdharness.api.data import CONTENT, DataRequest, DatasetInfo, ImageDataset, content_identity
 from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
+from kdharness.data.kept import Kept
 from kdharness.data.statistics import STATISTICS
 from kdharness.data.subsets import Subsets, apply
 from kdharness.device.torch_settings import settings_kept
@@ -59,6 +60,14 @@ class Data:
     def _test_rows(self) -> Tensor:
         return torch.arange(len(self.test), device=self.test_targets.device)
 
+    @cached_property
+    def kept(self) -> Kept:
+        """All of it that is on the device, as it is when this is first asked for."""
+        subsets = {f"the rows of subset '{name}'": rows for name, rows in self.subsets.items()}
+        images = {"the images of the train split": self.train.images, "the images of the test split": self.test.images}
+        labels = {"the labels of the train split": self.targets, "the labels of the test split": self.test_targets}
+        return Kept({**images, **labels, **subsets})
+
     @property
     def num_classes(self) -> int:
         return len(self.dataset.classes)
@@ -96,6 +105,11 @@ class DataStore:
         self._loaded: dict[str, _Loaded] = {}
         self._data: dict[str, Data] = {}
         self._warnings: list[str] = []
+
+    def forget(self) -> None:
+        """Has all of it loaded anew when it is next asked for."""
+        self._loaded.clear()
+        self._data.clear()
 
     def warnings(self) -> list[str]:
         """What was found in data that was loaded since the last call, a line each."""

@@ -41,6 +41,8 @@ def words(tensor: Tensor) -> Tensor:
     flat = tensor.detach().reshape(-1)
     if flat.is_complex():
         flat = torch.view_as_real(flat).reshape(-1)
+    if flat.stride() != (1,):  # of one number, or none, any stride will do, but not for a view as others
+        flat = flat.clone(memory_format=torch.contiguous_format)
     flat = flat.view(_WORDS[flat.element_size()])
     return flat.view(torch.int32) if flat.dtype == torch.int64 else flat
 

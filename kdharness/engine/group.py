@@ -122,6 +122,8 @@ class Group:
         """Some cell changed what they share. Each goes on alone from its last checkpoint; the one that did it fails."""
         self.guard.forget()
         self.world.teachers.forget()
+        if self.guard.data_changed:
+            self.world.data.forget()
         if len(self.job.cells) == 1:
             error = CellError("SharedStateChanged", str(void))
             error.__cause__ = void.__cause__ or void.__context__
@@ -149,6 +151,7 @@ class Group:
         self.emit(CellStarted(self.job.number, cell.key))
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
             data = self.world.data.of(cell)
+            self.guard.know_data(data)
             for line in self.world.data.warnings():
                 self.emit(WorkerWarning(self.job.number, line))
             self.beat(number)

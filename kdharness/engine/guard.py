@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kdharness.data.kept import CHANGED as DATA_CHANGED, Kept
+from kdharness.data.prepare import Data
 from kdharness.data.watched import CHANGED as BATCH_CHANGED, UNNAMED
+from kdharness.device.checksum import Balance
 from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, each_alone
@@ -16,16 +19,26 @@ DOUBTED = "after others had it, who may have changed it unnoticed"
 
 
 class Guard:
-    """Asked before anything is written: writes that move no version show in sums, but not whose they are."""
+    """Asked before anything is written: writes that move no version show in sums, but not whose they are.
+
+    data_changed: whether a dataset was, which is to be loaded anew.
+    """
 
     def __init__(self, lockstep: Lockstep) -> None:
         self.lockstep = lockstep
         self._teachers: dict[int, AnyTeacher] = {}
+        self._data: dict[str, Kept] = {}
+        self._of_data = Balance()
+        self.data_changed = False
         self._code = all_shared_code()
 
     def know(self, *teachers: Sequence[AnyTeacher]) -> None:
         """These teachers are among what is shared."""
         self._teachers.update((id(t), t) for some in teachers for t in each_alone(some))
+
+    def know_data(self, data: Data) -> None:
+        """This dataset is among what is shared. It is noted before a cell that has it does anything."""
+        self._data[data.key] = data.kept
 
     def check(self) -> None:
         """EpochVoid when something that is shared was changed since the last time. Waits for the device."""
@@ -42,6 +55,17 @@ class Guard:
             parts = (teacher.unlike_loaded() for teacher in self._teachers.values())
             raise EpochVoid(f"{TEACHER_CHANGED}: {next(filter(None, parts), 'what it is made of')}, {how}")
 
+        self._check_data()
+
+    def _check_data(self) -> None:
+        for kept in self._data.values():
+            kept.settle(self._of_data)
+        if self._of_data.differs():
+            self.data_changed = True
+            note_spoiled(self._of_data.where)
+            raise EpochVoid(f"{DATA_CHANGED}: {self._of_data.where}")
+
     def forget(self) -> None:
         """Knows of nothing any more."""
+        self._data.clear()
         self._teachers.clear()

@@ -78,3 +78,9 @@ def test_a_balance_tells_what_differs_and_begins_anew() -> None:
     balance.fail()
     assert balance.differs()
     assert not balance.differs()
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (5,)])
+def test_one_number_that_stands_for_many_is_summed_as_these(shape: tuple[int, ...]) -> None:
+    number = torch.tensor([7])
+    assert total([number.expand(shape)]) == total([torch.full(shape, 7)])

@@ -14,11 +14,15 @@ from kdharness.results.record import Record, Status
 from kdharness.testing import Lab
 
 PLUGIN = '''
+import gc
 from dataclasses import replace
 import torch
 from torch import nn
 from torch.nn import functional as F
 from kdharness.api import Method, MethodSpec, Reads, View, hookimpl
+
+def datasets():
+    return [thing for thing in gc.get_objects() if type(thing).__name__ == "Data"]
 
 def zero_storage(tensor):
     tensor.untyped_storage().fill_(0)
@@ -50,6 +54,10 @@ WRITES = {
     "teacher_forward": lambda m, b, t: setattr(t.model.classifier, "forward", lambda x: x[:, :10] * 0),
     "teacher_module_other": lambda m, b, t: setattr(t.model.network, "last", nn.Identity()),
     "teacher_trained": lambda m, b, t: t.model.classifier.requires_grad_(True),
+    "data_images": lambda m, b, t: [data.train.images[:50].numpy().fill(0) for data in datasets()],
+    "data_test": lambda m, b, t: [data.test.images.data.__setitem__((3, 0, 2, 5), 77) for data in datasets()],
+    "data_labels": lambda m, b, t: [data.targets.numpy().fill(1) for data in datasets()],
+    "data_rows": lambda m, b, t: [rows.data.copy_(rows.flip(0)) for d in datasets() for rows in d.subsets.values()],
     "prepared": lambda m, b, t: m.student[0].prepare(b.images).data.zero_(),
 }
 
@@ -130,6 +138,12 @@ OF_MODULES = {
     "teacher_module_other": ": network._modules",
     "teacher_trained": ": network.fc.requires_grad",
 }
+OF_DATA = {
+    "data_images": "it changed the dataset in place: the images of the train split",
+    "data_test": "it changed the dataset in place: the images of the test split",
+    "data_labels": "it changed the dataset in place: the labels of the train split",
+    "data_rows": "it changed the dataset in place: the rows of subset ",
+}
 NAMED = {"teacher_weights": "network.", "teacher_storage": "network.", "teacher_buffers": "network."}
 
 IN_A_STEP = [line.split('"')[1] for line in PLUGIN.splitlines() if '": lambda' in line]
@@ -190,8 +204,8 @@ def test_the_culprit_fails_by_itself(undisturbed: Undisturbed, silent_lab: Lab, 
     assert taken_apart
     assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
     # Of one that trains alone what it did to its teacher's modules is seen after its step.
-    assert kind in OF_MODULES or "unnoticed by torch" in record.error_message
-    assert (OF_MODULES | NAMED).get(kind, "") in record.error_message
+    assert kind in OF_MODULES | OF_DATA or "unnoticed by torch" in record.error_message
+    assert (OF_MODULES | OF_DATA | NAMED).get(kind, "") in record.error_message
 
 
 @pytest.mark.parametrize("kind", ["after_epoch_openly", "predictor_openly"])
