@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,22 @@ def _flushes() -> bool:
 
 
 def _implementations() -> frozenset[str]:
-    """Of torch's own operators in Python, without those for tensors that hold nothing, which torch adds to itself."""
-    known: set[str] = torch.library._impls
-    if len(known) != _seen[0]:
-        _seen[:] = [len(known), frozenset(n for n in known if n.startswith("aten/") and not n.endswith("/Meta"))]
-    found: frozenset[str] = _seen[1]
-    return found
+    """Of torch's operators in Python, without torch's own: parts of it add some when they are first used."""
+    known = torch.library._impls
+    if len(known) != len(_seen):
+        new = known - _seen
+        _foreign.update(name for name in new if name.startswith("aten/") and _is_foreign(name))
+        _seen.clear()
+        _seen.update(known)
+        _foreign.intersection_update(known)
+    return frozenset(_foreign)
+
+
+def _is_foreign(name: str) -> bool:
+    _, operator, key = name.split("/")
+    lines = torch._C._dispatch_dump(f"aten::{operator}").splitlines()
+    places = [line.partition("registered at ")[2] for line in lines if line.startswith((f"{key}: ", f"{key}[alias]: "))]
+    return not any(place.startswith(_TORCH) for place in places)
 
 
 def _put_implementations(found: frozenset[str]) -> None:
@@ -91,8 +102,10 @@ def _put_implementations(found: frozenset[str]) -> None:
             thing._destroy()
 
 
-# How many implementations there were when they were last looked through, and what was found.
-_seen: list[Any] = [-1, frozenset()]
+_TORCH = str(Path(torch.__file__).parent)
+# Implementations that were looked at, and those that are not torch's own.
+_seen: set[str] = set()
+_foreign: set[str] = set()
 
 
 GLOBAL_HOOKS: tuple[Setting, ...] = (

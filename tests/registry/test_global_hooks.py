@@ -98,6 +98,15 @@ def test_what_was_changed_is_named_and_put_back(kind: str) -> None:
     assert numbers() == undisturbed == (36.0, 36.0, 2e-310)
 
 
+def test_what_torch_adds_to_itself_is_its_own_affair() -> None:
+    """Its transforms of functions bring implementations when they are first used."""
+    before = [read() for _, read, _ in GLOBAL_HOOKS]
+    layer = nn.Linear(3, 1)
+    torch.func.vmap(torch.func.grad(lambda x: layer(x).sum()))(torch.ones(4, 3))
+    assert [read() for _, read, _ in GLOBAL_HOOKS] == before
+    assert "aten/mse_loss_backward/FuncTorchBatched" in torch.library._impls
+
+
 def test_a_default_device_is_no_mode() -> None:
     before = [read() for _, read, _ in GLOBAL_HOOKS]
     torch.set_default_device("meta")
