@@ -74,6 +74,7 @@ class Registry:
     @classmethod
     def load(cls, plugin_files: Sequence[Path] = ()) -> Registry:
         """The installed plugins, and those in single files. UserError when a file that the user named does not load."""
+        untouched.begin()
         files = {Path(path).resolve(): Path(path) for path in plugin_files}
         return cls([*installed_plugins(), *(file_plugin(path) for path in files.values())])
 

@@ -34,6 +34,10 @@ class Untouched:
         else:
             sys.meta_path.insert(0, _Torch(self._note))
 
+    def begin(self) -> None:
+        """Switches and hooks are from here on what they are now: until plugins are loaded they are the program's."""
+        self._values = [read() for _, read, _ in self._flags]
+
     def check(self, module: str) -> None:
         """SharedStateChanged for what was changed since the last time. module: the plugin's."""
         changed = [

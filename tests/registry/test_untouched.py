@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook
 
 from kdharness.errors import UserError
 from kdharness.registry.manager import Registry
@@ -94,3 +95,15 @@ assert float(torch.softmax(torch.zeros(2), 0)[0]) == 0.5
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "it changed torch.softmax while it was loaded" in done.stdout
+
+
+def test_what_the_program_set_before_plugins_are_loaded_is_its_own(write) -> None:
+    before = torch.backends.opt_einsum.enabled
+    handle = register_module_forward_hook(lambda *seen: None)
+    torch.backends.opt_einsum.enabled = not before
+    try:
+        assert "mine" in Registry.load([write("sound.py", METHOD + HOOK.format(""))]).methods
+        assert torch.backends.opt_einsum.enabled is not before
+    finally:
+        handle.remove()
+        torch.backends.opt_einsum.enabled = before
