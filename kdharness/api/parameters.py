@@ -20,6 +20,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+# Whole numbers are kept in 64 bits with a sign, by torch and in tables.
+LARGEST = 2**63 - 1
+
+# Of a number without end a message has so many digits.
+SHOWN = 40
+
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -65,9 +71,12 @@ class Parameter:
         if isinstance(value, str) and typing.get_origin(_bare(self.type)) in (tuple, list):
             value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         try:
-            return self._adapter.validate_python(value)
+            found = self._adapter.validate_python(value)
         except ValidationError as error:
             raise ValueError(f"{value!r} is not a valid {self.type_name}: {error.errors()[0]['msg']}") from None
+        if not _is_kept(found):
+            raise ValueError(f"{str(value)[:SHOWN]!r} is not a valid {self.type_name}: at most {LARGEST} (63 bits)")
+        return found
 
     def canonical(self, value: Any) -> Any:
         """`value` as JSON holds it: tuples as lists, enums as values, infinity as "inf". ValueError for nan."""
@@ -99,6 +108,15 @@ def _bare(kind: Any) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return functools.reduce(operator.or_, parts)
     return typing.get_origin(kind)[parts]
+
+
+def _is_kept(value: Any) -> bool:
+    """Whether no whole number in it is too large."""
+    if isinstance(value, Mapping):
+        return all(map(_is_kept, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_kept, value))
+    return not isinstance(value, int) or abs(value) <= LARGEST
 
 
 def _as_json(value: Any) -> Any:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.specs import MetricSpec
+from kdharness.api.requirements import Pair
+from kdharness.api.specs import MethodSpec, MetricSpec
 from kdharness.errors import nearest
+from kdharness.planning.extent import MOST_REQUIRED
 from kdharness.planning.pretrained import NEW_CLASSIFIER, WEIGHTS
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import HIDDEN, SPLITS
+from kdharness.protocol.variant import made
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
 
 TAGS = ("task", "distill", "player")
+
+
+def whole(spec: MethodSpec, values: Mapping[str, Any]) -> Method:
+    """The method with these parameters. Raises what it raises, also where the plan reads it: as a property."""
+    method = made(spec, values)
+    check_method(method)
+    return method
+
+
+def all_of(kind: type, ask: Callable[[Pair], Iterable[Any]], pair: Pair) -> tuple[Any, ...]:
+    """What a method answers. TypeError for something else than it should be, ValueError where it comes to no end."""
+    found = tuple(islice(ask(pair), MOST_REQUIRED + 1))
+    for each in found:
+        if not isinstance(each, kind):
+            raise TypeError(f"it must give {kind.__name__}s, and gave a {type(each).__name__}")
+    if len(found) > MOST_REQUIRED:
+        raise ValueError(f"it gives more than {MOST_REQUIRED} {kind.__name__}s")
+    return found
 
 
 def check_method(method: Method) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api.requirements import Pair, Requirement
-from kdharness.api.specs import MethodSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
@@ -23,17 +23,18 @@ from kdharness.planning.cell import (
     outranks,
     saw_private,
 )
+from kdharness.planning.cell_facts import pair_of, references_of, regime_of
 from kdharness.planning.choices import ChosenMethod
-from kdharness.planning.declared import check_method
+from kdharness.planning.declared import all_of, whole
 from kdharness.planning.documents import Documents
+from kdharness.planning.extent import Extent, TooMuchRequired, check_cells
 from kdharness.planning.optimizers import optimizers_of
 from kdharness.planning.phases import unlike_recipe
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
-from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.subset_sizes import subset_names
-from kdharness.protocol.variant import Layer, Setup, made, set_up, untrainable
+from kdharness.protocol.variant import Layer, Setup, set_up, untrainable
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
@@ -59,6 +60,7 @@ class _Expansion:
         self.cells: dict[str, PlannedCell] = {}
         self.rests_on: dict[str, tuple[TeacherSource, ...]] = {}
         self.parts: dict[str, list[str]] = {}
+        self.extent = Extent()
         self.warnings = dict.fromkeys(resolved.warnings)
 
     def plan(self, command: tuple[str, ...], created_at: str) -> Plan:
@@ -120,15 +122,39 @@ class _Expansion:
             names.append(chosen.part)
 
     def _add(self, setting: Setting, training: Training) -> Cell:
-        """Plans a cell, after the cells that it requires, and returns it. What is asked for by name is no step."""
-        method, fault = self._made(training)
+        """Plans a cell that is asked for, after the cells that it requires, and returns it. One that requires too much
+        is planned without them, as one that will not run.
+        """
+        before = len(self.cells)
+        try:
+            return self._planned(setting, training)
+        except TooMuchRequired as error:
+            fault = f"method '{training.method}' requires too much: {error}"
+        if training.setup.is_commanded:
+            raise UserError(fault)
+        for key in list(islice(self.cells, before, None)):
+            del self.cells[key]
+        return self._planned(setting, training, fault)
+
+    def _planned(self, setting: Setting, training: Training, fault: str = "") -> Cell:
+        """A cell, planned after those that it requires. What is asked for by name is no step.
+
+        fault: why it will not run, where that is known before its method is asked.
+        """
+        with self.extent.within():
+            return self._expanded(setting, training, fault)
+
+    def _expanded(self, setting: Setting, training: Training, fault: str) -> Cell:
+        method, failed = self._made(training)
+        fault = fault or failed
         if method is not None and (line := unlike_recipe(method)):
             self.warnings[line] = None
-        sources = Sources(fault=fault) if method is None else self._sources(setting, training, method)
+        sources = Sources(fault=fault) if method is None or fault else self._sources(setting, training, method)
         teachers = self._teachers_of(sources)
         cell = self._cell(setting, training, sources, teachers, method)
         known = self.cells.get(cell.key)
         if known is None:
+            check_cells(len(self.cells) + 1)
             self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
             self.rests_on[cell.key] = teachers
         elif outranks(cell.role, known.cell.role):
@@ -145,7 +171,7 @@ class _Expansion:
     def _made(self, training: Training) -> tuple[Method | None, str]:
         """The method with its parameters; or None, and what it raised."""
         spec = self.resolved.methods.get(training.method).spec
-        method = attempt(partial(_whole, spec, training.setup.values))
+        method = attempt(partial(whole, spec, training.setup.values))
         if isinstance(method, Failure):
             return None, f"method '{training.method}' cannot be made: {method.error}"
         return method, ""
@@ -159,7 +185,7 @@ class _Expansion:
             ("networks()", str, method.networks),
             ("optimizers()", str, partial(optimizers_of, method)),
         ):
-            found = attempt(partial(_all_of, kind, ask, pair))
+            found = attempt(partial(all_of, kind, ask, pair))
             if isinstance(found, Failure):
                 return Sources(fault=f"method '{training.method}' failed in {name}: {found.error}")
             demands.append(found)
@@ -224,7 +250,7 @@ class _Expansion:
             subset=requirement.subset,
             requirements=requirement.teachers or None,
         )
-        return TeacherSource(model, cell=self._add(setting, required).key, network=self.documents.network(model))
+        return TeacherSource(model, cell=self._planned(setting, required).key, network=self.documents.network(model))
 
     def _required_setup(self, requirement: Requirement, pair: Pair, asker: str) -> Setup:
         """The parameters of a required cell: the method's as the benchmark has them, and what the requirement says."""
@@ -257,7 +283,7 @@ class _Expansion:
         method: Method | None,
     ) -> Cell:
         """teachers: those that it rests on."""
-        pair = _pair(training, teachers)
+        pair = pair_of(training, teachers)
         document = self.documents.of_cell(setting, training, sources)
         installed = self.resolved.methods.get(training.method)
         scenario = self.resolved.scenarios[setting.scenario]
@@ -280,12 +306,12 @@ class _Expansion:
             pair=pair,
             teachers=sources.teachers,
             seed=training.seed,
-            regime=_regime("" if method is None else method.regime, scenario, len(pair.teachers)),
+            regime=regime_of("" if method is None else method.regime, scenario, len(pair.teachers)),
             document=document,
             recipe_name="" if training.role == TEACHER else setting.recipe,
             seeding=self.resolved.seeding.drawn(scenario),
             start=sources.start,
-            reference_teachers=_references(pair, teachers),
+            reference_teachers=references_of(pair, teachers),
             weight_files=self.resolved.networks.files,
             sheltered=self._sheltered(document, sources, method),
             secret=method is not None and method.secret_noise,
@@ -300,45 +326,3 @@ class _Expansion:
         if method is not None and method.private_teacher:
             held += sources.teachers
         return saw_private(document) or any(not s.cell or self.cells[s.cell].cell.sheltered for s in held)
-
-
-def _whole(spec: MethodSpec, values: Mapping[str, Any]) -> Method:
-    """The method with these parameters. Raises what it raises, also where the plan reads it: as a property."""
-    method = made(spec, values)
-    check_method(method)
-    return method
-
-
-def _all_of(kind: type, ask: Callable[[Pair], Iterable[Any]], pair: Pair) -> tuple[Any, ...]:
-    """What a method answers. TypeError for something else than it should be."""
-    found = tuple(ask(pair))
-    for each in found:
-        if not isinstance(each, kind):
-            raise TypeError(f"it must give {kind.__name__}s, and gave a {type(each).__name__}")
-    return found
-
-
-def _pair(training: Training, teachers: Sequence[TeacherSource]) -> Pair:
-    """The pair that was asked for; without teachers where the cell rests on none of them, so that it is the same for
-    every teacher.
-    """
-    known = {source.model for source in teachers}
-    return Pair(training.teachers if known.intersection(training.teachers) else (), training.student)
-
-
-def _references(pair: Pair, teachers: Sequence[TeacherSource]) -> tuple[TeacherSource, ...]:
-    """The pair's teachers among those that a cell rests on; none where one is not among them."""
-    nearest = {source.model: source for source in reversed(teachers)}
-    found = [nearest[name] for name in pair.teachers if name in nearest]
-    return tuple(found) if len(found) == len(pair.teachers) else ()
-
-
-def _regime(own: str, scenario: Scenario, teachers: int) -> str:
-    """The method's own, or what scenario and pair make of it: of private data only those know that ask a teacher."""
-    if own:
-        return own
-    if scenario.kind == "noise":
-        return "noisy_labels"
-    if scenario.kind == "split" and teachers:
-        return "private_data"
-    return "several_teachers" if teachers > 1 else ""

@@ -32,8 +32,8 @@ from ._rounds import Schedule, Stretch
 
 ASKING = ("hint", "distill")
 
-Count = Annotated[int, Field(ge=0)]
-BatchSize = Annotated[int, Field(ge=1)] | None
+Count = Annotated[int, Field(ge=0, le=10**9)]
+BatchSize = Annotated[int, Field(ge=1, le=10**9)] | None
 
 
 class RonaPhases(Method[Sequence[Outputs]]):
@@ -49,7 +49,7 @@ class RonaPhases(Method[Sequence[Outputs]]):
     lr: Positive = 1e-3
     hint_epochs: Count = 40
     warm_epochs: Count = 3
-    iterations: Annotated[int, Field(ge=1)] = 5
+    iterations: Annotated[int, Field(ge=1, le=10_000)] = 5
     distill_epochs: Count = 8
     self_epochs: Count = 8
     self_decay: Count = 2

@@ -50,7 +50,7 @@ class AT(Method):
     mixed_labels = "mix"
     ce_weight: NotNegative = 1.0
     weight: NotNegative = 1000.0
-    power: Annotated[int, Field(ge=1)] = 2
+    power: Annotated[int, Field(ge=1, le=100)] = 2
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         students, teachers = zip(*matched_stages(student.stages, teacher.stages), strict=True)

@@ -26,13 +26,16 @@ from kdharness.api import BuildContext, MethodSpec, Pair, Requirement, hookimpl
 from .kd import KD
 from .takd import kd_step
 
+# Each generation is a cell of its own that waits for the one before.
+MOST = 100
+
 
 class BAN(KD):
     """Learn from an earlier generation of the same architecture."""
 
     name = "ban"
     paper = "Furlanello et al., Born-Again Neural Networks, ICML 2018"
-    generations: Annotated[int, Field(ge=2)] = 2
+    generations: Annotated[int, Field(ge=2, le=MOST)] = 2
 
     def requires(self, pair: Pair) -> Sequence[Requirement]:
         before = kd_step(self, pair.student, super().requires(pair))

@@ -39,7 +39,7 @@ class CC(Method):
     mixed_labels = "mix"
     ce_weight: NotNegative = 1.0
     weight: NotNegative = 0.02
-    dimension: Annotated[int, Field(ge=1)] = 128
+    dimension: Annotated[int, Field(ge=1, le=2**16)] = 128
 
     def build(self, context: BuildContext) -> None:
         self.embed_student = nn.Linear(context.student.embedding or 0, self.dimension)

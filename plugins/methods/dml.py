@@ -52,6 +52,9 @@ from kdharness.api import (
     log_mean_probability,
 )
 
+# All peers are in memory at once.
+MOST = 100
+
 OfOthers = Literal["mean", "sum"]
 
 
@@ -91,7 +94,7 @@ class DML(Method[None]):
         "two_peers_sum": {"peers": 2, "of_others": "sum"},
         "two_peers_mean": {"peers": 2, "of_mean": True},
     }
-    peers: Annotated[int, Field(ge=1)] = 1
+    peers: Annotated[int, Field(ge=1, le=MOST)] = 1
     peer_model: str | None = None
     weight: NotNegative = 1.0
     temperature: Positive = 1.0

@@ -101,7 +101,7 @@ class MEAL(Method[Sequence[Outputs]]):
     stage_weights: tuple[NotNegative, ...] = (0.001, 0.01, 0.05, 0.1, 1.0)
     intermediate: bool = True
     pooling: Literal["average", "maximum"] = "average"
-    pooled_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    pooled_sizes: tuple[Annotated[int, Field(ge=1, le=2**14)], ...] = ()
     adv_mode: Literal["none", "joint_same_sign", "grl", "alternate"] = "joint_same_sign"
     adversarial_weight: NotNegative = 1.0
     adversarial_weights: Annotated[tuple[NotNegative, ...], Neutral(())] = ()

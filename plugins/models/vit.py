@@ -148,8 +148,8 @@ class VisionTransformer(nn.Module):
 def parameters(width: int, depth: int) -> tuple[Parameter, ...]:
     """Of a member with these defaults."""
     return (
-        Parameter("width", Annotated[int, Field(ge=1)], width),
-        Parameter("depth", Annotated[int, Field(ge=STAGES)], depth),
+        Parameter("width", Annotated[int, Field(ge=1, le=2**14)], width),
+        Parameter("depth", Annotated[int, Field(ge=STAGES, le=1000)], depth),
         Parameter("drop_path", Annotated[float, Field(ge=0, lt=1)], 0.0),
     )
 
