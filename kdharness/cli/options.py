@@ -17,6 +17,7 @@ from kdharness.device.names import OPTION_HELP, WORKERS_HELP
 from kdharness.errors import UnknownName
 from kdharness.execution.rerun import Rerun
 from kdharness.text import printable, words
+from kdharness.weights.choice import split_choice
 
 
 def parse_rerun(text: str) -> Rerun:
@@ -64,7 +65,10 @@ Epochs = Annotated[
 Device = Annotated[str, typer.Option(help=OPTION_HELP)]
 Workers = Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1, max=1024)]
 ExecutorName = Annotated[str, typer.Option("--executor", help="Where groups run: local, inline, or a plugin's.")]
-Teachers = Annotated[list[str] | None, typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE.")]
+Teachers = Annotated[
+    list[str] | None,
+    typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE; FILE#KEY for one of several in it."),
+]
 Data = Annotated[Path | None, typer.Option(help="The folder with datasets; default KDHARNESS_DATA.")]
 Download = Annotated[bool, typer.Option("--download", help="Allow datasets to be downloaded.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with plugin hooks.")]
@@ -146,7 +150,7 @@ WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".tar", ".bin", ".ckpt")
 # Options that take several values, and which words are further values of theirs rather than arguments.
 SEVERAL: dict[str, Callable[[str], bool]] = {
     "--set": lambda word: "=" in word,
-    "--teacher": lambda word: "=" in word or Path(word).suffix in WEIGHTS_SUFFIXES,
+    "--teacher": lambda word: "=" in word or split_choice(word)[0].suffix in WEIGHTS_SUFFIXES,
     "--plugin": lambda word: word.endswith(".py"),
 }
 

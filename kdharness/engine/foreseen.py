@@ -49,7 +49,7 @@ def _data_fault(cell: Cell, world: World) -> str:
 def _teachers(cell: Cell, world: World, seen: set[str], note: Callable[[str], None]) -> Iterator[str]:
     for source in (*cell.teachers, *cell.reference_teachers):
         data = canonical({"dataset": cell.document["dataset"], "network": source.network, "recipe": cell.recipe})
-        key = f"{source.sha256} {data}"
+        key = f"{source.identity} {data}"
         if not source.sha256 or key in seen:
             continue
         seen.add(key)

@@ -12,6 +12,7 @@ from kdharness.api.declarations import Pretrained
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
 from kdharness.planning.pretrained import fault_of, published, release_path
+from kdharness.weights.choice import marked
 from kdharness.weights.digests import sha256_of
 from kdharness.weights.fitting import fill
 from kdharness.weights.reading import INITIAL_FILE, WeightsFile, load_weights
@@ -39,7 +40,7 @@ class InitialWeights:
             path, digest = self._there(release), release.sha256
         else:
             release, path, digest = None, Path(files[weights["sha256"]]), weights["sha256"]
-        file = self._file(path, digest)
+        file = self._file(path, digest, weights.get("chosen", ""))
         if release is not None and release.renamed is not None:
             file = file.renamed(release.renamed)
         fill(model, file, but_for=model.spec.classifier if weights.get("new_classifier") else "")
@@ -60,14 +61,14 @@ class InitialWeights:
         self._found.add(path)
         return path
 
-    def _file(self, path: Path, digest: str) -> WeightsFile:
-        """What the file holds; digest: the first digits of its SHA-256."""
-        key = f"{path} {digest}"
+    def _file(self, path: Path, digest: str, chosen: str) -> WeightsFile:
+        """What the file holds; digest: the first digits of its SHA-256. chosen: the place that is meant, "" for any."""
+        key = f"{path} {marked(digest, chosen)}"
         if key not in self._read:
             if path.exists() and not sha256_of(path).startswith(digest):
                 found = sha256_of(path)
                 raise UserError(
                     f"{INITIAL_FILE} {path} is not the one that was planned with: sha256 {found}, not {digest}"
                 )
-            self._read[key] = load_weights(path, INITIAL_FILE)
+            self._read[key] = load_weights(path, INITIAL_FILE, chosen)
         return self._read[key]

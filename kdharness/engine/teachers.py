@@ -23,6 +23,7 @@ from kdharness.planning.cell import Cell, TeacherSource, canonical
 from kdharness.protocol.recipe import Recipe
 from kdharness.results.bound import LOST, weights_fault
 from kdharness.results.store import ResultsFolder
+from kdharness.weights.choice import marked
 from kdharness.weights.digests import sha256_of
 from kdharness.weights.fitting import fill
 from kdharness.weights.reading import load_weights
@@ -279,10 +280,17 @@ class TeacherStore:
     def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe) -> Teacher:
         path, digest = self.found(source)
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
-        key = (str(path), digest, canonical(source.network), data.key, recipe.precision, recipe.channels_last)
+        key = (
+            str(path),
+            marked(digest, source.chosen),
+            canonical(source.network),
+            data.key,
+            recipe.precision,
+            recipe.channels_last,
+        )
         if key not in self._teachers:
             model = self.networks.make(source.network, data, "teacher", 0, recipe)
-            fill(model, load_weights(path))
+            fill(model, load_weights(path, chosen=source.chosen))
             teacher = Teacher(model, digest, data, self.device)
             if source.sha256:
                 self._check(teacher, data, path)

@@ -64,7 +64,7 @@ def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
     """
     by_teacher: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
-        by_teacher.setdefault(tuple((t.model, t.cell, t.sha256) for t in cell.teachers), []).append(cell)
+        by_teacher.setdefault(tuple((t.model, t.identity) for t in cell.teachers), []).append(cell)
     first, *others = by_teacher.values()
     if len(first) > size:
         return first[: math.ceil(len(first) / math.ceil(len(first) / size))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,5 +37,6 @@ def make_plan(
     compatibility = on_meta_device(resolved)
     plan = expand(resolved, compatibility, command, timestamp("microseconds"))
     if read_weights:
-        check_given_weights(plan, resolved)
+        lines = check_given_weights(plan, resolved)
+        plan = replace(plan, warnings=tuple(dict.fromkeys((*plan.warnings, *lines))))
     return plan

@@ -19,6 +19,7 @@ from kdharness.planning.neutral import completed_part
 from kdharness.planning.shapes import UNREAD, is_bounded
 from kdharness.protocol.benchmark import STANDARD
 from kdharness.protocol.recipe import Recipe
+from kdharness.weights.choice import marked
 
 # Raised by hand. SCHEMA: when the document's form changes. NUMERICS: when a change of the core changes a cell's
 # numbers.
@@ -77,6 +78,7 @@ class TeacherSource:
     cell: the key of the cell that trains it; "" for a file.
     sha256: of the file; "" for a cell.
     path: where the file lies, which is no part of identity.
+    chosen: the place of the state dict in it that is meant; "" for the likeliest.
     network: all of the model that decides what its networks are; it stands in the documents of cells.
     """
 
@@ -84,7 +86,13 @@ class TeacherSource:
     cell: str = ""
     sha256: str = ""
     path: str = ""
+    chosen: str = ""
     network: Mapping[str, Any] = field(default_factory=dict, compare=False, metadata=UNREAD)
+
+    @property
+    def identity(self) -> str:
+        """What enters the keys of cells."""
+        return self.cell or marked(self.sha256, self.chosen)
 
 
 @dataclass(frozen=True)

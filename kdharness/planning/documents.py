@@ -13,6 +13,7 @@ from kdharness.planning.resolve import Resolved
 from kdharness.planning.seeding import STUDENT_ALONE
 from kdharness.planning.training import Setting, Sources, Training
 from kdharness.protocol.recipe import Recipe
+from kdharness.weights.choice import marked
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Documents:
             "without": list(training.setup.without),
             "plugin": dict(installed.stamp),
         }
-        teachers = [{**self.network(s.model), "source": s.sha256 or s.cell} for s in sources.teachers]
-        start = {"start": sources.start.sha256 or sources.start.cell} if sources.start else {}
+        teachers = [{**self.network(s.model), "source": s.identity} for s in sources.teachers]
+        start = {"start": sources.start.identity} if sources.start else {}
         networks = {"networks": [self.network(name) for name in sources.networks]} if sources.networks else {}
         views = {name: dict(resolved.views.get(name).stamp) for name in sources.views}
         scenario, recipe = resolved.scenarios[setting.scenario], self.recipe(setting, training)
@@ -103,7 +104,7 @@ class Documents:
                 "views": self._views((recipes.teacher, *recipes.said_of_models.values(), students)),
                 "teacher": dict(recipes.teacher),
                 "models": {name: table for name, table in recipes.said_of_models.items() if table},
-                "files": sorted(file.sha256 for file in self.resolved.files.values()),
+                "files": sorted(marked(file.sha256, file.chosen) for file in self.resolved.files.values()),
             },
             12,
         )
@@ -131,7 +132,7 @@ class Documents:
             if setting.pair not in resolved.own_pairs:
                 found.append(f"pair={setting.pair}")
             files = sorted((model, file) for model, file in resolved.files.items() if model in setting.pair.teachers)
-            found += [f"teacher {model} from file {file.sha256[:12]}" for model, file in files]
+            found += [f"teacher {model} from file {marked(file.sha256[:12], file.chosen)}" for model, file in files]
         elif training.student not in {pair.student for pair in resolved.own_pairs}:
             found.append(f"student={training.student}")
         return found

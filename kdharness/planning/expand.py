@@ -233,7 +233,8 @@ class _Expansion:
         is_plain = replace(requirement, same_seed=False) == Requirement(requirement.model)
         if is_plain and model in self.resolved.files:
             file = self.resolved.files[model]
-            return TeacherSource(model, sha256=file.sha256, path=file.path, network=self.documents.network(model))
+            network = self.documents.network(model)
+            return TeacherSource(model, "", file.sha256, file.path, file.chosen, network)
         models.get(model)
         subsets = subset_names(self.resolved.scenarios[setting.scenario].kind)
         if requirement.subset not in subsets:

@@ -15,6 +15,7 @@ from kdharness.planning.pretrained import NEW_CLASSIFIER, WEIGHTS, start_of
 from kdharness.planning.selection import Settings
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.variant import COMMAND, Value, coerced, defaults, setting, shown, values_of
+from kdharness.weights.choice import marked
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -50,7 +51,8 @@ def network_text(document: Mapping[str, Any]) -> str:
     """A network as people read it: "vit_micro_p2@drop_path=0.1"."""
     said = [f"{key}={shown(value)}" for key, value in sorted(document.get("parameters", {}).items())]
     if weights := document.get("weights"):
-        said.append(f"weights={weights.get('release') or weights['sha256'][:12]}")
+        file = marked(weights.get("sha256", "")[:12], weights.get("chosen", ""))
+        said.append(f"weights={weights.get('release') or file}")
     return f"{document['name']}@{','.join(said)}" if said else str(document["name"])
 
 

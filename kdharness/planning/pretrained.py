@@ -14,6 +14,7 @@ from kdharness.api.parameters import Parameter
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import DataPlace
 from kdharness.protocol.variant import Value
+from kdharness.weights.choice import marked, split_choice
 from kdharness.weights.digests import sha256_of
 
 # What every model's table may hold.
@@ -50,15 +51,16 @@ def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> St
     if weights.value in releases:
         _check_there(spec, weights.value, releases[weights.value], data)
         return Start({"weights": {"release": weights.value, **extra}}, weights.value)
-    path = Path(weights.value)
+    path, chosen = split_choice(weights.value)
     if not path.suffix and not path.exists():
         raise UnknownName(f"file or published weights of model '{spec.name}'", weights.value, releases, weights.place)
     try:
         digest = sha256_of(path)
     except OSError as error:
         raise UserError(f"weights of model '{spec.name}': file {path} cannot be read: {error.strerror}") from None
-    document = {"weights": {"sha256": digest, **extra}}
-    return Start(document, f"file {digest[:12]}", {digest: str(path.resolve())})
+    choice = {"chosen": chosen} if chosen else {}
+    document = {"weights": {"sha256": digest, **choice, **extra}}
+    return Start(document, f"file {marked(digest[:12], chosen)}", {digest: str(path.resolve())})
 
 
 def published(spec: ModelSpec) -> Mapping[str, Pretrained]:

@@ -10,21 +10,33 @@ from torch import Tensor
 
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
-from kdharness.weights.layouts import StateDict, is_counter, plain_name, views
-from kdharness.weights.reading import ADVICE, INITIAL_FILE, WeightsFile
+from kdharness.weights.layouts import StateDict, is_bookkeeping, plain_name, views
+from kdharness.weights.reading import ADVICE, CHOOSING, INITIAL_FILE, WeightsFile
+from kdharness.weights.values import short, unlike_numbers
 
 
 def fill(model: StagedModel, file: WeightsFile, but_for: str = "") -> None:
-    """Loads the first of the file's state dicts that fits. UserError when none does.
+    """Loads the likeliest of the file's state dicts that fit. UserError when none does, or several are as likely.
 
     but_for: path of a module that is left as it is.
     """
-    model.network.load_state_dict(_fitting(model, file, but_for).tensors, strict=False)
+    model.network.load_state_dict(_fitting(model, file, but_for)[0].tensors, strict=False)
 
 
-def check_fit(model: StagedModel, file: WeightsFile, but_for: str = "") -> None:
-    """UserError when none of the file's state dicts fits a network, which may be on the meta device."""
-    _fitting(model, file, but_for)
+def check_fit(model: StagedModel, file: WeightsFile, but_for: str = "") -> tuple[str, ...]:
+    """What a user should know of how the file is read, in lines.
+
+    UserError as of `fill`. The network may be on the meta device.
+    """
+    taken, others = _fitting(model, file, but_for)
+    lines = []
+    if others:
+        rest = " and ".join(sorted({each.place for each in others}))
+        lines.append(f"{file} holds several state dicts that fit: {taken.place} is taken, not {rest} ({CHOOSING})")
+    kinds = sorted({short(t.dtype) for n, t in taken.tensors.items() if _is_rounded(t, taken.expected[n])})
+    if kinds:
+        lines.append(f"{file} holds {' and '.join(kinds)}, which is read as float32")
+    return tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,11 @@ class _Trial:
     tensors: Mapping[str, Tensor]
     twice: tuple[str, ...]
 
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return f"'{self.source.place}'" if self.source.place else "what has no key"
+
     def faults(self) -> list[str]:
         """What is wrong with it, the worst first."""
         expected, given = self.expected.keys(), self.tensors.keys()
@@ -48,7 +65,13 @@ class _Trial:
             *(f"it lacks '{name}'" for name in lacking),
             *(f"'{name}' is not part of it" for name in sorted(given - expected)),
             *(f"'{name}' {reason}" for name, reason in self.unlike()),
+            *(f"'{name}' is {kind}, and no tensor" for name, kind in sorted(self.source.others.items())),
         ]
+
+    def same_as(self, other: _Trial) -> bool:
+        """Whether it holds the very same weights."""
+        pairs = [(t, other.tensors.get(name)) for name, t in self.tensors.items()]
+        return all(b is not None and a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
 
     def unlike(self) -> Iterator[tuple[str, str]]:
         """Names of tensors that cannot be copied to what is expected, and why."""
@@ -66,13 +89,23 @@ class _Trial:
         return f"{place}names such as '{first[:80]}'{prefix}, {share} that the model has"
 
 
-def _fitting(model: StagedModel, file: WeightsFile, but_for: str) -> _Trial:
+def _fitting(model: StagedModel, file: WeightsFile, but_for: str) -> tuple[_Trial, list[_Trial]]:
+    """The state dict to be taken, and others of the file that fit and hold other weights."""
     expected = _but_for(model.network.state_dict(), but_for)
     trials = [_trial(view, expected, but_for) for found in file.found for view in views(found)]
     best = min(trials, key=lambda trial: len(trial.faults()))
     if faults := best.faults():
         raise UserError(f"{file} does not fit model '{model.spec.name}': {_said(best, faults, model, file)}")
-    return best
+    fit = sorted((trial for trial in trials if not trial.faults()), key=lambda trial: file.standing(trial.source))
+    others = [trial for trial in fit[1:] if not trial.same_as(fit[0])]
+    if rivals := [each.place for each in others if file.standing(each.source) == file.standing(fit[0].source)]:
+        several = ", ".join((fit[0].place, *rivals))
+        raise UserError(f"{file} holds several state dicts that fit model '{model.spec.name}': {several}; {CHOOSING}")
+    return fit[0], others
+
+
+def _is_rounded(tensor: Tensor, expected: Tensor) -> bool:
+    return tensor.is_floating_point() and expected.is_floating_point() and tensor.dtype != expected.dtype
 
 
 def _trial(view: StateDict, expected: Mapping[str, Tensor], but_for: str) -> _Trial:
@@ -80,7 +113,7 @@ def _trial(view: StateDict, expected: Mapping[str, Tensor], but_for: str) -> _Tr
     twice = []
     for name, tensor in view.tensors.items():
         plain = plain_name(name, expected)
-        if plain in expected or not is_counter(plain):
+        if plain in expected or not is_bookkeeping(plain):
             twice += [plain] if plain in tensors else []
             tensors[plain] = tensor
     return _Trial(view, expected, _but_for(tensors, but_for), tuple(twice))
@@ -94,7 +127,7 @@ def _unlike(tensor: Tensor, expected: Tensor) -> str:
         return "has no values"
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
         return "is sparse, quantised or complex"
-    return ""
+    return unlike_numbers(tensor.dtype, expected.dtype)
 
 
 def _said(trial: _Trial, faults: list[str], model: StagedModel, file: WeightsFile) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from torch import Tensor
 
-# Where state dicts lie, in the order in which they are tried: one that is alone in its file is found whatever it is
-# called. A moving average comes after the plain weights.
+from kdharness.weights.values import as_tensor, kind_of
+
+# Where state dicts lie, the likeliest first: one that is alone in its file is found whatever it is called. A moving
+# average comes after the plain weights.
 KEYS = (
-    "model", "state_dict", "model_state_dict", "net", "network", "teacher", "student", "ema", "model_ema", "ema_model",
-    "ema_state_dict", "state_dict_ema", "model_ema_state_dict",
+    "model", "state_dict", "model_state_dict", "net", "network", "teacher", "model_t", "student", "model_s",
+    "online_model", "ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_ema_state_dict",
 )  # fmt: skip
+
+# In a file of a teacher the teacher goes before all.
+TEACHER_KEYS = ("teacher", "model_t", *(key for key in KEYS if key not in ("teacher", "model_t")))
 
 # What wrappers put before names: of several devices, of a compiler, of a training module.
 PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -21,48 +27,78 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 WRAPPERS = ("module", "_orig_mod")
 
 # Networks that are kept in one state dict beside others: "student.conv1.weight".
-HEADS = ("teacher.", "student.", "net.", "network.", "ema.", "ema_model.")
+HEADS = ("teacher.", "student.", "net.", "network.", "online_model.", "ema.", "ema_model.")
 
-# Counters of tools, which are no part of any network.
-COUNTERS = ("n_averaged", "total_ops", "total_params")
+# What tools and torch keep beside weights, which is no part of a network unless it says so itself.
+BOOKKEEPING = ("n_averaged", "total_ops", "total_params", "_extra_state")
 
 DEEPEST = 4
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class StateDict:
-    """A network's tensors. place: the keys that lead to them, joined by "."; "" for the file itself."""
+    """A network's tensors.
+
+    place: the keys that lead to them, joined by "."; "" for the file itself.
+    others: what stands among them and is no tensor, by name: what it is.
+    """
 
     place: str
     tensors: Mapping[str, Tensor]
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def renamed(self, rename: Callable[[str], str]) -> StateDict:
-        return StateDict(self.place, {rename(name): tensor for name, tensor in self.tensors.items()})
+        tensors = {rename(name): tensor for name, tensor in self.tensors.items()}
+        return StateDict(self.place, tensors, {rename(name): kind for name, kind in self.others.items()})
 
 
 def state_dicts(content: object, place: str = "", depth: int = 0) -> Iterator[StateDict]:
     """All that a file holds, as they are to be tried."""
     if not isinstance(content, Mapping) or depth > DEEPEST:
         return
-    if content and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
-        yield StateDict(place, content)
-        return
+    found = _state_dict(content, place)
+    if found is not None:
+        yield found
+        if not found.others:
+            return
     known = [key for key in KEYS if key in content]
     for key in (*known, *(key for key in content if isinstance(key, str) and key not in known)):
         yield from state_dicts(content[key], f"{place}.{key}".lstrip("."), depth + 1)
+
+
+def _state_dict(content: Mapping[object, object], place: str) -> StateDict | None:
+    """The mapping as a state dict, if most that it holds are tensors under names."""
+    tensors: dict[str, Tensor] = {}
+    others: dict[str, str] = {}
+    for key, value in content.items():
+        tensor = as_tensor(str(key), value)
+        if isinstance(key, str) and tensor is not None:
+            tensors[key] = tensor
+        elif not is_bookkeeping(str(key)):
+            others[str(key)] = kind_of(value)
+    return StateDict(place, tensors, others) if len(tensors) > len(others) else None
+
+
+def standing(place: str, keys: tuple[str, ...]) -> tuple[int, ...]:
+    """How likely a place is: less for what is likelier, the same for places of names that nobody knows."""
+    return tuple(keys.index(key) if key in keys else len(keys) for key in place.split("."))
 
 
 def views(found: StateDict) -> Iterator[StateDict]:
     """The state dict, then each network that it holds beside others."""
     yield found
     for head in HEADS:
-        inside = {}
-        for name, tensor in found.tensors.items():
-            bare = plain_name(name, {})
-            if bare.startswith(head):
-                inside[bare.removeprefix(head)] = tensor
+        inside = _under(head, found.tensors)
         if inside:
-            yield StateDict(f"{found.place}.{head[:-1]}".lstrip("."), inside)
+            yield StateDict(f"{found.place}.{head[:-1]}".lstrip("."), inside, _under(head, found.others))
+
+
+def _under(head: str, named: Mapping[str, Found]) -> dict[str, Found]:
+    """Of what has names, that which stands under a head, without it."""
+    bare = {plain_name(name, {}): value for name, value in named.items()}
+    return {name.removeprefix(head): value for name, value in bare.items() if name.startswith(head)}
 
 
 def plain_name(name: str, expected: Mapping[str, Tensor]) -> str:
@@ -77,5 +113,5 @@ def plain_name(name: str, expected: Mapping[str, Tensor]) -> str:
         name = name.removeprefix(prefix)
 
 
-def is_counter(name: str) -> bool:
-    return name.rpartition(".")[2] in COUNTERS
+def is_bookkeeping(name: str) -> bool:
+    return name.rpartition(".")[2] in BOOKKEEPING

@@ -13,16 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch.serialization import safe_globals
 
-from kdharness.errors import UserError
+from kdharness.errors import UnknownName, UserError
 from kdharness.plain_files import unpacked_bytes
 from kdharness.weights.allowed import allowed
-from kdharness.weights.layouts import KEYS, StateDict, state_dicts
+from kdharness.weights.layouts import KEYS, TEACHER_KEYS, StateDict, standing, state_dicts, views
 
 # What messages call a file: of a teacher, and of what a network begins with.
 TEACHER_FILE = "teacher file"
 INITIAL_FILE = "weights file"
 
 ADVICE = "save model.state_dict() alone"
+CHOOSING = "FILE#KEY chooses"
 
 # How torch names an object that it does not make.
 REFUSED = re.compile(r"(?:GLOBAL|class|function|Trying to call reduce for unrecognized function) ([\w.]+)")
@@ -49,12 +50,19 @@ class WeightsFile:
         """Its tensors under other names."""
         return replace(self, found=tuple(each.renamed(rename) for each in self.found))
 
+    def standing(self, found: StateDict) -> tuple[int, ...]:
+        """Less for what is likelier to be meant."""
+        return standing(found.place, TEACHER_KEYS if self.what == TEACHER_FILE else KEYS)
+
     def __str__(self) -> str:
         return f"{self.what} {self.path}"
 
 
-def load_weights(path: Path, what: str = TEACHER_FILE) -> WeightsFile:
-    """The state dicts of a safetensors file, or of a PyTorch file. UserError for a file without any."""
+def load_weights(path: Path, what: str = TEACHER_FILE, chosen: str = "") -> WeightsFile:
+    """The state dicts of a safetensors file, or of a PyTorch file. UserError for a file without any.
+
+    chosen: the place of the one that is meant; "" for all.
+    """
     try:
         content: object = load_file(path) if is_safetensors(path) else _unpickled(path)
     except FileNotFoundError:
@@ -65,7 +73,16 @@ def load_weights(path: Path, what: str = TEACHER_FILE) -> WeightsFile:
     if not found:
         places = ", ".join(f"'{key}'" for key in KEYS[:4])
         raise UserError(f"{what} {path} holds no state dict of tensors: {_kind(content)}; {ADVICE}, or as {places}")
-    return WeightsFile(path, what, found)
+    return WeightsFile(path, what, _under(chosen, found, f"{what} {path}") if chosen else found)
+
+
+def _under(chosen: str, found: tuple[StateDict, ...], file: str) -> tuple[StateDict, ...]:
+    """Those of a place. UserError where there are none."""
+    all_views = [view for each in found for view in views(each)]
+    places = {view.place: "" for view in all_views if view.place}
+    if chosen not in places:
+        raise UnknownName("state dict", chosen, places, file)
+    return tuple(view for view in all_views if view.place == chosen)
 
 
 def is_safetensors(path: Path) -> bool:
