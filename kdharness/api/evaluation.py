@@ -22,7 +22,8 @@ class Predictions:
     indices: int64 [N], positions in the dataset's split.
     teacher_logits: float32 [N, classes] for metrics that declare needs_teacher, else None. Of several teachers, the
         logarithm of their mean probability.
-    hidden: what the scenario hides from training, by name: "clean_targets" int64 [N], "corrupted" bool [N].
+    hidden: what the scenario hides from training, by name: "clean_targets" int64 [N], "corrupted" bool [N]; "private"
+        bool [N], whether teachers train on it; "canary" bool [N].
     """
 
     logits: Tensor

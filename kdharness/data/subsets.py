@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdharness.data.candidates import draw, mislabelled
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.subset_sizes import Shares
 
 Indices = NDArray[np.int64]
 
 # What a scenario keeps from methods.
-HIDDEN_SUBSETS = ("private", "validation", "teacher_validation")
+HIDDEN_SUBSETS = ("private", "candidates", "validation", "teacher_validation")
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,25 @@ def apply(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes: 
     held = _held(parts.targets, parts.seen, shares.seen.held)
     rest_held = _held(parts.targets, parts.rest, shares.rest.held)
     seen, rest = np.setdiff1d(parts.seen, held), np.setdiff1d(parts.rest, rest_held)
+    drawn = draw(scenario, rest) if scenario.get("candidates") else None
+    if drawn is not None:
+        rest = np.setdiff1d(rest, drawn.left_out)
     indices = {"train": seen, "teacher": np.union1d(seen, rest) if shares.teacher_sees_rest else seen}
     if "private" in parts.hidden:
         indices |= {"public": seen, "private": rest}
-        parts.hidden["private"][rest_held] = False
+        parts.hidden["private"] = _mask(len(targets), rest)
     indices |= {"validation": held, "teacher_validation": np.union1d(held, rest_held)}
-    return Subsets(indices, parts.targets, parts.hidden)
+    if drawn is None:
+        return Subsets(indices, parts.targets, parts.hidden)
+    hidden = {**parts.hidden, "canary": _mask(len(targets), drawn.rows[drawn.canaries])}
+    labels = mislabelled(parts.targets, drawn, num_classes, scenario)
+    return Subsets({**indices, "candidates": drawn.rows}, labels, hidden)
+
+
+def _mask(length: int, rows: Indices) -> NDArray[np.bool_]:
+    found = np.zeros(length, dtype=bool)
+    found[rows] = True
+    return found
 
 
 @dataclass(frozen=True)
@@ -148,9 +162,7 @@ def _split(scenario: Mapping[str, Any], targets: NDArray[np.int64], num_classes:
     everything = _all(targets)
     public = proportional(targets, everything, count, stream("split", str(scenario["public"]), scenario["seed"]))
     private = np.setdiff1d(everything, public)
-    member = np.zeros(len(targets), dtype=bool)
-    member[private] = True
-    return _Parts(public, private, targets, {"private": member})
+    return _Parts(public, private, targets, {"private": _mask(len(targets), private)})
 
 
 _KINDS = {"clean": _clean, "few": _few, "small": _few, "noise": _noise, "split": _split}

@@ -31,11 +31,13 @@ from kdharness.engine.teachers import WEIGHTS_CHANGED, check_teachers
 from kdharness.engine.world import World, world_of
 from kdharness.errors import CellError, Contained, DeviceLost, EpochVoid
 from kdharness.failures import links, one_line, trace_of
+from kdharness.measure.audit import audit_of
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers
 from kdharness.measure.stored import prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
+from kdharness.results.audits import write_audit
 from kdharness.results.begun import begin_epoch
 from kdharness.results.files import write_atomic
 from kdharness.results.history import write_history
@@ -284,6 +286,7 @@ class Group:
             kept = cell.key in self.settings.keep_weights
             with member.main_weights():
                 weights = packed_weights(member.student.network.state_dict()) if kept else b""
+            audit = audit_of(member)
         if failed:
             return
         self.guard.check()
@@ -295,6 +298,8 @@ class Group:
             files.model.unlink(missing_ok=True)  # of an earlier training
         arrays = prediction_arrays(member.test_logits, member.data.test_targets)
         save_arrays(files.predictions, arrays)
+        if audit is not None:
+            write_audit(files, audit)
         self._write_history(member)
         self.members.remove(member)
         record = self._write(

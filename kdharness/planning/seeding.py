@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kdharness.errors import UnknownName
 from kdharness.protocol.benchmark import SCENARIO_SEEDS, TEACHER_SEEDS, Benchmark
-from kdharness.protocol.scenario import Clean, Scenario
+from kdharness.protocol.scenario import Clean, Scenario, Split
 
 PAIRED = "paired"
 # What a seed draws by the usual rule, as the column `seeding` says it.
@@ -37,9 +37,11 @@ class Seeding:
         return seed if self.teachers == PAIRED else self.teacher_seed
 
     def of_scenario(self, scenario: Scenario, seed: int) -> Scenario:
-        """The scenario as a student's seed meets it."""
+        """The scenario as a student's seed meets it. Where membership is a coin, the coin alone is tossed anew."""
         if self.scenarios != PAIRED or isinstance(scenario, Clean):
             return scenario
+        if isinstance(scenario, Split) and scenario.candidates:
+            return scenario.model_copy(update={"coin": scenario.coin + seed})
         return scenario.model_copy(update={"seed": scenario.seed + seed})
 
     def drawn(self, scenario: Scenario) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kdharness.api.parameters import Neutral
 from kdharness.errors import UnknownName
@@ -53,12 +53,25 @@ class Split(_Scenario):
 
     statistics: what networks normalise by. "all": the dataset's mean and std, private images included; "public": those
     of the public images; "public_pixels": the mean of the public images, pixel by pixel, without a std.
+    candidates: the share of the private images whose membership is a coin: teachers train on about half of them, nobody
+    on the others. canaries: how many of these have a wrong label, whoever trains on them; at most all.
+    coin: the seed of the coins. Where each student seed has a draw of its own, it alone moves, and `seed` stays.
     """
 
     kind: Literal["split"]
     public: float = Field(0.8, gt=0, lt=1)
     seed: Seed = 0
     statistics: Annotated[Literal["all", "public", "public_pixels"], Neutral("all")] = "all"
+    candidates: Annotated[float, Field(ge=0, le=1), Neutral(0.0)] = 0.0
+    canaries: Annotated[int, Field(ge=0), Neutral(0)] = 0
+    coin: Annotated[Seed, Neutral(0)] = 0
+
+    @model_validator(mode="after")
+    def _has_candidates(self) -> Split:
+        if not self.candidates and (self.canaries or self.coin):
+            field = "canaries" if self.canaries else "coin"
+            raise ValueError(f"{field} means nothing without candidates: these are the images that it is about")
+        return self
 
 
 Scenario = Clean | Few | Small | Noise | Split
@@ -73,8 +86,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
 )
 
 # The test split and the subsets that some scenario makes of the training split; what some scenario hides from training.
-SPLITS = ("test", "train", "teacher", "public", "private", "validation", "teacher_validation")
-HIDDEN = ("clean_targets", "corrupted", "private")
+SPLITS = ("test", "train", "teacher", "public", "private", "candidates", "validation", "teacher_validation")
+HIDDEN = ("clean_targets", "corrupted", "private", "canary")
 
 # One name of each form.
 GENERAL = ("clean", "few100", "small100", "noise40", "asym40", "split80")

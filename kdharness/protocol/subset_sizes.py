@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from kdharness.protocol.coins import coins
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of the training split: how many images it has, and how many of them are held out for validation."""
+    """A part of the training split: how many images it has, how many of them are held out for validation, and how many
+    are nobody's.
+    """
 
     images: int
     held: int
+    left_out: int = 0
 
     @classmethod
     def of(cls, images: int, validation: float) -> Share:
@@ -20,7 +25,7 @@ class Share:
 
     @property
     def left(self) -> int:
-        return self.images - self.held
+        return self.images - self.held - self.left_out
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Shares:
         """scenario: its definition, as in a cell's document. images: in the whole training split."""
         seen, teacher_sees_rest = _seen(scenario, images), scenario["kind"] in ("few", "split")
         rest = Share.of(images - seen, validation if teacher_sees_rest else 0.0)
+        if scenario.get("candidates"):
+            rest = replace(rest, left_out=coins(scenario, rest.left).count(False))
         return cls(Share.of(seen, validation), rest, teacher_sees_rest)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kdharness.report.sections.answers import answers_section
+from kdharness.report.sections.audit import audit_section
 from kdharness.report.sections.mean_gains import mean_gains_section
 from kdharness.report.sections.outputs import outputs_section
 from kdharness.report.sections.parts import parts_sections
@@ -35,6 +36,7 @@ def _sections(report: Report) -> Iterator[Section]:
     yield from (_with_note(report, ranking) for ranking in report.rankings if ranking.deviations)
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)
+    yield from map(audit_section, report.audits)
     yield from map(teacher_spread_section, report.spreads)
     yield from parts_sections(report.effects)
     if len(report.claims):

@@ -13,6 +13,7 @@ from kdharness.planning.plan import Plan
 from kdharness.results.contents import Contents
 from kdharness.results.notes import Subject
 from kdharness.results.table import frame_of, write_csv
+from kdharness.stats.audit import audit_frame, audits_of
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
 from kdharness.stats.merging import merge_tables
@@ -61,7 +62,7 @@ def _references(plans: Sequence[Plan]) -> tuple[str, ...]:
 
 def write_tables(contents: Contents) -> None:
     """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
-    claims.csv and ablation.csv too. UserError when they cannot be written.
+    claims.csv and ablation.csv too; where membership is a coin, audit.csv. UserError when they cannot be written.
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")
@@ -71,6 +72,7 @@ def write_tables(contents: Contents) -> None:
     write_csv(leaderboard(frame, references_of(contents)), tables.leaderboard)
     _write_or_remove(judge(contents.newest.claims, frame, metrics), tables.claims)
     _write_or_remove(effects_of(contents.plans, frame), tables.ablation)
+    _write_or_remove(audit_frame(audits_of(frame, contents.audits)), tables.audit)
 
 
 def _write_or_remove(frame: pd.DataFrame, path: Path) -> None:

@@ -13,6 +13,7 @@ from kdharness.results.contents import RUNNING, Contents
 from kdharness.results.notes import Subject
 from kdharness.results.origins import origin_of
 from kdharness.results.progress import summary_line
+from kdharness.stats.audit import SettingAudit, audits_of
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
 from kdharness.stats.effects import EFFECT_COLUMNS, effects_of
 from kdharness.stats.exits import MethodExits, exits_of
@@ -44,6 +45,7 @@ class Report:
     effects: of `effects_of`.
     exits: of methods with several outputs.
     privacy: of settings with private images.
+    audits: of those in which membership is a coin.
     recipes: of settings that were run under several.
     spreads: of settings in which students were trained under several teachers.
     """
@@ -63,6 +65,7 @@ class Report:
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EFFECT_COLUMNS)))
     exits: tuple[MethodExits, ...] = ()
     privacy: tuple[SettingPrivacy, ...] = ()
+    audits: tuple[SettingAudit, ...] = ()
     recipes: tuple[RecipesBeside, ...] = ()
     spreads: tuple[SettingSpread, ...] = ()
 
@@ -89,6 +92,7 @@ def report_of(contents: Contents) -> Report:
         effects=effects_of(contents.plans, frame),
         exits=exits_of(frame, metrics),
         privacy=privacy_of(frame),
+        audits=audits_of(frame, contents.audits),
         recipes=recipes_beside(ranked),
         spreads=spreads_of(frame),
     )

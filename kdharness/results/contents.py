@@ -22,6 +22,8 @@ from kdharness.results.rows import Row, rows_of, status_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kdharness.results.audits import Audit
+
 RUNNING = "running"
 
 # Of a record whose sources have other weights now.
@@ -147,6 +149,17 @@ class Contents:
         from kdharness.results.table import frame_of  # loads pandas
 
         return frame_of(self.rows)
+
+    @cached_property
+    def audits(self) -> Mapping[str, Audit]:
+        """By key, what attackers of the current cells would look at, where a scenario tosses for membership."""
+        from kdharness.results.audits import read_audit  # loads numpy
+
+        paths = {key: self.files_of(key).audit for key in self.current}
+        if not any(path.parent.parent.is_dir() for path in paths.values()):
+            return {}
+        found = {key: read_audit(path) for key, path in paths.items()}
+        return {key: audit for key, audit in found.items() if audit is not None}
 
     @cached_property
     def metrics_frame(self) -> pd.DataFrame:

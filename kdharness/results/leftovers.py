@@ -32,7 +32,7 @@ def sweep(folder: Path) -> int:
 
 def _temporaries(folder: Path) -> Iterator[Path]:
     """In the folder, and in those of plans and cells."""
-    for pattern in (".*.tmp", "plans/.*.tmp", "cells/*/.*.tmp", f"{PRIVATE}/*/.*.tmp"):
+    for pattern in (".*.tmp", "plans/.*.tmp", "cells/*/.*.tmp", f"{PRIVATE}/*/.*.tmp", f"{PRIVATE}/audit/*/.*.tmp"):
         yield from folder.glob(pattern)
 
 

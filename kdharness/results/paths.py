@@ -55,6 +55,11 @@ class CellFiles:
         return self._kept_apart("checkpoint")
 
     @property
+    def audit(self) -> Path:
+        """What an attacker of the cell would look at, image by image."""
+        return self.shelter.parent / "audit" / self.folder.name / "audit.npz"
+
+    @property
     def begun(self) -> Path:
         """How often each epoch was begun, of a cell with secret noise; it stays when the cell is trained again."""
         return self.folder / "begun.json"
@@ -67,12 +72,12 @@ class CellFiles:
     @property
     def kept(self) -> tuple[Path, ...]:
         """What stays beside a finished cell's record, where it is there."""
-        return self.history, self.model, self.predictions, self.traceback
+        return self.history, self.model, self.predictions, self.traceback, self.audit
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The tables beside the cells; claims and ablation only where there are any."""
+    """The tables beside the cells; claims, ablation and audit only where there are any."""
 
     folder: Path
 
@@ -96,7 +101,11 @@ class TableFiles:
     def ablation(self) -> Path:
         return self.folder / "ablation.csv"
 
+    @property
+    def audit(self) -> Path:
+        return self.folder / "audit.csv"
+
     def written(self) -> tuple[Path, ...]:
         """The files that are there."""
-        paths = (self.results, self.metrics, self.leaderboard, self.claims, self.ablation)
+        paths = (self.results, self.metrics, self.leaderboard, self.claims, self.ablation, self.audit)
         return tuple(path for path in paths if path.is_file())

@@ -70,8 +70,9 @@ def _change(path: Path, plan: Plan | None) -> None:
 
 def _remove(files: CellFiles) -> None:
     """All of a cell but what its noise has spent, which no removal of files gives back."""
-    if files.shelter.exists():
-        shutil.rmtree(files.shelter)
+    for apart in (files.shelter, files.audit.parent):
+        if apart.exists():
+            shutil.rmtree(apart)
     kept = files.begun
     if not kept.exists():
         shutil.rmtree(files.folder)

@@ -20,12 +20,13 @@ def shelter(files: CellFiles) -> None:
     outside = [path for path in files.sensitive if path.exists() and path.parent != files.shelter]
     with writing(files.shelter):
         for folder in (files.shelter.parent, files.shelter):
-            _own(folder)
+            own(folder)
         for path in outside:
             path.replace(files.shelter / path.name)
 
 
-def _own(folder: Path) -> None:
+def own(folder: Path) -> None:
+    """Makes the folder, or takes one that is there, for the owner alone."""
     folder.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o777 != OWNER_ALONE:
         folder.chmod(OWNER_ALONE)

@@ -273,7 +273,8 @@ def test_the_words_for_splits_and_for_what_is_hidden():
     """Those that a metric may declare."""
     targets, splits, hidden = np.arange(100, dtype=np.int64) % 10, {"test"}, set()
     noise = {"kind": "noise", "type": "symmetric", "ratio": 0.4, "seed": 0}
-    for scenario in ({"kind": "clean"}, noise, {"kind": "split", "public": 0.5, "seed": 0}):
+    split = {"kind": "split", "public": 0.5, "seed": 0, "candidates": 0.5}
+    for scenario in ({"kind": "clean"}, noise, split):
         found = apply(scenario, targets, 10, 0.2)
         splits |= set(found.indices)
         hidden |= set(found.hidden)

@@ -18,6 +18,7 @@ class SectionKind(StrEnum):
     RECIPES = "recipes"
     OUTPUTS = "outputs"
     PRIVATE_IMAGES = "private images"
+    AUDIT = "audit"
     TEACHER_SPREAD = "teacher spread"
     PARTS = "parts"
     CLAIMS = "claims"
