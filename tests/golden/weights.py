@@ -80,16 +80,19 @@ def _cells(folder: Path) -> Cells:
             # A method may have one address for several cells (a teacher on all data, and on the public part).
             label = " ".join(row[name] for name in names if row[name])
             kept = {name: row[name] for name in sorted(row) if name.startswith("x_weight_digest") or name == "top1"}
-            found[label] = {"status": row["status"], **kept, **_losses(folder / "cells" / row["cell"] / "history.csv")}
+            found[label] = {"status": row["status"], **kept, **_losses(folder, row["cell"])}
     return found
 
 
-def _losses(path: Path) -> dict[str, str]:
-    """The last value of every curve."""
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {f"{row['split']} {row['predictor']} {row['metric']}": row["value"] for row in csv.DictReader(file)}
+def _losses(folder: Path, key: str) -> dict[str, str]:
+    """The last value of every curve of a cell, wherever its files lie."""
+    places = [path for room in ("cells", "private") if (path := folder / room / key / "history.csv").exists()]
+    found: dict[str, str] = {}
+    for path in places:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found[f"{row['split']} {row['predictor']} {row['metric']}"] = row["value"]
+    return found
 
 
 def fingerprint() -> str:
