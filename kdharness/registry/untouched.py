@@ -35,8 +35,11 @@ class Untouched:
             sys.meta_path.insert(0, _Torch(self._note))
 
     def begin(self) -> None:
-        """Switches and hooks are from here on what they are now: until plugins are loaded they are the program's."""
-        self._values = [read() for _, read, _ in self._flags]
+        """Functions, switches and hooks are from here on what they are now: until plugins are loaded they are the
+        program's, which may have stand-ins of its own.
+        """
+        if self._code is not None:
+            self._note()
 
     def check(self, module: str) -> None:
         """SharedStateChanged for what was changed since the last time. module: the plugin's."""
