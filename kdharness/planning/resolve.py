@@ -14,6 +14,7 @@ from kdharness.planning.asked import NO_LAYERS, Asked
 from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
+from kdharness.planning.contradictions import check_recipes
 from kdharness.planning.datasets import KnownDataset, dataset_warning, describe_dataset
 from kdharness.planning.declared import faults_of_metrics
 from kdharness.planning.networks import Networks, resolve_networks
@@ -100,6 +101,7 @@ class Resolved:
 def resolve(asked: Asked, registry: Registry) -> Resolved:
     """UserError for names that nobody provides, wrong values, and data that is not there."""
     asked = settled(asked, registry)
+    of_recipes = (*check_recipes(asked.recipes, asked.model_names), *asked.recipes.warnings)
     choices, metrics = _choices(asked, registry), _metrics(asked, registry)
     clashing, unprovided = _clashing(asked, registry), _unprovided(asked, registry)
     _check_names(asked, choices, metrics, registry)
@@ -157,7 +159,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         summary=asked.summary,
         # It speaks of the benchmark's data, and heads no report on other data alone.
         note=asked.note if set(asked.own_datasets) & set(asked.datasets.names) else "",
-        warnings=(*clashing, *runs_in.warnings, *asked.recipes.warnings, *of_data, *unprovided, *faults),
+        warnings=(*clashing, *runs_in.warnings, *of_recipes, *of_data, *unprovided, *faults),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -13,8 +14,14 @@ from kdharness.api.parameters import Neutral
 # Of epochs, images and repeats: what is larger is a slip of the finger, and fits no number of torch's.
 MOST = 10**9
 
+# What is larger is no factor, rate or exponent of any recipe, and soon not a number of float32.
+LARGEST = 1e4
+
+# Of a batch, which has so many times its images.
+MOST_REPEATS = 1000
+
 # Of the epochs: a milestone of 150 is none of any run.
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Recipe(BaseModel):
@@ -53,30 +60,37 @@ class Recipe(BaseModel):
     epochs: int = Field(ge=1, le=MOST)
     batch_size: int = Field(64, ge=2, le=MOST)
     optimizer: str = "sgd"
-    lr: float = Field(0.05, gt=0)
+    lr: float = Field(0.05, gt=0, le=LARGEST)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(5e-4, ge=0, le=LARGEST)
     schedule: Literal["constant", "cosine", "multistep"] = "multistep"
     milestones: tuple[Share, ...] = (0.625, 0.75, 0.875)
-    gamma: float = Field(0.1, gt=0)
-    warmup_epochs: float = Field(0.0, ge=0)
+    gamma: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: float = Field(0.0, ge=0, le=MOST)
     augmentation: str = "standard"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
-    mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
-    cutmix: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    mixup: Annotated[float, Field(ge=0, le=LARGEST), Neutral(0.0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0, le=LARGEST), Neutral(0.0)] = 0.0
     mixing_probability: Annotated[float, Field(ge=0, le=1), Neutral(1.0)] = 1.0
-    mixing_off_epoch: Annotated[Annotated[int, Field(ge=0)] | None, Neutral(None)] = None
+    mixing_off_epoch: Annotated[Annotated[int, Field(ge=0, le=MOST)] | None, Neutral(None)] = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     loss: Annotated[Literal["ce", "bce"], Neutral("ce")] = "ce"
     schedule_per: Annotated[Literal["epoch", "step"], Neutral("epoch")] = "epoch"
-    min_lr: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
+    min_lr: Annotated[float, Field(ge=0, le=LARGEST), Neutral(0.0)] = 0.0
     clip_norm: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.0
     decay_norms_and_biases: Annotated[bool, Neutral(True)] = True
-    repeats: Annotated[int, Field(ge=1, le=MOST), Neutral(1)] = 1
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS), Neutral(1)] = 1
     ema_decay: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     evaluate: Annotated[Literal["last", "ema"], Neutral("last")] = "last"
+
+    @field_validator("milestones")
+    @classmethod
+    def _rise(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("milestones come in their order, each once")
+        return value
 
     @field_validator("evaluate")
     @classmethod
@@ -84,6 +98,18 @@ class Recipe(BaseModel):
         if value == "ema" and info.data.get("ema_decay") == 0:
             raise ValueError("no weights are averaged: ema_decay is 0")
         return value
+
+    @property
+    def contradiction(self) -> str:
+        """Which fields have no meaning beside each other in a network's whole training; "" for none.
+
+        Of a phase this says nothing: it may have a lower rate than the recipe, and be shorter than its warm-up.
+        """
+        if self.min_lr > self.lr:
+            return f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}"
+        if self.warmup_epochs > self.epochs:
+            return f"warmup_epochs = {self.warmup_epochs:g} is longer than the run, which has epochs = {self.epochs}"
+        return ""
 
     @property
     def mixes(self) -> bool:
