@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from kdharness.stats.attacks import Rates, lira_scores, rates_of
 from kdharness.stats.epsilon_bounds import Bound, best_bound
 from kdharness.stats.privacy import most_spent
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable, competitor_of, deviations_of, names_of
+from kdharness.stats.summary import CONFIDENCE
 
 TEACHER_NAME = "teacher"
 # Of the bound, where no delta is promised.
@@ -40,6 +41,7 @@ class Audited:
     lira, threshold: the attacks.
     bound: on epsilon; None without candidates.
     promised: what the method states for one student; None where it states nothing.
+    is_broken: whether more was found out than was promised. At most 5 % of settings whose promises are kept have one.
     """
 
     name: str
@@ -50,11 +52,13 @@ class Audited:
     threshold: Rates
     bound: Bound | None
     promised: Budget | None
+    is_broken: bool = False
 
     @property
-    def is_broken(self) -> bool:
-        """Whether more was found out than was promised."""
-        return self.bound is not None and self.promised is not None and self.bound.epsilon > self.promised.epsilon
+    def p(self) -> float:
+        """How probable so many right guesses are at most, if the promise is kept; NaN where nothing is limited."""
+        is_limited = self.promised is not None and self.promised.epsilon < math.inf
+        return self.bound.p(self.promised.epsilon) if self.bound and self.promised and is_limited else math.nan
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,15 @@ def audits_of(frame: pd.DataFrame, audits: Mapping[str, Audit]) -> tuple[Setting
             _student(str(method), str(variant), cells, audits)
             for (method, variant), cells in setting.groupby(list(COMPETITOR))
         ]
-        networks = (*students, *_teachers(setting, audits))
+        networks = (*_judged(students), *_teachers(setting, audits))
         found.append(SettingAudit(names_of(key), deviations_of(setting), networks))
     return tuple(sorted(found, key=lambda audit: bool(audit.deviations)))
+
+
+def _judged(students: Sequence[Audited]) -> Iterable[Audited]:
+    """With what is broken, by Bonferroni over the promises of the setting."""
+    tests = sum(not math.isnan(each.p) for each in students)
+    return (replace(each, is_broken=each.p * tests < 1 - CONFIDENCE) for each in students)
 
 
 def _student(method: str, variant: str, cells: pd.DataFrame, audits: Mapping[str, Audit]) -> Audited:
@@ -139,14 +149,16 @@ AUDIT_COLUMNS = (
     *SETTING, "deviations", "network", *COMPETITOR, "attack", "draws", "members", "non_members", "auc", "auc_low",
     "auc_high", "tpr_at_fpr_1", "tpr_at_fpr_1_low", "tpr_at_fpr_1_high", "tpr_at_fpr_0_1", "tpr_at_fpr_0_1_low",
     "tpr_at_fpr_0_1_high", "advantage", "advantage_low", "advantage_high", "coins", "guesses", "right",
-    "epsilon_at_least", "epsilon", "delta", "broken", "reason",
+    "epsilon_at_least", "epsilon", "delta", "p", "broken", "reason",
 )  # fmt: skip
+
+COUNTS = ("members", "non_members", "coins", "guesses", "right")
 
 
 def audit_frame(audits: Iterable[SettingAudit]) -> pd.DataFrame:
     """audit.csv: a row for each network's attacks "lira" and "threshold", and for the guesses, "coins"."""
     rows = [row for audit in audits for each in audit.networks for row in _rows(audit, each)]
-    return pd.DataFrame(rows, columns=list(AUDIT_COLUMNS))
+    return pd.DataFrame(rows, columns=list(AUDIT_COLUMNS)).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def _rows(audit: SettingAudit, each: Audited) -> Iterable[dict[str, Any]]:
@@ -162,7 +174,8 @@ def _rows(audit: SettingAudit, each: Audited) -> Iterable[dict[str, Any]]:
         reason = ONE_DRAW if attack == "lira" and not rates.members else few_words(rates)
         yield {**shared, "attack": attack, **_numbers(rates), "reason": reason}
     if each.bound is not None:
-        yield {**shared, "attack": "coins", **_of_bound(each.bound, each.promised), "broken": each.is_broken}
+        numbers = _of_bound(each.bound, each.promised)
+        yield {**shared, "attack": "coins", **numbers, "p": each.p, "broken": each.is_broken}
 
 
 def few_words(rates: Rates) -> str:

@@ -29,13 +29,21 @@ LARGEST = 64.0
 
 @dataclass(frozen=True)
 class Bound:
-    """coins: m. guesses: r. right: v. epsilon: at least this, with 95 % confidence. delta: with this delta."""
+    """coins: m. guesses: r. right: v. epsilon: at least this, with 95 % confidence. delta: with this delta.
+
+    tries: out of how many ways to guess this is the best.
+    """
 
     coins: int
     guesses: int
     right: int
     epsilon: float
     delta: float
+    tries: int = 1
+
+    def p(self, epsilon: float) -> float:
+        """How probable so many right guesses are at most in one of the tries, if what was released has this epsilon."""
+        return min(1.0, self.tries * probability(self.guesses, self.right, self.coins, epsilon, self.delta))
 
 
 def best_bound(scores: Sequence[NDArray[np.float64]], members: NDArray[np.bool_], delta: float) -> Bound | None:
@@ -45,18 +53,14 @@ def best_bound(scores: Sequence[NDArray[np.float64]], members: NDArray[np.bool_]
     """
     if not len(members):
         return None
-    level = (1 - CONFIDENCE) / (len(scores) * len(SHARES))
-    found = [
-        _bound(np.argsort(-each, kind="stable"), members, delta, share, level) for each in scores for share in SHARES
-    ]
+    ways = [(np.argsort(-each, kind="stable"), share) for each in scores for share in SHARES]
+    level, coins, found = (1 - CONFIDENCE) / len(ways), len(members), []
+    for order, share in ways:
+        side = int(share * coins / 2)
+        right = int(members[order[:side]].sum() + (~members[order[coins - side :]]).sum())
+        bound = lower_bound(2 * side, right, coins, delta, level)
+        found.append(Bound(coins, 2 * side, right, bound, delta, len(ways)))
     return max(found, key=lambda bound: bound.epsilon)
-
-
-def _bound(order: NDArray[np.int64], members: NDArray[np.bool_], delta: float, share: float, level: float) -> Bound:
-    """order: of coins, the surest members first."""
-    side = int(share * len(order) / 2)
-    right = int(members[order[:side]].sum() + (~members[order[len(order) - side :]]).sum())
-    return Bound(len(order), 2 * side, right, lower_bound(2 * side, right, len(order), delta, level), delta)
 
 
 def lower_bound(guesses: int, right: int, coins: int, delta: float, level: float = 1 - CONFIDENCE) -> float:

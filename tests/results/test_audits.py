@@ -12,6 +12,7 @@ import pytest
 
 from kdharness.cli.main import execute
 from kdharness.results.audits import Audit, read_audit, write_audit
+from kdharness.results.record import Status
 from kdharness.results.store import ResultsFolder
 
 AUDIT = Audit(np.arange(3), np.array([True, False, True]), np.array([True, False, False]), np.array([1.0, -2.0, 0.5]))
@@ -62,6 +63,16 @@ def test_a_damaged_one_counts_as_none(tmp_path: Path, damage: str) -> None:
         changed = {"candidates": np.arange(2)} if damage == "other lengths" else {"more": np.arange(3)}
         np.savez(files.audit, **{**AUDIT.arrays(), **changed})
     assert read_audit(files.audit) is None
+
+
+def test_pruning_removes_it(tmp_path: Path) -> None:
+    folder, gone = ResultsFolder(tmp_path / "tiny"), fabricate.cell()
+    folder.plans.write(fabricate.plan([gone]))
+    folder.write_record(fabricate.record(gone, None, Status.FAILED))
+    write_audit(folder.cell(gone.key), AUDIT)
+    folder.plans.write(fabricate.plan([fabricate.cell("vanilla")], created_at="2025-01-02T00:00:00+00:00"))
+    assert execute(["results", "prune", str(folder.path), "--yes"]) == 0
+    assert not folder.cell(gone.key).audit.parent.exists()
 
 
 def test_a_run_keeps_and_reports_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kdharness.results.audits import Audit
 from kdharness.results.record import Record
 from kdharness.stats.audit import AUDIT_COLUMNS, ONE_DRAW, audit_frame, audits_of
-from kdharness.stats.epsilon_bounds import best_bound
+from kdharness.stats.epsilon_bounds import best_bound, probability
 
 DRAWS, IMAGES, CANARIES = 5, 120, 40
 GUARD = {"x_guard_epsilon": 0.5, "x_guard_delta": 1e-6}
@@ -34,7 +34,7 @@ def world(one_coin: bool = False) -> tuple[pd.DataFrame, dict[str, Audit]]:
     for method, leak in (("vanilla", 0.0), ("kd", 1.0), ("guard", 2.0)):
         for seed in range(DRAWS):
             seeding = "student+teacher+data"
-            teacher = fabricate.TeacherSource("conv32", f"teacher{seed}")
+            teacher = None if method == "vanilla" else fabricate.TeacherSource("conv32", f"teacher{seed}")
             cell = fabricate.cell(method, seed, teacher, scenario="split80", seeding=seeding)
             records.append(fabricate.record(cell, **(GUARD if method == "guard" else {})))
             coin = 0 if one_coin else seed
@@ -79,10 +79,29 @@ def test_coins_that_were_tossed_once_count_once_and_have_no_shadows() -> None:
     assert set(frame[frame["attack"] == "lira"]["reason"]) == {ONE_DRAW}
 
 
+def test_what_is_broken_is_judged_over_all_promises() -> None:
+    """`guard` and `vanilla`, with 0, promise something."""
+    (setting,) = audits_of(*world())
+    guard, kd, vanilla, teacher = setting.networks
+    assert guard.bound is not None
+    tail = probability(guard.bound.guesses, guard.bound.right, guard.bound.coins, 0.5, 1e-6)
+    assert guard.p == pytest.approx(8 * tail)
+    assert math.isnan(kd.p)
+    assert math.isnan(teacher.p)
+    assert vanilla.p == 1
+    frame, audits = world()
+    frame["epsilon"] = frame["epsilon"].where(frame["method"] != "guard", guard.bound.epsilon - 0.02)
+    again = audits_of(frame, audits)[0].networks[0]
+    assert 0.025 < again.p < 0.05, "alone it would be an alarm"
+    assert not again.is_broken
+
+
 def test_its_table() -> None:
     frame = audit_frame(audits_of(*world()))
     assert tuple(frame.columns) == AUDIT_COLUMNS
     assert len(frame) == 3 * 4
+    assert len(audit_frame([])) == 0
+    assert ",200," in frame.to_csv(), "counts are whole numbers"
     kd = frame[frame["method"] == "kd"].set_index("attack")
     assert 0.5 < kd.loc["lira", "auc_low"] < kd.loc["lira", "auc"] < kd.loc["lira", "auc_high"] < 1
     assert 1 < kd.loc["lira", "tpr_at_fpr_1"] <= 100, "percent"

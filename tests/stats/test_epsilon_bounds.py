@@ -60,6 +60,8 @@ def test_more_ways_to_be_sure_cost_their_share_of_the_level() -> None:
     assert both is not None
     q = (0.05 / 8) ** (1 / 100)
     assert both.epsilon == pytest.approx(math.log(q / (1 - q)), abs=1e-6)
+    assert both.p(both.epsilon) == pytest.approx(0.05)
+    assert both.p(0.0) == pytest.approx(8 * 0.5**100)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1.0, 3.0])

@@ -19,7 +19,8 @@ ATTACKS = (
 )
 BOUND = (
     "epsilon above: guesses who is a member refute every epsilon up to this one, at the delta promised, else 1e-05 "
-    "(Steinke, Nasr, Jagielski 2023; each such bound is wrong in 5 % at most); promised: of one student"
+    "(Steinke, Nasr, Jagielski 2023; each such bound is wrong in 5 % at most, and an alarm in 5 % of tables); "
+    "promised: of one student"
 )
 OUTSIDE = "The audit reads networks without noise: handing its numbers on is outside every budget"
 
