@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
@@ -28,7 +27,6 @@ class Untouched:
         self._code: SharedCode | None = None
         self._flags: Sequence[tuple[str, Callable[[], Any], Callable[[Any], object]]] = ()
         self._values: list[Any] = []
-        self._modules: frozenset[str] = frozenset()
         if "torch" in sys.modules:
             self._note()
         else:
@@ -46,7 +44,7 @@ class Untouched:
         changed = [
             *self._switched(),
             *([] if self._code is None else self._code.put_back()),
-            *_planted(module, self._modules),
+            *_planted(module),
         ]
         if changed:
             what = f"it changed {changed[0]} while it was loaded"
@@ -56,7 +54,6 @@ class Untouched:
         from kdharness.registry.backend_flags import FLAGS  # here, for it loads torch
 
         self._code = all_shared_code()
-        self._modules = frozenset(sys.modules)
         self._flags = FLAGS
         self._values = [read() for _, read, _ in FLAGS]
 
@@ -67,23 +64,44 @@ class Untouched:
                 yield name
 
 
-def _planted(plugin: str, known: Collection[str]) -> Iterator[str]:
+def _planted(plugin: str) -> Iterator[str]:
     """Functions and classes of the plugin's own in modules of the harness, which a plugin may be the first to load.
 
-    Such a module is loaded again. known: those whose own functions were noted before; from them, new names are taken.
+    What stood there is read from the module's source again; nothing else of the module is made anew, for others hold
+    its classes.
     """
     own = plugin.partition(".")[0]
-    if own in PACKAGES:
+    if own in PACKAGES or own in sys.stdlib_module_names:
         return
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] not in PACKAGES or not isinstance(module, ModuleType):
             continue
         found = [attribute for attribute, value in list(vars(module).items()) if _is_of(value, own)]
-        for attribute in found:
-            delattr(module, attribute)
-        if found and name not in known:
-            importlib.reload(module)
+        if found:
+            _put_originals(module, found)
         yield from (f"{name}.{attribute}" for attribute in found)
+
+
+def _put_originals(module: ModuleType, names: Sequence[str]) -> None:
+    """What the source of a module has under these names, in their place; what it has not is taken out."""
+    fresh: dict[str, Any] = {}
+    if module.__spec__ is not None and module.__spec__.loader is not None:
+        again = importlib.util.module_from_spec(module.__spec__)
+        module.__spec__.loader.exec_module(again)
+        fresh = vars(again)
+    for name in names:
+        delattr(module, name)
+        if name in fresh:
+            setattr(module, name, _at_home(fresh[name], module))
+
+
+def _at_home(value: Any, module: ModuleType) -> Any:
+    """A function that sees the names of this module; anything else as it is."""
+    if not isinstance(value, FunctionType) or value.__module__ != module.__name__:
+        return value
+    found = FunctionType(value.__code__, vars(module), value.__name__, value.__defaults__, value.__closure__)
+    found.__kwdefaults__, found.__doc__, found.__module__ = value.__kwdefaults__, value.__doc__, value.__module__
+    return found
 
 
 def _is_of(value: object, package: str) -> bool:

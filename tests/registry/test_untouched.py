@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
 
+from kdharness.api import Method
 from kdharness.errors import UserError
 from kdharness.registry.manager import Registry
 
@@ -58,6 +59,8 @@ def test_a_file_that_changes_them_when_it_is_loaded_is_refused(write, name: str)
         Registry.load([write("changes.py", METHOD + CHANGES[name] + HOOK.format(""))])
     assert shared() == before
     assert "mine" not in Registry.load().methods
+    # The harness' own classes are the ones that others hold: none was made a second time.
+    assert sys.modules["kdharness.api.method"].Method is Method
 
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name.startswith("torch.")])
