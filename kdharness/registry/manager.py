@@ -218,6 +218,7 @@ class Registry:
 
     def _collection(self, kind: str) -> Collection:
         if kind not in self._collections:
+            untouched.begin()
             self._collections[kind] = Collection.of(KINDS[kind], self._records(KINDS[kind]))
         return self._collections[kind]
 

@@ -33,8 +33,8 @@ class Untouched:
             sys.meta_path.insert(0, _Torch(self._note))
 
     def begin(self) -> None:
-        """Functions, switches and hooks are from here on what they are now: until plugins are loaded they are the
-        program's, which may have stand-ins of its own.
+        """Functions, switches and hooks are from here on what they are now: until plugins are loaded, or asked, they
+        are the program's, which may have stand-ins of its own.
         """
         if self._code is not None:
             self._note()

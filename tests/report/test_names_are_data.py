@@ -18,6 +18,7 @@ from rich.console import Console
 from kdharness.cli.main import execute
 from kdharness.cli.session import RunRequest, dry
 from kdharness.protocol.claim import Claim
+from kdharness.registry.manager import Registry
 from kdharness.report.figures import Mark, OutputFigure, OutputPoint
 from kdharness.report.latex import as_latex
 from kdharness.report.markdown import as_markdown
@@ -187,9 +188,20 @@ def test_a_plan_is_printed_without_markup(
     document = {**cell.document, "student": {"name": "conv16"}, "teachers": []}
     cell = type(cell)(**{**cell.__dict__, "document": document})
     plan = fabricate.plan([cell], {cell.key: f"[/nothing] {RICH}\x1b"}, benchmark="[/tiny]")
-    request = object.__new__(RunRequest)
-    for name, value in {"plan": plan, "out": tmp_path, "rerun": None, "registry": NoWarnings()}.items():
-        object.__setattr__(request, name, value)
+    request = RunRequest(
+        plan=plan,
+        registry=Registry.load(),
+        out=tmp_path,
+        devices=("cpu",),
+        executor="inline",
+        data_root=tmp_path,
+        download=False,
+        plugin_files=(),
+        timeout_seconds=None,
+        teacher_top1_floor=None,
+        rerun=None,
+        show=lambda contents: None,
+    )
     assert dry(request) == 0
     text = capsys.readouterr().out
     assert "plan of '[/tiny]'" in text
@@ -197,10 +209,6 @@ def test_a_plan_is_printed_without_markup(
     assert f"skip: [/nothing] {RICH}" in text
     assert is_clean(text)
     assert Console().width == 300
-
-
-class NoWarnings:
-    warnings: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
