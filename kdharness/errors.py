@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 from kdharness.disk import no_room
 from kdharness.failures import is_a_stop, one_line
+from kdharness.text import plain
+
+# Of a name that nobody knows a message has so many letters.
+MOST_SHOWN = 100
 
 
 class UserError(Exception):
@@ -40,13 +44,14 @@ class UnknownName(UserError):
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        return f"unknown {self.what} '{self.name}'{place}; {self._hint()}"
+        name = self.name if len(self.name) <= MOST_SHOWN else f"{self.name[:MOST_SHOWN]}..."
+        return plain(f"unknown {self.what} '{name}'{place}; {self._hint()}")
 
     def _hint(self) -> str:
         """What it is instead, the nearest valid names, or all of them."""
         if self.elsewhere:
             return f"there is {_with_article(self.elsewhere)} of this name"
-        close = nearest(self.name, self.valid)
+        close = nearest(self.name[:MOST_SHOWN], self.valid)
         if close:
             return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
         if not self.valid:

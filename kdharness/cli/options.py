@@ -14,7 +14,7 @@ import typer
 from platformdirs import user_data_path
 
 from kdharness.device.names import OPTION_HELP, WORKERS_HELP
-from kdharness.errors import UnknownName
+from kdharness.errors import UnknownName, UserError
 from kdharness.execution.rerun import Rerun
 from kdharness.text import printable, words
 from kdharness.weights.choice import split_choice
@@ -155,11 +155,21 @@ SEVERAL: dict[str, Callable[[str], bool]] = {
 }
 
 
+# Of these an empty value would be the folder that one is in.
+PATHS = ("--out", "--data", "--teacher", "--plugin")
+NO_PATH = tuple(f"{option}=" for option in PATHS)
+
+
 def spread(arguments: list[str]) -> list[str]:
-    """`--set a.b=1 c.d=2` as `--set a.b=1 --set c.d=2`, and likewise for --teacher and --plugin."""
+    """`--set a.b=1 c.d=2` as `--set a.b=1 --set c.d=2`, and likewise for --teacher and --plugin.
+
+    UserError for an empty path.
+    """
     found: list[str] = []
     option, is_first = "", True
     for word in arguments:
+        if word in NO_PATH or (option in PATHS and is_first and not word):
+            raise UserError(f"{word.removesuffix('=') or option}: no path is given")
         if word.startswith("-"):
             option, is_first = word, True
         else:

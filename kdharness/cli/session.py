@@ -87,6 +87,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     """
     options = command.options
     _check_temporary_folder()
+    _check_out(options.out)
     request = RunRequest(
         plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True),
         registry=command.registry,
@@ -104,6 +105,13 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     request.registry.get("executor", request.executor, "--executor")
     _check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
+
+
+def _check_out(out: Path) -> None:
+    """UserError for what is no folder, and can be none: the run would be refused at its first file."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"--out {out}: {there} is no folder")
 
 
 def _check_temporary_folder() -> None:

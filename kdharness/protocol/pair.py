@@ -10,6 +10,7 @@ def parse_pair(text: object) -> Pair:
     if isinstance(text, Pair):
         return text
     left, colon, right = str(text).partition(":")
-    if not colon or not right.strip() or not left.strip() or ":" in right:
+    teachers = tuple(name.strip() for name in left.split("+"))
+    if not colon or not right.strip() or not all(teachers) or ":" in right:
         raise ValueError(f"'{text}' is not of the form teacher:student or teacher1+teacher2:student")
-    return Pair(tuple(name.strip() for name in left.split("+")), right.strip())
+    return Pair(teachers, right.strip())

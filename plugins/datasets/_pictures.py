@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-ORIENTATION, BITS, PHOTOMETRIC = 0x0112, 258, 262  # tags of EXIF and TIFF
+ORIENTATION, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 0x0112, 258, 262, 339  # tags of EXIF and TIFF
+SIGNED = 2  # a sample format
 DEEPEST = 65535
 WITH_ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _DEEP_RAW = re.compile(r";(?:16|32)[BLN]")  # of a raw mode, as Pillow calls what lies in a file
@@ -90,6 +91,9 @@ def _is_transparent(image: Image) -> bool:
 
 def _coloured(image: Image) -> Image:
     """As RGB. ValueError for integers and floats without a known range."""
+    formats = getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, ())
+    if SIGNED in (formats if isinstance(formats, tuple) else (formats,)):
+        raise ValueError("it holds signed integers, whose black and white nobody says; make them unsigned")
     if _is_deep(image):
         return _shallow(image).convert("RGB")
     if image.mode in ("I", "F"):

@@ -24,12 +24,13 @@ def written(image: Image.Image, file_format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def grey_tiff(values: np.ndarray, bits: int, photometric: int = 1) -> bytes:
+def grey_tiff(values: np.ndarray, bits: int, photometric: int = 1, sample_format: int = 1) -> bytes:
     """A little-endian TIFF of grey values, by hand: Pillow writes none of 12 bits."""
-    packed = values.astype("<u2").tobytes()
+    packed = values.astype("u1" if bits == 8 else "<u2").tobytes()
     if bits == 12:  # two values in three bytes, the upper bits first
         packed = np.packbits(np.unpackbits(values.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]).tobytes()
     tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 8, 279: len(packed)}
+    tags[339] = sample_format
     directory = struct.pack("<H", len(tags))
     for tag, value in tags.items():
         directory += struct.pack("<HHII", tag, 4, 1, value)
@@ -126,11 +127,20 @@ def test_a_pgm_is_scaled_by_its_own_largest_value() -> None:
     assert np.abs(picture.pixels[0].ravel() - values * (255 / 1023)).max() < 0.51
 
 
-@pytest.mark.parametrize(("kind", "named"), [(np.int32, "32-bit integers"), (np.float32, "32-bit floats")])
+@pytest.mark.parametrize(("kind", "named"), [(np.int32, "signed integers"), (np.float32, "32-bit floats")])
 def test_numbers_without_a_range_are_refused(kind: type, named: str) -> None:
     content = written(Image.fromarray(GREY16.astype(kind)), "TIFF")
     with pytest.raises(ValueError, match=named):
         decode(content, 8)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_signed_numbers_are_refused_and_not_read_as_unsigned(bits: int) -> None:
+    values = np.arange(-32, 32).reshape(8, 8)
+    with pytest.raises(ValueError, match="it holds signed integers"):
+        decode(grey_tiff(values, bits, sample_format=2), 8)
+    picture = decode(grey_tiff(values + 32, bits, sample_format=1), 8)
+    assert picture.pixels[0, 0, 0] == 0
 
 
 # -- colour -----------------------------------------------------------------------------------------------------------
