@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parent
 CODE = ("kdharness", "plugins", "benchmarks")
 
 # The benchmarks that are run for reference.
-NAMES = ("byot-small", "meal-small", "rona-small", "byot-cifar", "meal-cifar", "rona-cifar")
+NAMES = ("byot-small", "meal-small", "meal-noise", "rona-small", "rona-audit", "byot-cifar", "meal-cifar", "rona-cifar")
 PLAN = "plan.json"
 TABLES = ("results.csv", "metrics.csv", "leaderboard.csv", "claims.csv")
 # Nothing else is ever copied, so that what a run keeps under `private/` stays where it is.
-KEPT = (*TABLES, "ablation.csv", PLAN)
+KEPT = (*TABLES, "ablation.csv", "audit.csv", PLAN)
 ROUNDING = 1e-6
 
 
