@@ -159,6 +159,7 @@ class Member:
             self.method.before_epoch(context)
             chosen = self.method.select(context)
         self.state.terms.begin_epoch()
+        self.state.players.effect.begin_epoch(watch=self.clock.epoch_in_phase == 0 and self.clock.trains_student_last)
         return BatchRequest(
             data=self.data.key,
             seed=self.cell.seed,
@@ -256,8 +257,13 @@ class Member:
             classes = self.data.num_classes if is_first else None
             return transformed(self.method, batch, samples, self.views, seed, self.device, classes)
 
+    @property
+    def _student_alone(self) -> bool:
+        """Whether the bare student is deployed, and trained in one go."""
+        return len(self.clock.phases) == 1 and type(self.method).predictor is Method.predictor
+
     def end_epoch(self) -> Mapping[str, float]:
-        """Hooks, curves, and the check that every loss was finite.
+        """Hooks, curves, and the check that every loss was finite and that something was trained.
 
         Returns the epoch's mean of each term, and the method's curves.
         """
@@ -268,6 +274,7 @@ class Member:
             curves = {str(name): _number(value) for name, value in self.method.curves().items()}
         before = {name: value for e, split, _, name, value in self.history if (e, split) == (self.clock.epoch, "train")}
         values = self.state.terms.means(self.clock.epoch + 1, self.state.players.all_trained, before)
+        self.state.players.effect.check(values, self.clock.epoch + 1, self._student_alone)
         phase_ended = self.clock.tick()
         for name, value in {**values, **curves, **self.observers.end_epoch()}.items():
             self.history.append((self.clock.epoch, "train", "", name, value))

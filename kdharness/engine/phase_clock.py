@@ -68,6 +68,12 @@ class PhaseClock:
         return self.number == len(self.phases) - 1
 
     @property
+    def trains_student_last(self) -> bool:
+        """Whether no later phase trains any part of the student."""
+        later = (player for phase in self.phases[self.number + 1 :] for player in phase.players)
+        return not any(part.partition(".")[0] == "student" for player in later for part in player.parts)
+
+    @property
     def finished(self) -> bool:
         return self.number == len(self.phases)
 

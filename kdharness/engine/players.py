@@ -13,6 +13,7 @@ from kdharness.api.declarations import Phase, Player
 from kdharness.api.method import Method
 from kdharness.api.staged import StagedModel
 from kdharness.api.step import NamedGradients
+from kdharness.engine.effect import Effect
 from kdharness.engine.gradients import clip, gather
 from kdharness.engine.optimizers import OptimizerFactory, norms_and_biases, restore
 from kdharness.engine.phase_clock import Place
@@ -29,7 +30,8 @@ class Players:
     resting: modules that other phases train and this one does not: they run in eval mode, so that not a bit of them
     changes (running statistics too);
     all_trained: whether there is nothing that the phase does not train;
-    phase_recipe: the recipe with what the phase replaces.
+    phase_recipe: the recipe with what the phase replaces;
+    effect: what the steps of an epoch do to the student, where that is watched.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Players:
         self.resting: list[nn.Module] = []
         self.all_trained = False
         self.phase_recipe = recipe
+        self.effect = Effect(student.parameters())
         self._lasting: dict[str, Optimizer] = {}
         self._recipes: dict[str, Recipe] = {}
         self._trainable = {id(p) for p in self.all_parameters() if p.requires_grad}
@@ -134,6 +137,8 @@ class Players:
         """One step of a player's optimiser. gradients: by name, each parameter's; None: what is in `.grad`."""
         optimizer, parameters = self.optimizers[name], self.parameters[name]
         parts = None if gradients is None else gather(name, optimizer, parameters, gradients)
+        if self.effect.watching and any(group["lr"] for group in optimizer.param_groups):
+            self.effect.note(parameters)
         clip(parameters, self._recipes[name].clip_norm, parts)
         if parts is None:
             optimizer.step()

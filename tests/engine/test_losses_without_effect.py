@@ -34,6 +34,9 @@ class Idle(Method):
     def phases(self):
         if self.kind == "frozen":
             return [Phase("own", fraction=0.5, players=(Player(parts=("method",)),)), Phase("all", fraction=0.5)]
+        if self.kind in ("later", "zero_last", "zero_before_own"):
+            own = Phase("own", fraction=0.5, players=(Player(parts=("method",)),))
+            return [Phase("first", fraction=0.5), own if self.kind == "zero_before_own" else Phase("all", fraction=0.5)]
         return [Phase()]
 
     def losses(self, batch, student, teacher):
@@ -54,13 +57,35 @@ class Idle(Method):
             ce, side = ce.detach(), side.detach()
         if self.kind == "nothing":
             return {}
+        if self.kind == "all_zero":
+            ce, side = 0 * ce, 0 * side
+        if self.kind == "begins_at_zero" and self.steps == 1:
+            ce, side = 0 * ce, 0 * side
+        if self.kind in ("later", "zero_before_own") and batch.step.phase == "first":
+            ce, side = 0 * ce, 0 * side
+        if self.kind == "zero_last" and batch.step.phase == "all":
+            ce, side = 0 * ce, 0 * side
+        if self.kind == "extra_only":
+            ce, side = 0 * ce, self.extra.weight.square().sum()
+        if self.kind == "cut_off":
+            return {"side": self.extra(student.logits.detach()[:, :2]).square().mean()}
         if self.kind == "frozen":
             side = self.extra.weight.square().sum()
         return {"ce": ce, "side": side}
 
+class Resting(Idle):
+    """Steps with a rate of zero."""
+    name = "resting"
+    kind: str = "all_zero"
+
+    def update(self, step):
+        for group in step.optimizers["main"].param_groups:
+            group["lr"] = 0.0
+        super().update(step)
+
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(Idle)]
+    return [MethodSpec.of(Idle), MethodSpec.of(Resting)]
 '''
 
 
@@ -69,15 +94,18 @@ def trained(make_lab: Callable[..., Lab], tmp_path: Path) -> Callable[..., Recor
     (tmp_path / "idle.py").write_text(PLUGIN)
     lab = make_lab(plugin_files=(tmp_path / "idle.py",), metrics=("top1",))
 
-    def train(kind: str, *settings: str) -> Record:
-        given = ("recipe.batch_size=25", f"idle.kind={kind}", *settings)
-        plan = lab.plan(methods=("idle",), scenarios=("few100",), settings=given)
+    def train(kind: str, *settings: str, method: str = "idle") -> Record:
+        given = ("recipe.batch_size=25", f"{method}.kind={kind}", *settings)
+        plan = lab.plan(methods=(method,), scenarios=("few100",), settings=given)
         return next(iter(lab.train_plan(plan).values()))
 
     return train
 
 
-@pytest.mark.parametrize("kind", ["none", "detached_once", "zero", "constant", "frozen"])
+KINDS = ["none", "detached_once", "zero", "constant", "frozen", "later", "begins_at_zero"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_meant_trains(trained: Any, kind: str) -> None:
     record = trained(kind)
     assert record.status is Status.OK, record.traceback
@@ -99,6 +127,40 @@ def test_what_trains_nothing_is_told(trained: Any, kind: str, says: str) -> None
     record = trained(kind)
     assert (record.status, record.error_type) == (Status.FAILED, "MethodError")
     assert record.error_message.startswith(says)
+
+
+def test_a_rate_of_zero_says_nothing_of_the_losses(trained: Any) -> None:
+    assert trained("all_zero", method="resting").status is Status.OK
+
+
+ZERO = "every gradient of every parameter of the student was exactly zero"
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "means"),
+    [
+        ("all_zero", 1, "ce 0, side 0"),
+        ("zero_last", 2, "ce 0, side 0"),
+        ("zero_before_own", 1, "ce 0, side 0"),
+        ("extra_only", 1, "ce 0, side "),
+        ("cut_off", 1, "side "),
+    ],
+)
+def test_a_student_that_no_step_moves_is_told(trained: Any, kind: str, epoch: int, means: str) -> None:
+    record = trained(kind)
+    assert (record.status, record.error_type) == (Status.FAILED, "MethodError")
+    assert record.error_message.startswith(f"in epoch {epoch} {ZERO} (the means of the loss terms: {means}")
+    assert record.error_message.endswith("nothing is trained; are all weights of its terms zero?")
+
+
+def test_weights_of_a_built_in_method_that_are_all_zero(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(metrics=("top1",))
+    zero = ("kd.ce_weight=0", "kd.weight=0")
+    plan = lab.plan(methods=("kd", "vanilla"), scenarios=("few100",), settings=zero)
+    records = {r.cell.method: r for key, r in lab.train_plan(plan).items() if r.cell.role == "student"}
+    assert records["vanilla"].status is Status.OK
+    assert records["kd"].status is Status.FAILED
+    assert records["kd"].error_message.startswith(f"in epoch 1 {ZERO} (the means of the loss terms: ce 0, kd 0)")
 
 
 def test_a_term_that_is_left_out_may_be_all_there_is(trained: Any) -> None:
