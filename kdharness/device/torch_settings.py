@@ -1,4 +1,4 @@
-"""Torch's process-wide settings, which no cell may change under the others."""
+"""Settings of the whole process, torch's and others, which no cell may change under the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from torch.backends import cudnn
 from torch.nn import functional
 
+from kdharness.disk import cannot_write
 from kdharness.errors import CellError, DeviceLost
 from kdharness.registry.backend_flags import FLAGS
 from kdharness.registry.global_hooks import Setting
+from kdharness.registry.process_settings import PROCESS_SETTINGS
 
 
 def _default_device() -> torch.device:
@@ -71,6 +73,7 @@ _SETTINGS: tuple[Setting, ...] = (
     *FLAGS,
     ("the functions of torch.nn.functional", lambda: [*map(vars(functional).get, _FUNCTIONS)], _put_functions),
     ("how exactly torch multiplies float32", _products, lambda found: _multiply(*found)),
+    *PROCESS_SETTINGS,
 )
 
 
@@ -101,27 +104,37 @@ def settings_as_torch_begins() -> None:
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Torch's settings are after the block what they were before it. CellError names one that was changed, unless the
-    block raises: its own error then says so in a note.
+    """The settings are after the block what they were before it. CellError names one that was changed, unless the
+    block raises: its own error then says so in a note. A limit of its own is no full disk.
     """
     before = [read() for _, read, _ in _SETTINGS]
     try:
         yield
     except BaseException as error:
-        for name in _put_back(before):
+        changed = _put_back(before)
+        if changed and cannot_write(error):
+            # Not from the error itself, which says that a disk is full.
+            where = CellError("SharedStateChanged", "here it could not write").with_traceback(error.__traceback__)
+            raise _changed(changed[0]) from where
+        for name in changed:
             error.add_note(f"before that, it changed {name}, which other cells share")
         raise
     for name in _put_back(before):
-        raise CellError("SharedStateChanged", f"it changed {name}, which other cells share")
+        raise _changed(name)
+
+
+def _changed(name: str) -> CellError:
+    return CellError("SharedStateChanged", f"it changed {name}, which other cells share")
 
 
 def _put_back(before: Sequence[Any]) -> list[str]:
     """The names of settings that are not what they were. They are again."""
-    changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if read() != value]
-    for (name, read, put), value in zip(_SETTINGS, before, strict=True):
+    changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if value != read()]
+    for (name, _, put), value in zip(_SETTINGS, before, strict=True):
         if name in changed:
             put(value)
             note_spoiled(name)
-            if read() != value:
-                raise DeviceLost(f"a cell changed {name}, and it cannot be put back")
+    for (name, read, _), value in zip(_SETTINGS, before, strict=True):
+        if name in changed and value != read():
+            raise DeviceLost(f"a cell changed {name}, and it cannot be put back")
     return changed

@@ -1,12 +1,12 @@
-"""Functions that all cells of a process call, and whether somebody put others in their place."""
+"""Functions and modules that all cells of a process use, and whether somebody put others in their place."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
 
 # The packages whose functions cells of all methods run.
@@ -19,6 +19,8 @@ _MODULES = (
     *("numpy.random", "builtins", "copy", "functools", "hashlib", "io", "itertools", "json", "math", "os", "os.path"),
     *("pickle", "random", "shutil", "statistics", "struct", "tempfile", "time", "zipfile"),
 )
+# Packages that the core imports.
+_LIBRARIES = ("torch", "numpy", "safetensors", "pandas", "scipy", "pydantic", "pluggy")
 _PYTHONS = (FunctionType, BuiltinFunctionType, MethodDescriptorType, MethodType)
 _KINDS = (*_PYTHONS, staticmethod, classmethod, property, type)
 # NumPy's own kinds of function.
@@ -28,16 +30,23 @@ Owner = ModuleType | type
 
 
 class SharedCode:
-    """The functions and classes of some modules and classes, by name, as they are now."""
+    """The functions and classes of some modules and classes, by name, as they are now.
 
-    def __init__(self, owners: Iterable[Owner]) -> None:
+    modules: what is to be found under some names in `sys.modules`.
+    """
+
+    def __init__(self, owners: Iterable[Owner], modules: Mapping[str, ModuleType] = MappingProxyType({})) -> None:
         self._owners = [_Owned(owner) for owner in owners]
+        self._modules = dict(modules)
 
     def put_back(self) -> list[str]:
         """The full names of those that are others now. They are what they were."""
         moved = [owned for owned in self._owners if not owned.stands]
         known = {id(value) for owned in self._owners for value in owned.values} if moved else set()
-        return sorted(name for owned in moved for name in owned.put_back(known))
+        names = sorted(name for owned in moved for name in owned.put_back(known))
+        lost = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
+        sys.modules.update((name, self._modules[name]) for name in lost)
+        return [*names, *(f"sys.modules['{name}']" for name in lost)]
 
 
 class _Owned:
@@ -119,7 +128,14 @@ def all_shared_code() -> SharedCode:
     ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
     modules: list[Owner] = [*(sys.modules[name] for name in _MODULES if name in sys.modules), *ours]
     classes = dict.fromkeys(c for module in modules for c in _classes(module))
-    return SharedCode([*modules, sys.modules["torch"].Tensor, *classes])
+    return SharedCode([*modules, sys.modules["torch"].Tensor, *classes], _found_by_all())
+
+
+def _found_by_all() -> dict[str, ModuleType]:
+    """The modules that others import by name, some of them in the middle of a run."""
+    packages = {*PACKAGES, *_LIBRARIES, *sys.stdlib_module_names}
+    loaded = [(name, module) for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)]
+    return {name: module for name, module in loaded if name.partition(".")[0] in packages}
 
 
 def _classes(module: Owner) -> Iterator[type]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from kdharness.device.door import open_device
 from kdharness.device.torch_settings import settings_kept
+from kdharness.disk import no_room
 from kdharness.errors import CellError
+from kdharness.failures import trace_of
 
 
 def change_default_device() -> None:
@@ -102,3 +108,25 @@ def test_what_a_block_raises_is_told_before_what_it_changed() -> None:
         fail()
     assert torch.get_default_dtype() == torch.float32
     assert error.value.__notes__ == ["before that, it changed torch's default dtype, which other cells share"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on files works otherwise elsewhere")
+def test_what_cannot_be_written_under_a_limit_of_its_own_is_no_full_disk(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write() -> None:
+        with settings_kept():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+            (tmp_path / "file").write_bytes(bytes(1000))
+
+    with pytest.raises(CellError, match="it changed the process' limit RLIMIT_FSIZE, which other cells share") as error:
+        write()
+    assert error.value.error_type == "SharedStateChanged"
+    assert not no_room(error.value)
+    assert "write_bytes(bytes(1000))" in trace_of(error.value)
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == limits
+
+
+def test_a_full_disk_is_a_full_disk() -> None:
+    with pytest.raises(OSError, match="No space left"), settings_kept():
+        raise OSError(errno.ENOSPC, "No space left on device")

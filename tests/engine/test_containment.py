@@ -8,9 +8,13 @@ from kdharness.results.record import Status
 
 FAULTY = '''
 import builtins
+import locale
 import math
+import os
+import signal
 import sys
 import time
+import warnings
 import numpy
 import safetensors.torch
 import torch
@@ -26,6 +30,10 @@ class Functions(torch.overrides.TorchFunctionMode):
 
 def wrong(*args, **options):
     return torch.zeros((), requires_grad=True)
+
+def lower_limits():
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 SWITCHES = {
     "mkldnn": lambda: setattr(torch.backends.mkldnn, "enabled", False),
@@ -56,6 +64,17 @@ SWITCHES = {
     "saved": lambda: torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x).__enter__(),
     "denormal": lambda: torch.set_flush_denormal(True),
     "numpy_errors": lambda: numpy.seterr(all="raise"),
+    "folder": lambda: os.chdir("/"),
+    "umask": lambda: os.umask(0o777),
+    "limit": lambda: lower_limits(),
+    "variables": os.environ.clear,
+    "path": lambda: sys.path.insert(0, "/nowhere"),
+    "signals": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "warnings": lambda: warnings.simplefilter("error"),
+    "descriptor": lambda: os.close(1),
+    "stream": lambda: setattr(sys, "stdout", None),
+    "recursion": lambda: sys.setrecursionlimit(sys.getrecursionlimit() - 10),
+    "module": lambda: sys.modules.pop("kdharness.results.record"),
     "built_in": lambda: setattr(sys.modules["kdharness_plugins.methods.kd"].KD, "losses", wrong),
 }
 
@@ -331,6 +350,16 @@ def test_a_checkpoint_of_another_form_counts_as_none(undisturbed, make_lab, monk
         ("saved", "what torch does to tensors that it saves for gradients"),
         ("denormal", "whether the smallest numbers are flushed to zero"),
         ("numpy_errors", "NumPy's way with floating-point errors"),
+        ("folder", "the working directory"),
+        ("umask", "the mode of new files (umask)"),
+        ("limit", "the process' limit RLIMIT_FSIZE"),
+        ("variables", "the environment variables"),
+        ("path", "where Python looks for modules (sys.path)"),
+        ("signals", "what the process does on signals"),
+        ("warnings", "the filters of warnings"),
+        ("descriptor", "file descriptor 1"),
+        ("stream", "Python's standard streams"),
+        ("recursion", "Python's recursion limit"),
     ],
 )
 def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, make_lab, tmp_path, kind, says):
@@ -359,6 +388,7 @@ def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, mak
         ("numpy_ufunc", "numpy.exp"),
         ("builtin", "builtins.max"),
         ("clock", "time.monotonic"),
+        ("module", "sys.modules['kdharness.results.record']"),
         ("saving", "safetensors.torch.save_file"),
         ("linalg", "torch.linalg.vector_norm"),
     ],
