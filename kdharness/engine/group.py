@@ -100,7 +100,7 @@ class Group:
                 while self.members:
                     self._round()
                     self._leave_off()
-        except EpochVoid:
+        except (EpochVoid, DeviceLost):  # nothing of the epoch counts, or nothing can be written from this process
             self.members.clear()
             raise
         finally:  # of those that an interruption leaves behind, the curves so far

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdharness.device import torch_settings
 from kdharness.device.door import open_device
 from kdharness.device.torch_settings import settings_kept
 from kdharness.disk import no_room
-from kdharness.errors import CellError
+from kdharness.errors import CellError, DeviceLost
 from kdharness.failures import trace_of
 
 
@@ -130,3 +132,22 @@ def test_what_cannot_be_written_under_a_limit_of_its_own_is_no_full_disk(tmp_pat
 def test_a_full_disk_is_a_full_disk() -> None:
     with pytest.raises(OSError, match="No space left"), settings_kept():
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_all_is_put_back_before_it_is_said_that_something_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stuck = ("a stuck one", sys.getswitchinterval, lambda found: None)
+    before = sys.getswitchinterval()
+    monkeypatch.setattr(torch_settings, "_SETTINGS", (stuck, *torch_settings._SETTINGS))
+
+    def change() -> None:
+        with settings_kept():
+            sys.setswitchinterval(2 * before)
+            os.chdir("/")
+
+    with pytest.raises(DeviceLost, match="a cell changed a stuck one, and it cannot be put back"):
+        change()
+    sys.setswitchinterval(before)
+    assert Path.cwd() == tmp_path

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from kdharness.device import torch_settings
+from kdharness.errors import DeviceLost
 from kdharness.results.record import Status
 
 FAULTY = '''
@@ -363,8 +367,6 @@ def test_a_checkpoint_of_another_form_counts_as_none(undisturbed, make_lab, monk
     ],
 )
 def test_a_switch_of_the_process_is_blamed_at_once_and_put_back(undisturbed, make_lab, tmp_path, kind, says):
-    from kdharness.device import torch_settings
-
     before = [read() for _, read, _ in torch_settings._SETTINGS]
     record = train_beside(undisturbed, make_lab, tmp_path, kind)
     assert record.error_type == "SharedStateChanged" or "before that, it changed" in record.traceback
@@ -408,3 +410,23 @@ def test_another_function_in_place_of_a_shared_one_is_found_by_trying_each_cell(
     assert record.error_message == f"it changed {says}, which other cells share"
     assert lab.train([neighbour], alone=True)[neighbour.key].status is Status.OK
     assert lab.bits(neighbour.key) == bits
+
+
+def test_what_cannot_be_put_back_loses_the_process_and_nothing_is_written_from_it(
+    undisturbed, make_lab, tmp_path, monkeypatch
+):
+    """As a hard limit, which nobody may raise again."""
+    neighbour, _ = undisturbed
+    monkeypatch.chdir(tmp_path)
+    settings = [(name, read, put) for name, read, put in torch_settings._SETTINGS if name != "the working directory"]
+    stuck = ("the working directory", os.getcwd, lambda found: None)
+    monkeypatch.setattr(torch_settings, "_SETTINGS", (stuck, *settings))
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    lab = make_lab(plugin_files=(file,))
+    plan = lab.plan(methods=("faulty",), settings=("faulty.kind=folder",), scenarios=("few100",))
+    (cell,) = (p.cell for p in plan.cells)
+    with pytest.raises(DeviceLost, match="a cell changed the working directory, and it cannot be put back"):
+        lab.train([neighbour, cell])
+    assert list(tmp_path.rglob("record.json"))
+    assert list(tmp_path.rglob("history.csv")) == []
