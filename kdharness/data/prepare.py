@@ -134,7 +134,7 @@ class DataStore:
         name = cell.document["subset"]
         key = canonical({"whole": data.key, "subset": name})
         if key not in self._data:
-            rows = private_part(cell.document["scenario"], data.host.indices["private"], part)
+            rows = private_part(cell.document["scenario"], data.host.indices, part)
             subsets = {**data.subsets, name: torch.from_numpy(rows).to(self.device)}
             self._data[key] = replace(data, key=key, subsets=subsets)
         return self._data[key]

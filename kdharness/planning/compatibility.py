@@ -24,9 +24,8 @@ from kdharness.planning.mixed_labels import reason_to_refuse
 from kdharness.planning.networks import configured
 from kdharness.planning.phases import phase_faults
 from kdharness.planning.resolve import Resolved
-from kdharness.protocol.private_parts import PrivatePart
 from kdharness.protocol.recipe import Recipe
-from kdharness.protocol.subset_sizes import private_size, subset_sizes
+from kdharness.protocol.subset_sizes import subset_sizes
 
 
 @dataclass(frozen=True)
@@ -201,10 +200,7 @@ def _fault_of_phases(method: Method, student: StagedModel, recipe: Recipe, subse
 def blueprint_of(cell: Cell, info: DatasetInfo) -> Blueprint:
     """The cell's own facts: its scenario's, its recipe's."""
     document, recipe = cell.document, cell.recipe
-    facts = document["scenario"], info.train_size, document["evaluation"]["validation"]
-    sizes = subset_sizes(*facts)
-    if (part := PrivatePart.of(document["subset"])) is not None:
-        sizes[document["subset"]] = part.size(private_size(*facts))
+    sizes = subset_sizes(document["scenario"], info.train_size, document["evaluation"]["validation"])
     return Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
 
 

@@ -30,10 +30,6 @@ class PrivatePart:
         found = cls(*map(int, match.groups())) if match else None
         return found if found is not None and found.number <= found.parts else None
 
-    def size(self, private: int) -> int:
-        """How many of the private images are in it."""
-        return private // self.parts + (self.number <= private % self.parts)
-
     def check(self, private: int, where: str) -> None:
         """UserError where there are too few private images for so many parts, or none. where: the scenario."""
         if not private:

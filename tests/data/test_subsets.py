@@ -214,12 +214,21 @@ def test_private_images_are_those_that_teachers_train_on():
 @pytest.mark.parametrize("private", [np.arange(5, 88, dtype=np.int64), np.arange(60, dtype=np.int64)])
 def test_parts_of_private_images_are_disjoint_and_cover(private):
     parts = [PrivatePart(k, 7) for k in range(1, 8)]
-    found = [private_part(SPLIT, private, part) for part in parts]
+    found = [private_part(SPLIT, {"private": private}, part) for part in parts]
     assert sorted(np.concatenate(found)) == private.tolist()
-    assert [len(rows) for rows in found] == [part.size(len(private)) for part in parts]
+    sizes = [len(rows) for rows in found]
+    assert max(sizes) - min(sizes) <= 1
     assert all((np.diff(rows) > 0).all() for rows in found)
-    other = private_part({**SPLIT, "seed": 1}, private, parts[0])
+    other = private_part({**SPLIT, "seed": 1}, {"private": private}, parts[0])
     assert other.tolist() != found[0].tolist()
+
+
+def test_a_candidate_more_or_less_changes_one_part():
+    everyone = np.arange(60, dtype=np.int64)
+    all_in, one_out = ({"private": rows, "candidates": everyone[20:40]} for rows in (everyone, np.delete(everyone, 30)))
+    pairs = [[private_part(SPLIT, i, PrivatePart(k, 7)).tolist() for i in (all_in, one_out)] for k in range(1, 8)]
+    (changed,) = (pair for pair in pairs if pair[0] != pair[1])
+    assert set(changed[0]) - set(changed[1]) == {30}
 
 
 def test_a_cell_of_a_part_has_that_part_and_shares_the_images(lab):

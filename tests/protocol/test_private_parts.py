@@ -23,13 +23,6 @@ def test_what_is_a_part() -> None:
     assert not any(map(PrivatePart.of, others))
 
 
-@pytest.mark.parametrize("private", [0, 7, 20, 203])
-def test_sizes_add_up_and_differ_by_one_at_most(private: int) -> None:
-    sizes = [PrivatePart(k, 10).size(private) for k in range(1, 11)]
-    assert sum(sizes) == private
-    assert max(sizes) - min(sizes) <= 1
-
-
 def test_too_few_images() -> None:
     PrivatePart(1, 10).check(20, "split80")
     with pytest.raises(UserError, match="10 parts of 2 images or more, and scenario 'split80' keeps 19 private"):
