@@ -147,6 +147,8 @@ class Method(nn.Module, Generic[TeacherT]):
             be replayed: nothing in it is drawn, chosen or counted in Python.
         secret_noise: True where it draws from `context.secret_generator`. No other training of the cell gives the same
             numbers then, and each is one more release of what the noise protects.
+        trains_on: the data that its student is trained on, a name that the scenario defines; "train" in its phases is
+            this one. A method with "teacher" trains on private images, and states the budget that this spends.
         withheld: terms whose values tell what a teacher said that is to stay private. They train, and are shown and
             written nowhere.
         mixed_labels: what the method is where a recipe mixes images. "mix": it reads labels through `batch.task_loss`
@@ -186,6 +188,10 @@ class Method(nn.Module, Generic[TeacherT]):
     @property
     def secret_noise(self) -> bool:
         return False
+
+    @property
+    def trains_on(self) -> str:
+        return "train"
 
     @property
     def withheld(self) -> Sequence[str]:

@@ -33,7 +33,8 @@ class Requirement:
     method: how it is trained; on labels alone by default.
     parameters: of that method, where they are not to be the benchmark's.
     teachers: the cells that it requires itself.
-    subset: the training data it sees; "teacher" is what the scenario gives to teachers.
+    subset: the training data it sees; "teacher" is what the scenario gives to teachers, "private[3/10]" the third of
+        ten disjoint parts of its private images.
     same_seed: whether it has the seed of the cell that requires it, rather than the teachers' own.
     role: "teacher", trained by the teachers' recipe, or "student" for a student run of its own (an earlier generation,
         an assistant). That one is a step: no table ranks it, unless it is asked for by name too.

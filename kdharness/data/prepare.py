@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from kdharness.api.preprocessing import Preprocessing
 from kdharness.data.images import DeviceImages
 from kdharness.data.kept import Kept
 from kdharness.data.statistics import STATISTICS
-from kdharness.data.subsets import Subsets, apply
+from kdharness.data.subsets import Subsets, apply, private_part
 from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.planning.cell import Cell, canonical
 from kdharness.planning.datasets import dataset_warning
+from kdharness.protocol.private_parts import PrivatePart
 from kdharness.registry.manager import Registry
 
 
@@ -125,6 +126,17 @@ class DataStore:
             targets = loaded.dataset.splits["train"].targets
             host = apply(scenario, targets, len(loaded.dataset.classes), validation)
             self._data[key] = self._under(key, loaded, host, scenario.get("statistics", "all"))
+        part = PrivatePart.of(cell.document["subset"])
+        return self._data[key] if part is None else self._with_part(self._data[key], cell, part)
+
+    def _with_part(self, data: Data, cell: Cell, part: PrivatePart) -> Data:
+        """The same with one more subset, that of the cell, and the images shared."""
+        name = cell.document["subset"]
+        key = canonical({"whole": data.key, "subset": name})
+        if key not in self._data:
+            rows = private_part(cell.document["scenario"], data.host.indices, part)
+            subsets = {**data.subsets, name: torch.from_numpy(rows).to(self.device)}
+            self._data[key] = replace(data, key=key, subsets=subsets)
         return self._data[key]
 
     def _under(self, key: str, loaded: _Loaded, host: Subsets, statistics: str) -> Data:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdharness.data.candidates import draw, mislabelled
+from kdharness.protocol.private_parts import PrivatePart
 from kdharness.protocol.seeds import stream
 from kdharness.protocol.subset_sizes import Shares
 
@@ -105,6 +106,17 @@ def _mask(length: int, rows: Indices) -> NDArray[np.bool_]:
     found = np.zeros(length, dtype=bool)
     found[rows] = True
     return found
+
+
+def private_part(scenario: Mapping[str, Any], indices: Mapping[str, Indices], part: PrivatePart) -> Indices:
+    """One of the disjoint parts of the private positions, ascending.
+
+    Positions alone decide, and no label: an image that is another one changes one part, which is what PATE counts on.
+    So does a candidate that is a member or not, since all candidates have their place.
+    """
+    generator = np.random.default_rng(stream("parts", str(scenario["public"]), scenario["seed"]))
+    placed = np.union1d(indices["private"], indices.get("candidates", indices["private"]))
+    return np.intersect1d(generator.permutation(placed)[part.number - 1 :: part.parts], indices["private"])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from kdharness.api.method import BuildContext, Method
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
-from kdharness.data.subsets import HIDDEN_SUBSETS
 from kdharness.device.secret import secret_generator
 from kdharness.device.torch_settings import settings_kept
 from kdharness.engine.cell_state import CellState
@@ -27,6 +26,7 @@ from kdharness.measure.observers import Observers
 from kdharness.planning.cell import STUDENT, TEACHER, Cell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.seeds import stream
+from kdharness.protocol.subset_sizes import subset_names
 from kdharness.protocol.variant import made
 from kdharness.weights.fitting import fill
 from kdharness.weights.reading import load_weights
@@ -130,7 +130,7 @@ def _context(
         student_model=student,
         teacher_models=tuple(t.model for t in teachers),
         targets=data.targets[data.subsets[cell.document["subset"]]],
-        subset_sizes={name: len(rows) for name, rows in data.subsets.items() if name not in HIDDEN_SUBSETS},
+        subset_sizes={name: len(data.subsets[name]) for name in subset_names(cell.document["scenario"]["kind"])},
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         device=world.device.torch,

@@ -119,8 +119,11 @@ class Member:
 
     @property
     def validation(self) -> str:
-        """The split that chooses the epoch: a teacher's is of what teachers see."""
-        return "teacher_validation" if self.cell.document["subset"] == "teacher" else "validation"
+        """The split that chooses the epoch: a teacher's is of what teachers see. A student that trains on what they see
+        has the student's, for no budget pays for a choice by private images.
+        """
+        is_teachers = self.cell.document["subset"] == "teacher" and self.method.trains_on == "train"
+        return "teacher_validation" if is_teachers else "validation"
 
     @property
     def validation_top1(self) -> float | None:

@@ -18,6 +18,7 @@ from kdharness.api.requirements import Pair
 from kdharness.planning.neutral import completed_part
 from kdharness.planning.shapes import UNREAD, is_bounded
 from kdharness.protocol.benchmark import STANDARD
+from kdharness.protocol.private_parts import PrivatePart
 from kdharness.protocol.recipe import Recipe
 from kdharness.weights.choice import marked
 
@@ -126,6 +127,8 @@ class Cell:
     weight_files: by SHA-256, where the files lie that networks begin with.
     sheltered: whether its networks hold what they learned from private images, so that no file of theirs is handed on.
     secret: whether its method's noise is: no other training gives its numbers, and each is a release of its own.
+    accounted: whether it was trained on private images by a method that does so (`Method.trains_on`), and states what
+        that costs.
     teacher_seed: of a spread's teachers; None where the run's rule says it.
     """
 
@@ -154,6 +157,7 @@ class Cell:
     weight_files: Mapping[str, str] = field(default_factory=dict)
     sheltered: bool = False
     secret: bool = False
+    accounted: bool = False
     teacher_seed: int | None = None
 
     @property
@@ -185,6 +189,11 @@ class Cell:
     def saw_private(self) -> bool:
         """Whether it was trained on them."""
         return saw_private(self.document)
+
+    @property
+    def unprotected(self) -> bool:
+        """Whether it was trained on them and says nothing of what that costs."""
+        return self.saw_private and not self.accounted
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -239,8 +248,10 @@ class Cell:
         scenario = "" if self.scenario == "clean" else f" {self.scenario}"
         recipe = f" {self.recipe_name}" if self.recipe_name not in ("", STANDARD) else ""
         kind = "" if self.role == STUDENT else f"{self.role} "
+        subset = self.document["subset"]
+        part = f" {subset}" if PrivatePart.of(subset) else ""
         under = "" if self.teacher_seed is None else f", teacher seed {self.teacher_seed}"
-        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{recipe} seed {self.seed}{under}"
+        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{part}{recipe} seed {self.seed}{under}"
 
     @property
     def info(self) -> CellInfo:

@@ -42,7 +42,7 @@ def all_of(kind: type, ask: Callable[[Pair], Iterable[Any]], pair: Pair) -> tupl
 
 def check_method(method: Method) -> None:
     """ValueError for a term's tag or a withheld term that there is not. What is a property may raise anything."""
-    _ = [method.regime, method.reads.declared_views, method.mixed_labels, method.secret_noise]
+    _ = [method.regime, method.reads.declared_views, method.mixed_labels, method.secret_noise, method.trains_on]
     for term, tag in method.terms.items():
         if tag not in TAGS:
             raise ValueError(f"its term '{term}' has the tag {tag!r}, which is none of {', '.join(TAGS)}")

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kdharness.api.requirements import Pair, Requirement
-from kdharness.errors import UnknownName, UserError
+from kdharness.errors import UserError
 from kdharness.failures import Failure, attempt
 from kdharness.planning.asked import NO_LAYERS
 from kdharness.planning.cell import (
@@ -33,7 +33,7 @@ from kdharness.planning.phases import unlike_recipe
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
-from kdharness.protocol.subset_sizes import subset_names
+from kdharness.planning.training_data import check_subset, on_own_subset
 from kdharness.protocol.variant import Layer, Setup, set_up, untrainable
 
 if TYPE_CHECKING:  # it loads torch
@@ -147,6 +147,7 @@ class _Expansion:
     def _expanded(self, setting: Setting, training: Training, fault: str) -> Cell:
         method, failed = self._made(training)
         fault = fault or failed
+        training = on_own_subset(training, method)
         if method is not None and (line := unlike_recipe(method)):
             self.warnings[line] = None
         sources = Sources(fault=fault) if method is None or fault else self._sources(setting, training, method)
@@ -202,6 +203,7 @@ class _Expansion:
     ) -> Sources:
         """What a method demands, looked up; cells that it requires are planned."""
         try:
+            check_subset(self.resolved, setting, training.subset)
             found = [(r, self._source(setting, r, training)) for r in requirements]
             for name in networks:
                 self.resolved.models.get(name)
@@ -236,9 +238,7 @@ class _Expansion:
             network = self.documents.network(model)
             return TeacherSource(model, "", file.sha256, file.path, file.chosen, network)
         models.get(model)
-        subsets = subset_names(self.resolved.scenarios[setting.scenario].kind)
-        if requirement.subset not in subsets:
-            raise UnknownName("subset", requirement.subset, subsets, f"in scenario '{setting.scenario}'")
+        check_subset(self.resolved, setting, requirement.subset)
         pair = Pair(tuple(models.name_of(r.model) for r in requirement.teachers), model)
         own = setting.teacher_seed
         required = Training(
@@ -316,6 +316,7 @@ class _Expansion:
             weight_files=self.resolved.networks.files,
             sheltered=self._sheltered(document, sources, method),
             secret=method is not None and method.secret_noise,
+            accounted=method is not None and method.trains_on == document["subset"] and saw_private(document),
             teacher_seed=None if training.role == TEACHER else setting.teacher_seed,
         )
 

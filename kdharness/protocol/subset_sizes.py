@@ -60,6 +60,11 @@ def subset_names(kind: str) -> tuple[str, ...]:
     return ("train", "teacher", "public") if kind == "split" else ("train", "teacher")
 
 
+def private_size(scenario: Mapping[str, Any], images: int, validation: float) -> int:
+    """How many images teachers see that students do not; 0 where the scenario keeps nothing private."""
+    return Shares.of(scenario, images, validation).rest.left if scenario["kind"] == "split" else 0
+
+
 def subset_sizes(scenario: Mapping[str, Any], images: int, validation: float) -> dict[str, int]:
     """Images by the name of each subset that methods may know of."""
     shares = Shares.of(scenario, images, validation)

@@ -33,8 +33,9 @@ INFINITE = Budget(math.inf)
 def budget_of(cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> Budget | None:
     """Of what a cell says, and of what those say that it learned from. None where the scenario keeps nothing private.
 
-    A method states its own by the numbers `epsilon` and `delta`. They count unless `noise_public` says that the noise
-    can be taken off again. Without them `epsilon_infinite` says that it protects nothing (1) or asked nobody (0).
+    A method states its own, of what teachers said or of its own training on private images, by the numbers `epsilon`
+    and `delta`. They count unless `noise_public` says that the noise can be taken off again. Without them
+    `epsilon_infinite` says that it protects nothing (1) or asked nobody (0).
     """
     return _budget(cell, planned, records, frozenset()) if cell.has_private_images else None
 
@@ -43,14 +44,14 @@ def _budget(
     cell: Cell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record], after: frozenset[str]
 ) -> Budget:
     """after: keys of the cells that led here, which a damaged plan may lead back to."""
-    if cell.saw_private:
+    if cell.unprotected:
         return INFINITE
     after |= {cell.key}
     sources = [None if s.cell in after else _cell_of(s, planned) for s in cell.sources]
-    asked = any(source is None or source.saw_private for source in sources)
+    asked = cell.accounted or any(source is None or source.unprotected for source in sources)
     total = _stated(cell, records.get(cell.key)) or (INFINITE if asked else Budget())
     for source in sources:
-        if source is not None and not source.saw_private:
+        if source is not None and not source.unprotected:
             total += _budget(source, planned, records, after)
     return total
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 from ._privacy import gaussian_epsilon
@@ -17,13 +18,21 @@ def batches_of(samples: int, batch_size: int) -> int:
 @cache
 def sigma_for(epsilon: float, releases: int, delta: float) -> float:
     """The smallest noise multiplier, to one part in a million, with which `releases` spend no more than epsilon."""
-    low = high = math.sqrt(releases) / epsilon
-    while gaussian_epsilon(high, releases, delta) > epsilon:
+    start = math.sqrt(releases) / epsilon
+    return least_noise(lambda sigma: gaussian_epsilon(sigma, releases, delta), epsilon, start)
+
+
+def least_noise(spent: Callable[[float], float], epsilon: float, start: float, precision: float = 1e-6) -> float:
+    """The smallest noise, to one part in 1 / precision, with which no more than epsilon is spent.
+
+    spent: the epsilon of a noise, which falls with it. start: where the search begins.
+    """
+    low = high = start
+    while spent(high) > epsilon:
         high *= 2
-    while gaussian_epsilon(low, releases, delta) <= epsilon:
+    while spent(low) <= epsilon:
         low /= 2
-    while high / low > 1 + 1e-6:
+    while high / low > 1 + precision:
         middle = math.sqrt(low * high)
-        enough = gaussian_epsilon(middle, releases, delta) <= epsilon
-        low, high = (low, middle) if enough else (middle, high)
+        low, high = (low, middle) if spent(middle) <= epsilon else (middle, high)
     return high

@@ -60,6 +60,12 @@ def mean_norm(chunks: Iterator[Gradients]) -> Tensor:
 
 def clipped_mean(chunks: Iterator[Gradients], bound: Tensor | float) -> Gradients:
     """The mean over all samples of the gradients, each scaled down to norm `bound` where it is longer."""
+    total, count = clipped_sum(chunks, bound)
+    return {name: gradient / count for name, gradient in total.items()}
+
+
+def clipped_sum(chunks: Iterator[Gradients], bound: Tensor | float) -> tuple[Gradients, int]:
+    """Their sum, likewise, and over how many samples."""
     total: Gradients = {}
     count = 0
     for gradients in chunks:
@@ -69,4 +75,4 @@ def clipped_mean(chunks: Iterator[Gradients], bound: Tensor | float) -> Gradient
         for name, gradient in gradients.items():
             kept = torch.einsum("n,n...->...", factors, gradient)
             total[name] = total[name] + kept if name in total else kept
-    return {name: gradient / count for name, gradient in total.items()}
+    return total, count

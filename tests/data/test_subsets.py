@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from kdharness.data.prepare import DataStore
-from kdharness.data.subsets import HIDDEN_SUBSETS, apply, proportional, stratified
+from kdharness.data.subsets import HIDDEN_SUBSETS, apply, private_part, proportional, stratified
 from kdharness.errors import CellError
+from kdharness.protocol.private_parts import PrivatePart
 from kdharness.protocol.scenario import HIDDEN, SPLITS
 from kdharness.protocol.subset_sizes import subset_sizes
 
@@ -208,6 +209,39 @@ def test_private_images_are_those_that_teachers_train_on():
     assert len(private) == 64
     assert private <= set(subsets.indices["teacher"])
     assert set(np.flatnonzero(subsets.hidden["private"])) == private
+
+
+@pytest.mark.parametrize("private", [np.arange(5, 88, dtype=np.int64), np.arange(60, dtype=np.int64)])
+def test_parts_of_private_images_are_disjoint_and_cover(private):
+    parts = [PrivatePart(k, 7) for k in range(1, 8)]
+    found = [private_part(SPLIT, {"private": private}, part) for part in parts]
+    assert sorted(np.concatenate(found)) == private.tolist()
+    sizes = [len(rows) for rows in found]
+    assert max(sizes) - min(sizes) <= 1
+    assert all((np.diff(rows) > 0).all() for rows in found)
+    other = private_part({**SPLIT, "seed": 1}, {"private": private}, parts[0])
+    assert other.tolist() != found[0].tolist()
+
+
+def test_a_candidate_more_or_less_changes_one_part():
+    everyone = np.arange(60, dtype=np.int64)
+    all_in, one_out = ({"private": rows, "candidates": everyone[20:40]} for rows in (everyone, np.delete(everyone, 30)))
+    pairs = [[private_part(SPLIT, i, PrivatePart(k, 7)).tolist() for i in (all_in, one_out)] for k in range(1, 8)]
+    (changed,) = (pair for pair in pairs if pair[0] != pair[1])
+    assert set(changed[0]) - set(changed[1]) == {30}
+
+
+def test_a_cell_of_a_part_has_that_part_and_shares_the_images(lab):
+    store = DataStore(lab.registry, lab.path, torch.device("cpu"), download=False)
+    plan = lab.plan(methods=("pate",), scenarios=("split80",), settings=("pate.teachers=4",))
+    cells = {planned.cell.document["subset"]: planned.cell for planned in plan.cells}
+    whole = store.of(cells["train"])
+    parts = [store.of(cells[f"private[{k}/4]"]) for k in range(1, 5)]
+    assert not any("[" in name for name in whole.subsets)
+    rows = [part.subsets[f"private[{k}/4]"].tolist() for k, part in enumerate(parts, 1)]
+    assert sorted(row for part in rows for row in part) == whole.subsets["private"].tolist()
+    assert all(part.train is whole.train for part in parts)
+    assert store.of(cells["private[2/4]"]) is parts[1]
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.2, 0.13])

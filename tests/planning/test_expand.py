@@ -40,6 +40,7 @@ class Alone:
     reads = Reads(teachers="none")
     mixed_labels = "mix"
     secret_noise = False
+    trains_on = "train"
     private_teacher = False
     withheld: Sequence[str] = ()
     terms: Mapping[str, str] = {"ce": "task"}

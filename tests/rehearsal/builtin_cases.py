@@ -15,8 +15,8 @@ PAIR = "conv16:conv8"
 MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.
 EPOCHS = {"rona": 6}
-# What a benchmark names for a pair.
-NAMED = {"takd": {"assistant": "conv4"}}
+# What a benchmark names for a pair; noise that can be repeated, and no more teachers than it takes.
+NAMED = {"takd": {"assistant": "conv4"}, "pate": {"noise": 0, "teachers": 3}, "dp_sgd": {"noise": 0}}
 
 
 def builtin_cases() -> list[MethodCase]:

@@ -9,12 +9,11 @@ from builtin_cases import builtin_cases
 from kdharness.registry.manager import Registry
 from kdharness.testing import MethodCase, parametrize_with_checks
 
-EXPECTED_FAILURES = {
-    "rona[mechanism=gradient,noise=0]": {
-        "check_rehearsal_on_a_fake_accelerator": "its update takes gradients per sample, and a backward pass on a fake "
-        "accelerator asks for its driver; on the meta device it passes"
-    },
+PER_SAMPLE = {
+    "check_rehearsal_on_a_fake_accelerator": "its update takes gradients per sample, and a backward pass on a fake "
+    "accelerator asks for its driver; on the meta device it passes"
 }
+EXPECTED_FAILURES = {"rona[mechanism=gradient,noise=0]": PER_SAMPLE, "dp_sgd[noise=0]": PER_SAMPLE}
 
 
 # Methods of every kind of tap, on networks of tokens.

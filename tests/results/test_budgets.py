@@ -76,6 +76,18 @@ def test_of_what_is_not_known_the_worst_is_taken() -> None:
     assert spent(one, replace(other, teachers=(TeacherSource("x", one.key),))) == Budget(math.inf)
 
 
+def test_who_trained_on_private_images_and_accounts_for_it_states_the_budget() -> None:
+    own = replace(taught("guard"), document={**SAW.document, "subset": "teacher"}, accounted=True)
+    assert spent(own, **STATED) == Budget(2.0, 1e-5)
+    assert spent(own, **STATED, x_guard_noise_public=1.0) == Budget(math.inf)
+    assert spent(own, x_guard_epsilon_infinite=1.0) == Budget(math.inf)
+    assert spent(own) == Budget(math.inf), "it says nothing"
+    assert spent(replace(own, accounted=False), **STATED) == Budget(math.inf)
+    assert spent(taught("kd", own), own, **STATED) == Budget(2.0, 1e-5)
+    assert spent(taught("kd", own), own) == Budget(math.inf)
+    assert spent(taught("kd", own, SAW), own, SAW, **STATED) == Budget(math.inf)
+
+
 def test_what_the_noise_is() -> None:
     guard = taught("guard", SAW)
     assert noise_of(guard, fabricate.record(guard)) == ""
