@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from kdharness.errors import CellError
 
@@ -26,8 +27,16 @@ class Effect:
         self._trains_student = self._reaches_student = False
         self._largest: dict[bool, Tensor] = {}
 
+    def follow(self, optimizer: Optimizer) -> None:
+        """Every step of the optimiser is noted, whoever makes it. It is part of that step, not of the method's."""
+        optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, optimizer: Optimizer, *of_the_call: object) -> None:
+        groups = optimizer.param_groups if self.watching else ()
+        self.note([p for group in groups if group["lr"] for p in group["params"]])
+
     def note(self, parameters: Sequence[nn.Parameter]) -> None:
-        """A step of a player with these parameters, at a rate above zero, by what is in `.grad`."""
+        """A step of these parameters, at a rate above zero, by what is in `.grad`."""
         for is_students in (True, False):
             own = [p for p in parameters if (id(p) in self._students) is is_students]
             gradients = [_values(p.grad) for p in own if p.grad is not None]

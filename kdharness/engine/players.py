@@ -119,7 +119,9 @@ class Players:
 
     def _made(self, player: Player) -> Optimizer:
         own = {key: value for key, value in player.optimizer.items() if key not in Recipe.model_fields}
-        return self.factory.make(self._recipes[player.name], own, self.parameters[player.name], self._spared)
+        optimizer = self.factory.make(self._recipes[player.name], own, self.parameters[player.name], self._spared)
+        self.effect.follow(optimizer)
+        return optimizer
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -137,8 +139,6 @@ class Players:
         """One step of a player's optimiser. gradients: by name, each parameter's; None: what is in `.grad`."""
         optimizer, parameters = self.optimizers[name], self.parameters[name]
         parts = None if gradients is None else gather(name, optimizer, parameters, gradients)
-        if self.effect.watching and any(group["lr"] for group in optimizer.param_groups):
-            self.effect.note(parameters)
         clip(parameters, self._recipes[name].clip_norm, parts)
         if parts is None:
             optimizer.step()

@@ -83,9 +83,18 @@ class Resting(Idle):
             group["lr"] = 0.0
         super().update(step)
 
+class Direct(Idle):
+    """Makes the optimiser's step itself."""
+    name = "direct"
+
+    def update(self, step):
+        step.zero_grad()
+        step.backward()
+        step.optimizers["main"].step()
+
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(Idle), MethodSpec.of(Resting)]
+    return [MethodSpec.of(Idle), MethodSpec.of(Resting), MethodSpec.of(Direct)]
 '''
 
 
@@ -151,6 +160,11 @@ def test_a_student_that_no_step_moves_is_told(trained: Any, kind: str, epoch: in
     assert (record.status, record.error_type) == (Status.FAILED, "MethodError")
     assert record.error_message.startswith(f"in epoch {epoch} {ZERO} (the means of the loss terms: {means}")
     assert record.error_message.endswith("nothing is trained; are all weights of its terms zero?")
+
+
+def test_whoever_makes_the_step(trained: Any) -> None:
+    assert trained("none", method="direct").status is Status.OK
+    assert ZERO in trained("all_zero", method="direct").error_message
 
 
 def test_weights_of_a_built_in_method_that_are_all_zero(make_lab: Callable[..., Lab]) -> None:
