@@ -14,8 +14,10 @@ import numpy as np
 # As torch.serialization.safe_globals takes them: a type, or one under the name that older releases wrote.
 Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
-_SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
-_RECONSTRUCT = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+# NumPy 1 has the module under the other name.
+_MULTIARRAY = (np._core if hasattr(np, "_core") else np.core).multiarray
+_SCALAR = _MULTIARRAY.scalar
+_RECONSTRUCT = _MULTIARRAY._reconstruct
 
 
 def _plain_dict(*of_the_default: object) -> OrderedDict[Any, Any]:
