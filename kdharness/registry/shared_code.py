@@ -39,6 +39,11 @@ class SharedCode:
         self._owners = [_Owned(owner) for owner in owners]
         self._modules = dict(modules)
 
+    @property
+    def stands(self) -> bool:
+        """Whether all are as they were."""
+        return all(owned.stands for owned in self._owners)
+
     def put_back(self) -> list[str]:
         """The full names of those that are others now. They are what they were."""
         moved = [owned for owned in self._owners if not owned.stands]

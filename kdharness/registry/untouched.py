@@ -27,6 +27,7 @@ class Untouched:
         self._code: SharedCode | None = None
         self._flags: Sequence[tuple[str, Callable[[], Any], Callable[[Any], object]]] = ()
         self._values: list[Any] = []
+        self._loaded: frozenset[str] = frozenset()
         if "torch" in sys.modules:
             self._note()
         else:
@@ -36,7 +37,11 @@ class Untouched:
         """Functions, switches and hooks are from here on what they are now: until plugins are loaded, or asked, they
         are the program's, which may have stand-ins of its own.
         """
-        if self._code is not None:
+        if self._code is None:
+            return
+        if self._loaded == _loaded() and self._code.stands:
+            self._values = [read() for _, read, _ in self._flags]
+        else:
             self._note()
 
     def check(self, module: str) -> None:
@@ -53,7 +58,7 @@ class Untouched:
     def _note(self) -> None:
         from kdharness.registry.backend_flags import FLAGS  # here, for it loads torch
 
-        self._code = all_shared_code()
+        self._code, self._loaded = all_shared_code(), _loaded()
         self._flags = FLAGS
         self._values = [read() for _, read, _ in FLAGS]
 
@@ -62,6 +67,11 @@ class Untouched:
             if read() != value:
                 put(value)
                 yield name
+
+
+def _loaded() -> frozenset[str]:
+    """Modules of the harness that are there."""
+    return frozenset(name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES)
 
 
 def _planted(plugin: str) -> Iterator[str]:
