@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_metric_that_is_called_like_a_column(command, capsys, tmp_path: Path) 
     """It fills an x_ column, and not that of the harness."""
     assert execute([*command("seed"), "--executor", "inline"]) == 0
     (results,) = (tmp_path / "results").glob("*/results.csv")
-    header, *rows = (line.split(",") for line in results.read_text().splitlines())
+    header, *rows = csv.reader(results.read_text().splitlines())
     assert "x_seed" in header
     assert {row[header.index("x_seed")] for row in rows} >= {"1.0"}
 

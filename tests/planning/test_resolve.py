@@ -52,6 +52,7 @@ def test_every_parameter_knows_where_it_was_given(registry: Registry) -> None:
         "temperature": Value(2.0, "--set kd.temperature"),
         "weight": Value(whole[FIRST].own["weight"].value, "default"),
         "ce_weight": Value(whole[FIRST].own["ce_weight"].value, "default"),
+        "answers": Value("own", "default"),
     }
     assert whole[FIRST].own["temperature"] == Value(3.0, "benchmark 'small'")
     assert whole[FIRST].variant == "temperature=2"

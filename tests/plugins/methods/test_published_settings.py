@@ -64,11 +64,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "asks": True, "selection_temperature": None, "diverse_shares": "proportional", "query_order": "selection",
         "target_epsilon": None, "noise": "secret",
     },
+    "pate": {
+        "teachers": 10, "aggregation": "gnmax", "sigma": None, "threshold": None, "threshold_sigma": None,
+        "target_epsilon": None, "delta": 1e-5, "query_rate": 1, "label_weight": 0, "noise": "secret",
+    },
+    "dp_sgd": {
+        "sigma": 4, "clip_norm": 4, "lot_size": None, "public_share": 0.5, "target_epsilon": None, "delta": 1e-5,
+        "noise": "secret",
+    },
 }  # fmt: skip
 
 # Method: what it may see of the teachers, and of the networks' insides.
 READS: dict[str, Reads] = {
-    **dict.fromkeys(("vanilla", "dml", "bootstrapping", "early_stopping"), Reads(teachers="none")),
+    **dict.fromkeys(("vanilla", "dml", "bootstrapping", "early_stopping", "dp_sgd"), Reads(teachers="none")),
     **dict.fromkeys(("kd", "takd", "ban", "dkd", "dist", "lskd", "dot"), Reads()),
     **dict.fromkeys(("fitnet", "at", "sp", "nst", "vid"), Reads(taps=("stages",))),
     **dict.fromkeys(("pkt", "rkd", "cc"), Reads(taps=("embedding",))),
@@ -76,6 +84,7 @@ READS: dict[str, Reads] = {
     "meal": Reads(teachers="many", taps=("stages",)),
     "meal_v2": Reads(teachers="many"),
     "rona": Reads(teachers="many", taps=("stages",)),
+    "pate": Reads(teachers="many", indices=True),
 }
 
 
@@ -104,6 +113,8 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "early_stopping": {"ce": "task"},
         "takd": {"ce": "task", "kd": "distill"},
         "ban": {"ce": "task", "kd": "distill"},
+        "pate": {"votes": "distill"},
+        "dp_sgd": {"public": "task", "private": "task"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
