@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("errors",),
     ("disk",),
-    ("failures", "plain_files", "text"),
+    ("failures", "plain_files", "process", "text"),
 )
 RANK = {name: len(LAYERS) - number for number, row in enumerate(LAYERS) for name in row}
 

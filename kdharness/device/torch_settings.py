@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from kdharness.disk import cannot_write
 from kdharness.errors import CellError, DeviceLost
-from kdharness.registry.backend_flags import FLAGS
-from kdharness.registry.global_hooks import Setting
-from kdharness.registry.process_settings import PROCESS_SETTINGS
+from kdharness.process.backend_flags import FLAGS
+from kdharness.process.global_hooks import Setting
+from kdharness.process.surroundings import PROCESS_SETTINGS
 
 
 def _default_device() -> torch.device:

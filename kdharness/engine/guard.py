@@ -12,7 +12,7 @@ from kdharness.device.torch_settings import note_spoiled
 from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, each_alone
 from kdharness.errors import EpochVoid
-from kdharness.registry.shared_code import all_shared_code
+from kdharness.process.shared_code import all_shared_code
 
 UNNOTICED = "unnoticed by torch: through .data, NumPy or the storage"
 DOUBTED = "after others had it, who may have changed it unnoticed"

@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any
 
-from kdharness.registry.shared_code import PACKAGES, SharedCode, all_shared_code
+from kdharness.process.shared_code import PACKAGES, SharedCode, all_shared_code
 
 
 class SharedStateChanged(Exception):
@@ -56,7 +56,7 @@ class Untouched:
             raise SharedStateChanged(f"{what}, which the cells of all methods share")
 
     def _note(self) -> None:
-        from kdharness.registry.backend_flags import FLAGS  # here, for it loads torch
+        from kdharness.process.backend_flags import FLAGS  # here, for it loads torch
 
         self._code, self._loaded = all_shared_code(), _loaded()
         self._flags = FLAGS

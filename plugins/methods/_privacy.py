@@ -17,10 +17,22 @@ Noise is drawn on the CPU from a generator of its own, so that it is the same on
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
+
+from kdharness.api import BuildContext, Neutral
+
+# Where noise that protects is drawn from: a secret of the system's, or a seed that is known, for tests.
+NoiseSeed = Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")]
+
+
+def noise_source(context: BuildContext, secret: bool, name: str, device: bool = True) -> torch.Generator:
+    """What noise is drawn from. name: of the generator that stands in where nothing is to be protected."""
+    return context.secret_generator(device) if secret else context.generator(name, device=device)
 
 
 def clip_losses(losses: Tensor, bound: Tensor | float) -> Tensor:

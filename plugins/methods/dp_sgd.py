@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -37,7 +37,6 @@ from kdharness.api import (
     EpochContext,
     Method,
     MethodSpec,
-    Neutral,
     NotNegative,
     Outputs,
     Phase,
@@ -49,7 +48,7 @@ from kdharness.api import (
 )
 
 from ._lots import Lots, lots_epsilon, lots_sigma, renyi_epsilon
-from ._privacy import noise_like
+from ._privacy import NoiseSeed, noise_like, noise_source
 from ._sample_gradients import Gradients, SampleLoss, clipped_sum
 
 PUBLIC, PRIVATE = "public", "private"
@@ -89,7 +88,7 @@ class DpSgd(Method[None]):
     public_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     target_epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    noise: Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")] = "secret"
+    noise: NoiseSeed = "secret"
 
     @property
     def terms(self) -> Mapping[str, str]:
@@ -126,11 +125,8 @@ class DpSgd(Method[None]):
         if self.target_epsilon is not None:
             planned = epochs * self.lots.per_epoch
             self.sigma = lots_sigma(self.target_epsilon, self.lots.rate, planned, self.delta)
-        if self.secret_noise:
-            self.lot_source, self.noise_source = context.secret_generator(), context.secret_generator(device=True)
-        else:
-            self.lot_source = context.generator(f"lots {self.noise}")
-            self.noise_source = context.generator(f"noise {self.noise}", device=True)
+        self.lot_source = noise_source(context, self.secret_noise, f"lots {self.noise}", device=False)
+        self.noise_source = noise_source(context, self.secret_noise, f"noise {self.noise}")
         self.begun, self.batches, self.total = 1, list[LotBatch](), Gradients()
         released: Tensor = nn.Buffer(torch.zeros((), dtype=torch.int64))
         self.released = released

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -43,7 +43,6 @@ from kdharness.api import (
     EpochContext,
     Method,
     MethodSpec,
-    Neutral,
     NotNegative,
     Outputs,
     Pair,
@@ -53,7 +52,7 @@ from kdharness.api import (
     hookimpl,
 )
 
-from ._privacy import moments_epsilon
+from ._privacy import NoiseSeed, moments_epsilon, noise_source
 from ._votes import UNANSWERED, Aggregation, NoisyVote, count_votes
 
 # Of 250 teachers; ICLR 2018 (SVHN and MNIST), and ICLR 2017 for Laplace noise.
@@ -90,7 +89,7 @@ class Pate(Method[Sequence[Outputs]]):
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     query_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_weight: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    noise: Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")] = "secret"
+    noise: NoiseSeed = "secret"
 
     @property
     def terms(self) -> Mapping[str, str]:
@@ -129,10 +128,7 @@ class Pate(Method[Sequence[Outputs]]):
         if self.target_epsilon is not None:
             self.vote = self.vote.within(self.target_epsilon, self.count, self.delta)
         self.queries = context.generator("queries")
-        if self.secret_noise:
-            self.noise_source = context.secret_generator(device=True)
-        else:
-            self.noise_source = context.generator(f"noise {self.noise}", device=True)
+        self.noise_source = noise_source(context, self.secret_noise, f"noise {self.noise}")
         # By position among public images; how many questions were asked, by all trainings.
         self.answers, self.right, self.asked = (
             nn.Buffer(torch.full(shape, value))

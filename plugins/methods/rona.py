@@ -60,7 +60,6 @@ from kdharness.api import (
     BuildContext,
     EpochContext,
     MethodSpec,
-    Neutral,
     NotNegative,
     Outputs,
     Pair,
@@ -73,7 +72,16 @@ from kdharness.api import (
 
 from ._accounting import OWN_UNIT, is_private, spent
 from ._budget import batches_of, sigma_for
-from ._privacy import clip_losses, gate_losses, noise_like, project_to_simplex, release, row_norms
+from ._privacy import (
+    NoiseSeed,
+    clip_losses,
+    gate_losses,
+    noise_like,
+    noise_source,
+    project_to_simplex,
+    release,
+    row_norms,
+)
 from ._rona_losses import distill_losses, hint_losses
 from ._rona_phases import ASKING, RonaPhases
 from ._sample_gradients import SampleLoss, clipped_mean, mean_norm
@@ -126,7 +134,7 @@ class Rona(RonaPhases):
     sigma: NotNegative = 10.0
     target_epsilon: Positive | None = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    noise: Annotated[Literal["secret"] | Annotated[int, Field(ge=0)], Neutral("secret")] = "secret"
+    noise: NoiseSeed = "secret"
     bound: Literal["adaptive", "fixed"] = "adaptive"
     hint_bound: Positive = 100.0
     distill_bound: Positive = 1.0
@@ -177,18 +185,14 @@ class Rona(RonaPhases):
         super().build(context)
         if self.target_epsilon is not None and (releases := self.planned_releases(context)):
             self.sigma = sigma_for(self.target_epsilon, releases, self.delta)
-        self.noise_source = self.made_noise(context)
+        # Noise that reaches no student needs no secret.
+        seeded = "noise" if self.noise == "secret" else f"noise {self.noise}"
+        self.noise_source = noise_source(context, self.secret_noise, seeded)
         # Of teacher outputs that reached a loss that counts: samples, batches, epochs, and samples above the bound.
         # times: how often the present epoch was begun, each time with noise of its own.
         counters: list[Tensor] = [nn.Buffer(torch.zeros((), dtype=torch.int64)) for _ in range(6)]
         self.samples, self.batches, self.epochs, self.gated, self.asked, self.times = counters
         self.times.fill_(1)
-
-    def made_noise(self, context: BuildContext) -> torch.Generator:
-        if self.secret_noise:
-            return context.secret_generator(device=True)
-        # Noise that reaches no student needs no secret.
-        return context.generator("noise" if self.noise == "secret" else f"noise {self.noise}", device=True)
 
     def planned_releases(self, context: BuildContext) -> int:
         """Of the private mechanisms, over the whole training, if no term is left out and no epoch is begun twice."""

@@ -32,7 +32,6 @@ class Vanilla(Method[None]):
     terms = {"ce": "task"}
     mixed_labels = "mix"
     label_smoothing: Annotated[Smoothing | None, Neutral(None)] = None
-
     length: Annotated[Positive, Neutral(1.0)] = 1.0
 
     def phases(self) -> Sequence[Phase]:

@@ -12,7 +12,7 @@ from kdharness.device.door import KINDS
 CORE = Path(__file__).parents[2] / "kdharness"
 WORDS = sorted(set(KINDS) - {"cpu"})
 # It puts torch's switches back by torch's own names for them, whatever the device, and asks nothing of one.
-SWITCHES = CORE / "registry" / "backend_flags.py"
+SWITCHES = CORE / "process" / "backend_flags.py"
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("verb", choices=("check", "update"))
     parser.add_argument("names", nargs="*", help="built-ins that --unchanged speaks of; all by default")
     parser.add_argument("--unchanged", default="", metavar="WHY", help="why no number changes")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     lock, now = Lock.read(PATH), current()
     if given.verb == "check":
         lines = differences(lock, now)

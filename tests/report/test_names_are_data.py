@@ -174,7 +174,7 @@ def test_a_figures_title_is_no_formula_and_its_file_stays_in_the_folder(tmp_path
     pytest.importorskip("matplotlib")
     points = (OutputPoint(Mark.PLAIN, "$\\frac{", 1e6, 90.0, 1.0),)
     figure = OutputFigure("../../$\\frac{ \x1b" + "long " * 100, "", points)
-    assert b"frac{" in rendered(figure, "svg") or rendered(figure, "svg")
+    assert rendered(figure, "svg").startswith(b"<?xml")  # as a formula it could not be drawn: it is not a whole one
     paths = write_figures([figure], tmp_path / "drawn")
     assert [path.parent for path in paths] == [tmp_path / "drawn"] * 2
     assert all(path.is_file() for path in paths)

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kdharness.registry.global_hooks import GLOBAL_HOOKS
+from kdharness.process.global_hooks import GLOBAL_HOOKS
 
 HOOKS = "torch's hooks on all modules and optimisers"
 kept: list[Any] = []

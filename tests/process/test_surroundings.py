@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kdharness.registry.process_settings import PROCESS_SETTINGS
+from kdharness.process.surroundings import PROCESS_SETTINGS
 
 READ = {name: (read, put) for name, read, put in PROCESS_SETTINGS}
 

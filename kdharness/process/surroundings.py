@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kdharness.registry.global_hooks import Setting
+from kdharness.process.global_hooks import Setting
 
 if sys.platform != "win32":
     import resource

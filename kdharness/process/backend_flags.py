@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import backends
 
-from kdharness.registry.global_hooks import GLOBAL_HOOKS, Setting
+from kdharness.process.global_hooks import GLOBAL_HOOKS, Setting
 
 _ATTRIBUTES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (backends.cudnn, "cudnn", ("enabled", "allow_tf32")),
