@@ -138,6 +138,9 @@ class Method(nn.Module, Generic[TeacherT]):
         regime: what the method uses beside labels and one teacher; ranks are within a regime.
         needs_scenario: a scenario that a plan adds for this method.
         ablations: named parameter sets that `kdharness ablate` runs beside the dropped terms.
+        published: by pair, "teacher:student", the parameters that its authors chose for that pair where they differ
+            from the defaults. `--track published` runs with them; rankings are made with one setting for all pairs.
+        unproved: what its proof lacks; such a method is left out of `all`. Empty where it is proved.
 
     Class attributes, or properties where they depend on parameters:
         reads: what `losses` reads.
@@ -161,6 +164,8 @@ class Method(nn.Module, Generic[TeacherT]):
     regime: ClassVar[str] = ""
     needs_scenario: ClassVar[str | None] = None
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    unproved: ClassVar[str] = ""
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__()
