@@ -24,9 +24,9 @@ OUTSIDE = (
     "half a 95 % interval over seeds and images; teacher's: of each teacher once"
 )
 OF_ALL = {
-    "student+teacher": "The teachers of all seeds saw the same images",
-    "student+data": "Each seed has a split of its own",
-    "student+teacher+data": "Each seed has a split of its own",
+    "student+teacher": "the teachers of all seeds saw the same images",
+    "student+data": "each seed draws anew which images are private",
+    "student+teacher+data": "each seed draws anew which images are private",
 }
 ONE_TEACHER = "one teacher: its ± is over images alone, and how teachers differ is not known"
 OWN_SPLIT = (

@@ -101,14 +101,14 @@ def test_it_says_who_else_asked_and_what_is_outside(report: Report) -> None:
     ("seeding", "expected"),
     [
         ("student", "over 5 student seeds, one teacher"),
-        ("student+teacher", "The teachers of all seeds saw the same images"),
+        ("student+teacher", "the teachers of all seeds saw the same images"),
         ("student+teacher+data", "those that are public for one are not protected"),
     ],
 )
 def test_it_says_what_is_assumed_of_the_seeds(tmp_path: Path, seeding: str, expected: str) -> None:
     said = section_of(report_of(made(tmp_path, seeding=seeding).load())).how[-1]
     assert expected in said
-    assert ("split of its own" in said) is seeding.endswith("data")
+    assert ("each seed draws anew which images are private" in said) is seeding.endswith("data")
 
 
 @pytest.mark.parametrize("drawn", [as_text, as_markdown, as_latex, as_page])
