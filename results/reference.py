@@ -1,6 +1,7 @@
 """Reference results: the tables under reference/, and the section of README.md that says in words what they say.
 
     python results/reference.py keep results/meal-small    # a finished run's tables, into reference/meal-small
+    python results/reference.py derive                     # leaderboard.csv and claims.csv anew, from results.csv
     python results/reference.py write                      # the section, from the tables
     python results/reference.py check                      # do tables and words agree?
 
@@ -77,12 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("keep", help="take a finished run's tables").add_argument("folder", type=Path)
+    verbs.add_parser("derive", help="make leaderboard.csv and claims.csv anew, after statistics or columns changed")
     verbs.add_parser("write", help="write the section of README.md")
     verbs.add_parser("check", help="exit with 1 where tables and words part")
     given = parser.parse_args(arguments)
     try:
         if given.verb == "keep":
             print(f"kept in {keep(given.folder)}; now: python results/reference.py write")
+        elif given.verb == "derive":
+            for reference in references():
+                reference.derive()
         elif given.verb == "write":
             write()
         else:

@@ -19,7 +19,7 @@ from kdharness.protocol.benchmark import available
 from kdharness.results.files import dumps, write_atomic
 from kdharness.results.formulas import guard
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, read_rows
+from kdharness.results.table import frame_of, read_rows, write_csv
 from kdharness.stats.claims import judge
 from kdharness.stats.standings import leaderboard
 
@@ -68,6 +68,11 @@ class Reference:
     def claims(self) -> pd.DataFrame:
         """What claims.csv must say."""
         return judge(self.plan.claims, self.frame, self.metrics)
+
+    def derive(self) -> None:
+        """Writes leaderboard.csv and claims.csv anew from the two others, after statistics or columns changed."""
+        write_csv(self.board, self.folder / "leaderboard.csv")
+        write_csv(self.claims, self.folder / "claims.csv")
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the folder, one line each."""

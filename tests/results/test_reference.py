@@ -138,6 +138,14 @@ def test_a_table_that_was_edited_is_told(root: Path, file: str, old: str, new: s
     assert told in faults(root)[0]
 
 
+def test_tables_that_follow_from_others_are_made_anew(root: Path) -> None:
+    edit(root / "reference" / NAME / "leaderboard.csv", "91.16", "91.26")
+    edit(root / "reference" / NAME / "claims.csv", "undecided", "holds")
+    for each in tables.references(root / "reference"):
+        each.derive()
+    assert faults(root) == []
+
+
 def test_numbers_that_differ_by_rounding_alone_are_the_same(root: Path) -> None:
     edit(root / "reference" / NAME / "leaderboard.csv", "91.16", "91.160000001")
     assert faults(root) == []
