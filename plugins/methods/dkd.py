@@ -25,7 +25,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, StepInfo, hookimpl
+from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+
+from ._warmup import warmup
 
 
 def _decoupled(logits: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,14 +69,8 @@ class DKD(Method):
         dkd = dkd_loss(student.logits, teacher.logits, batch.targets, self.alpha, self.beta, self.temperature)
         return {
             "ce": self.ce_weight * batch.task_loss(student.logits),
-            "dkd": self.warmup(batch.step) * dkd,
+            "dkd": warmup(batch.step, self.warmup_epochs) * dkd,
         }
-
-    def warmup(self, step: StepInfo) -> Tensor | float:
-        """The share of its weight that DKD has at this step: a tensor, so that a captured step sees it change."""
-        if self.warmup_epochs == 0:
-            return 1.0
-        return (step.progress * (step.epochs / self.warmup_epochs)).clamp(max=1.0)
 
 
 @hookimpl
