@@ -11,6 +11,7 @@ from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
 from .methods.cc import cc_loss
+from .methods.crd import crd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
@@ -28,6 +29,7 @@ __all__ = [
     "LOSSES_VERSION",
     "at_loss",
     "cc_loss",
+    "crd_loss",
     "dist_loss",
     "dkd_loss",
     "hint_distance",

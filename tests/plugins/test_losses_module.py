@@ -23,6 +23,11 @@ VERSION = 1
 PINNED: dict[str, tuple[str, float]] = {
     "at_loss": ("student_features, teacher_features, p=2", 0.00861202680655032),
     "cc_loss": ("student_embedding, teacher_embedding", 11.273165707632629),
+    "crd_loss": (
+        "student_embedding, teacher_embedding, memory_student, memory_teacher, positives, negatives, temperature, "
+        "bank_size, z_student, z_teacher",
+        5.306897610111928,
+    ),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
     "hint_distance": ("features, target, reduction", 20.909246742561756),
@@ -70,6 +75,13 @@ def inputs() -> dict[str, Any]:
         "reduction": "batch_mean",
         "t_squared": True,
         "hard": False,
+        "memory_student": numbers(8, 5, step=0.2) / 10,
+        "memory_teacher": numbers(8, 5, step=0.5) / 10,
+        "positives": torch.tensor([0, 1, 2, 3, 4, 5]),
+        "negatives": torch.arange(6).unsqueeze(1) % 4 + torch.arange(1, 4),
+        "bank_size": 8,
+        "z_student": 20.0,
+        "z_teacher": 30.0,
     }
 
 

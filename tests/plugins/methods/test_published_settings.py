@@ -72,6 +72,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "sigma": 4, "clip_norm": 4, "lot_size": None, "public_share": 0.5, "target_epsilon": None, "delta": 1e-5,
         "noise": "secret",
     },
+    "crd": {
+        "ce_weight": 1, "weight": 0.8, "dimension": 128, "negatives": 16384, "temperature": 0.07, "momentum": 0.5,
+        "positive": "own",
+    },
 }  # fmt: skip
 
 # Method: what it may see of the teachers, and of the networks' insides.
@@ -85,6 +89,7 @@ READS: dict[str, Reads] = {
     "meal_v2": Reads(teachers="many"),
     "rona": Reads(teachers="many", taps=("stages",)),
     "pate": Reads(teachers="many", indices=True),
+    "crd": Reads(taps=("embedding",), indices=True),
 }
 
 
