@@ -50,10 +50,12 @@ def ablate(
 
 def _beside(command: RunCommand) -> tuple[str, ...]:
     """The methods to compare with."""
+    from kdharness.planning.declared import proved
+
     registry, selection = command.registry, command.selection
     names = command.benchmark.references if selection.methods is None else selection.methods
     where = command.benchmark.place if selection.methods is None else "--methods"
-    names = tuple(registry.methods) if "all" in names else names
+    names = proved(registry.methods) if "all" in names else names
     for name in names:
         registry.get("method", name, where)
     for name in selection.skip:

@@ -85,6 +85,7 @@ def _spec_lines(row: Row) -> list[Line]:
         (row.get("paper", ""), "dim"),
         (settings, "cyan"),
         ("; ".join(filter(None, notes)), ""),
+        (f"unproved: {row['unproved']}" if row.get("unproved") else "", "yellow"),
         (_origin(row), "dim"),
     ]
 

@@ -18,6 +18,7 @@ from kdharness.protocol.variant import made
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
+    from kdharness.registry.source import Registered
 
 TAGS = ("task", "distill", "player")
 
@@ -49,6 +50,17 @@ def check_method(method: Method) -> None:
     for term in method.withheld:
         if term not in method.terms:
             raise ValueError(f"it withholds the term '{term}', which its terms do not name")
+
+
+def lacks_proof(spec: MethodSpec) -> str:
+    """What a method's proof lacks, in its author's words; "" for one that is proved."""
+    said: object = getattr(spec.factory, "unproved", "")
+    return said if isinstance(said, str) else ""
+
+
+def proved(specs: Mapping[str, Registered[MethodSpec]]) -> tuple[str, ...]:
+    """The methods that "all" stands for."""
+    return tuple(name for name, registered in specs.items() if not lacks_proof(registered.spec))
 
 
 def fault_of_model(spec: ModelSpec) -> str:

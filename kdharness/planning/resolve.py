@@ -16,7 +16,7 @@ from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices
 from kdharness.planning.claims import resolve_claim
 from kdharness.planning.contradictions import check_recipes
 from kdharness.planning.datasets import KnownDataset, dataset_warning, describe_dataset
-from kdharness.planning.declared import faults_of_metrics
+from kdharness.planning.declared import faults_of_metrics, lacks_proof, proved
 from kdharness.planning.networks import Networks, resolve_networks
 from kdharness.planning.optimizers import KnownOptimizers, know_optimizers
 from kdharness.planning.qualified import settled
@@ -103,12 +103,13 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     asked = settled(asked, registry)
     of_recipes = (*check_recipes(asked.recipes, asked.model_names), *asked.recipes.warnings)
     choices, metrics = _choices(asked, registry), _metrics(asked, registry)
-    clashing, unprovided = _clashing(asked, registry), _unprovided(asked, registry)
+    unprovided = _unprovided(asked, registry)
     _check_names(asked, choices, metrics, registry)
     methods, datasets = catalogue("method", registry), catalogue("dataset", registry).by_name
     models = catalogue("model", registry)
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
+    of_names = (*_clashing(asked, registry), *_unproved(choices, methods))
     runs_in = scenarios_of_methods(choices, scenarios, asked)
     chosen = resolve_choices(choices, runs_in, asked, methods)
     sides = {
@@ -159,7 +160,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         summary=asked.summary,
         # It speaks of the benchmark's data, and heads no report on other data alone.
         note=asked.note if set(asked.own_datasets) & set(asked.datasets.names) else "",
-        warnings=(*clashing, *runs_in.warnings, *of_recipes, *of_data, *unprovided, *faults),
+        warnings=(*of_names, *runs_in.warnings, *of_recipes, *of_data, *unprovided, *faults),
     )
 
 
@@ -170,7 +171,7 @@ def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
     """What is to run: plain methods, then the benchmark's variants of them."""
     if asked.choices is not None:
         return asked.choices
-    names = [n for name in asked.methods.names for n in (registry.methods if name == "all" else [name])]
+    names = [n for name in asked.methods.names for n in (proved(registry.methods) if name == "all" else [name])]
     for name in asked.skip:
         if name not in registry.known("method"):
             raise UnknownName("method", name, registry.known("method"), "--skip")
@@ -251,6 +252,13 @@ def _clashing(asked: Asked, registry: Registry) -> list[str]:
         for kind, name in registry.clashes
         if kind == "method"
     ]
+
+
+def _unproved(choices: tuple[MethodChoice, ...], methods: Catalogue[MethodSpec]) -> list[str]:
+    """A line for each method that runs because it was named, and is not proved."""
+    names = dict.fromkeys(choice.name for choice in choices)
+    lacking = {name: lacks_proof(methods.by_name[name].spec) for name in names}
+    return [f"method '{name}' is unproved, and no part of 'all': {lack}" for name, lack in lacking.items() if lack]
 
 
 def _unprovided(asked: Asked, registry: Registry) -> list[str]:

@@ -14,7 +14,8 @@ from kdharness.stats.summary import summarise
 
 EFFECT_COLUMNS = (
     *SETTING, "deviations", "method", "part", "planned", "n", "seeds", "top1_mean", "top1_sd", "effect", "ci_low",
-    "ci_high", "p", "p_holm", "t_p_holm", "effect_in_words", "seeds_needed", "reason",
+    "ci_high", "p", "p_holm", "t_p_holm", "comparisons", "effect_in_words",
+    "seeds_needed", "reason",
 )  # fmt: skip
 
 WORDS = {Verdict.EQUAL: "makes no difference", Verdict.UNDECIDED: "undecided", Verdict.NONE: "not measured"}

@@ -25,8 +25,8 @@ MOST_SEEDS = 1000
 ROUNDING = 1e-9
 
 PAIRED_COLUMNS = (
-    *SETTING, *COMPETITOR, "n", "seeds", "gain", "sd", "ci_low", "ci_high", "p", "p_holm", "t_p_holm", "correlation",
-    "verdict", "seeds_needed",
+    *SETTING, *COMPETITOR, "n", "seeds", "gain", "sd", "ci_low", "ci_high", "p", "p_holm", "t_p_holm",
+    "comparisons", "correlation", "verdict", "seeds_needed",
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ def paired(rows: pd.DataFrame, reference: str, value: str = "top1", equal_points
     """Every competitor against the reference (with its defaults) in each setting that has it; columns PAIRED_COLUMNS.
 
     rows: from `comparable`. n, seeds: the seeds both have; nothing else enters. p is the sign-flip test's; both p_holm
-    columns are corrected over the setting's competitors.
+    columns are corrected over the setting's competitors. comparisons: how many t_p_holm is corrected over; empty where
+    it is.
     """
     found: list[dict[Hashable, Any]] = []
     for names, setting in rows[[*SETTING, *COMPETITOR, *OF_CELL, value]].groupby(list(SETTING)):
@@ -53,7 +54,7 @@ def paired(rows: pd.DataFrame, reference: str, value: str = "top1", equal_points
         if len(base):
             found += [{**place, **row} for row in _against(base, setting, reference, value, equal_points)]
     frame = pd.DataFrame(found, columns=list(PAIRED_COLUMNS))
-    return frame.astype({"n": int, "seeds_needed": "Int64"})
+    return frame.astype({"n": int, "comparisons": "Int64", "seeds_needed": "Int64"})
 
 
 def _against(
@@ -76,8 +77,9 @@ def _against(
             {
                 "method": method, "variant": variant, "n": gain.n, "seeds": seeds_text(seeds), "gain": gain.mean,
                 "sd": gain.sd, "ci_low": gain.ci_low, "ci_high": gain.ci_high, "p": exact[i], "p_holm": exact_holm[i],
-                "t_p_holm": student_holm[i], "correlation": correlation(ours.tolist(), theirs.tolist()),
-                "verdict": word.value, "seeds_needed": more,
+                "t_p_holm": student_holm[i], "comparisons": None if math.isnan(student_holm[i]) else tests,
+                "correlation": correlation(ours.tolist(), theirs.tolist()), "verdict": word.value,
+                "seeds_needed": more,
             }
         )  # fmt: skip
     return rows

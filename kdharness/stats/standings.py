@@ -31,6 +31,7 @@ GAIN_COLUMNS = (
     "_p",
     "_p_holm",
     "_t_p_holm",
+    "_comparisons",
     "_correlation",
     "_verdict",
     "_seeds_needed",

@@ -75,6 +75,23 @@ def test_what_a_method_that_cannot_be_made_declares_by_property_is_not_known(cap
     assert (row["private_teacher"], row["terms"], row["reads"]) == (True, None, None)
 
 
+def test_an_unproved_method_is_listed_with_what_is_missing(capsys, tmp_path):
+    path = tmp_path / "unproved.py"
+    path.write_text(
+        "from kdharness.api import Method, MethodSpec, hookimpl\n"
+        "class Bold(Method):\n"
+        "    name = 'bold'\n"
+        "    unproved = 'no run beside the code of its authors'\n"
+        "@hookimpl\n"
+        "def kdharness_methods():\n"
+        "    return [MethodSpec.of(Bold)]\n"
+    )
+    found = {row["name"]: row["unproved"] for row in rows(capsys, "methods", "--plugin", str(path))}
+    assert (found["bold"], found["kd"]) == ("no run beside the code of its authors", "")
+    assert execute(["list", "methods", "--plugin", str(path)]) == 0
+    assert "unproved: no run beside the code of its authors" in capsys.readouterr().out
+
+
 def test_a_model_row_names_its_stages(capsys):
     (row,) = [row for row in rows(capsys, "models") if row["name"] == "resnet20"]
     assert len(row["stages"]) == 3

@@ -13,6 +13,7 @@ from scipy import stats
 
 from kdharness.stats.paired import PAIRED_COLUMNS, Verdict, paired, seeds_needed, verdict
 from kdharness.stats.settings import comparable
+from kdharness.stats.significance import t_p
 from kdharness.stats.summary import Estimate, estimate
 
 
@@ -81,6 +82,18 @@ def test_holm_counts_the_competitors_of_the_setting() -> None:
     frame = gains(scores)
     assert frame["p"].to_list() == [0.0625] * 4
     assert frame["p_holm"].to_list() == [0.25] * 4
+    assert frame["comparisons"].to_list() == [4] * 4
+
+
+def test_comparisons_are_those_that_have_two_seeds_in_common() -> None:
+    many = {"kd": [90.0, 91.0, 92.0], "at": [91.0, 93.0, 92.0], "sp": [90.0, None, 93.0]}
+    frame = gains({**many, "cc": [91.0, None, None], "rkd": [None, None, None]})
+    assert frame["comparisons"].isna().to_dict() == {
+        ("at", ""): False, ("cc", ""): True, ("rkd", ""): True, ("sp", ""): False,
+    }  # fmt: skip
+    assert set(frame["comparisons"].dropna()) == {2}
+    # at has the smaller p of the two: it is doubled.
+    assert frame.loc[("at", ""), "t_p_holm"] == pytest.approx(2 * t_p([1.0, 2.0, 0.0]))
 
 
 def interval(mean: float, half: float, n: int = 5, sd: float = 0.5) -> Estimate:

@@ -139,10 +139,10 @@ def _compared(ranking: Ranking) -> str:
     if not ranking.references:
         return ""
     reference, board = ranking.references[-1], ranking.board
-    tests = int(board[f"gain_over_{reference}_t_p_holm"].notna().sum())
+    tests = board[f"gain_over_{reference}_comparisons"].max()
     enough = bool((board["n"] >= LEAST_FOR_INTERVAL).any())
     interval = "± half a 95 % interval" if enough else f"no interval below {LEAST_FOR_INTERVAL} seeds"
-    holm = f"; verdict against {reference}, Holm over {tests}" if tests else ""
+    holm = f"; verdict against {reference}, Holm over {tests}" if not pd.isna(tests) else ""
     return f"gains paired by seed, {interval}{holm}"
 
 
