@@ -94,9 +94,11 @@ def filled(template: Path, reference: Reference) -> str:
         raise UserError(f"{template.name}: the number {found.group()} comes from no table; write {{{{ ... }}}}")
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
     try:
-        return environment.from_string(text).render(**_functions(reference)).strip()
+        said = environment.from_string(text).render(**_functions(reference))
     except TemplateError as error:
         raise UserError(f"{template.name}: {error}") from error
+    # Lines of a template end where its calls do; those of a paragraph are one.
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in said.strip().split("\n\n"))
 
 
 def _functions(reference: Reference) -> dict[str, Callable[..., str]]:

@@ -90,7 +90,7 @@ def test_the_section_says_what_the_tables_say(root: Path) -> None:
         "### meal-small\n\nMEAL on digits. 15 cells; seeds 0-4, each draws anew: student. kdharness 0.1.0, cpu-abc."
         in text
     )
-    assert "Soft targets reach 91.2 % (`kd`, of `2014`), +3.0 ± 0.1 points\nabove labels." in text
+    assert "Soft targets reach 91.2 % (`kd`, of `2014`), +3.0 ± 0.1 points above labels." in text
     holds, fails, undecided, unmeasured = (
         text.split(f"**{title}**\n\n")[1].split("\n\n")[0]
         for title in ("Holds", "Does not hold", "Undecided", "Not measured")
