@@ -12,15 +12,19 @@ from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
 from .methods.cc import cc_loss
 from .methods.crd import crd_loss
+from .methods.cskd import cskd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
 from .methods.kd import kd_loss
+from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.nst import nst_loss
 from .methods.pkt import pkt_loss
+from .methods.pskd import pskd_loss
 from .methods.rkd import rkd_loss
 from .methods.sp import sp_loss
+from .methods.tfkd import tfkd_loss
 from .methods.vid import vid_loss
 
 LOSSES_VERSION = 1
@@ -30,18 +34,22 @@ __all__ = [
     "at_loss",
     "cc_loss",
     "crd_loss",
+    "cskd_loss",
     "dist_loss",
     "dkd_loss",
     "hint_distance",
     "kd_loss",
+    "label_smoothing_loss",
     "lskd_loss",
     "mutual_loss",
     "nst_loss",
     "own_target_loss",
     "pkt_loss",
+    "pskd_loss",
     "rkd_loss",
     "soft_cross_entropy",
     "softened_kl",
     "sp_loss",
+    "tfkd_loss",
     "vid_loss",
 ]

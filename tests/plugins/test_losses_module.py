@@ -28,19 +28,23 @@ PINNED: dict[str, tuple[str, float]] = {
         "bank_size, z_student, z_teacher",
         5.306897610111928,
     ),
+    "cskd_loss": ("student_logits, partner_logits, temperature", 1.653908270001352),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
     "hint_distance": ("features, target, reduction", 20.909246742561756),
     "kd_loss": ("student_logits, teacher_logits, temperature", 1.653908270001352),
+    "label_smoothing_loss": ("student_logits, targets, smoothing", 2.739817792933918),
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
     "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
     "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
+    "pskd_loss": ("student_logits, previous_probabilities, targets, alpha", 2.067462386854506),
     "rkd_loss": ("student_embedding, teacher_embedding, distance_weight, angle_weight", 12.100862578126454),
     "soft_cross_entropy": ("student, teacher", 2.34017826899288),
     "softened_kl": ("logits, target_logits, temperature, t_squared", 1.653908270001352),
     "sp_loss": ("student_features, teacher_features", 0.32118550570745646),
+    "tfkd_loss": ("student_logits, targets, correct_probability, temperature=1.0", 2.330777473556372),
     "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
 }
 
@@ -82,6 +86,10 @@ def inputs() -> dict[str, Any]:
         "bank_size": 8,
         "z_student": 20.0,
         "z_teacher": 30.0,
+        "smoothing": 0.2,
+        "correct_probability": 0.9,
+        "previous_probabilities": teacher.softmax(dim=1),
+        "partner_logits": teacher,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kdharness_plugins.methods import kdharness_methods
 
-from kdharness.api import Reads
+from kdharness.api import Reads, View
 
 SPECS = {spec.name: spec for spec in kdharness_methods()}
 
@@ -76,8 +76,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "ce_weight": 1, "weight": 0.8, "dimension": 128, "negatives": 16384, "temperature": 0.07, "momentum": 0.5,
         "positive": "own",
     },
+    "label_smoothing": {"smoothing": 0.1},
+    "tfkd": {"kind": "virtual", "alpha": None, "temperature": None, "correct_probability": 0.99},
+    "pskd": {"alpha": 0.8},
+    "cskd": {"weight": 1, "temperature": 4},
+    "dlb": {"weight": 0.5, "temperature": 3},
+    "mean_teacher": {"weight": 100, "rampup_epochs": 5, "ema_decay": 0.99},
 }  # fmt: skip
 
+# A second view of the recipe's kind, which the student is not shown.
+SECOND_VIEW = Reads(teachers="none", views=(View("recipe"), View("recipe", student=False)))
 # Method: what it may see of the teachers, and of the networks' insides.
 READS: dict[str, Reads] = {
     **dict.fromkeys(("vanilla", "dml", "bootstrapping", "early_stopping", "dp_sgd"), Reads(teachers="none")),
@@ -90,6 +98,10 @@ READS: dict[str, Reads] = {
     "rona": Reads(teachers="many", taps=("stages",)),
     "pate": Reads(teachers="many", indices=True),
     "crd": Reads(taps=("embedding",), indices=True),
+    **dict.fromkeys(("label_smoothing", "tfkd"), Reads(teachers="none")),
+    "pskd": Reads(teachers="none", indices=True),
+    "cskd": Reads(teachers="none", partners="same_class"),
+    **dict.fromkeys(("dlb", "mean_teacher"), SECOND_VIEW),
 }
 
 
