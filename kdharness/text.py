@@ -37,6 +37,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+# What joins the names of methods that are trained as one.
+JOIN = "+"
+
+
+def joined(text: str) -> tuple[str, ...]:
+    """("crd", "kd") of "crd+kd"; of one name, that alone."""
+    return tuple(part.strip() for part in text.split(JOIN))
+
+
 def seeds_text(seeds: Iterable[int]) -> str:
     """'0-2,5' for 0, 1, 2, 5; each seed once, in order."""
     runs: list[list[int]] = []

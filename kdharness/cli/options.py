@@ -31,7 +31,7 @@ def parse_rerun(text: str) -> Rerun:
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="A benchmark's name, or a path to a .toml file.")
 ]
-Methods = Annotated[str | None, typer.Option(help="Methods to run: all, or names a,b.")]
+Methods = Annotated[str | None, typer.Option(help="Methods to run: all, or names a,b; a+b trains both as one.")]
 Skip = Annotated[str | None, typer.Option(help="Methods to leave out: c,d.")]
 Datasets = Annotated[str | None, typer.Option(help="Datasets instead of the benchmark's.")]
 Pairs = Annotated[str | None, typer.Option(help="Pairs instead of the benchmark's: teacher:student,t1+t2:student.")]

@@ -19,7 +19,7 @@ from kdharness.protocol.benchmark import Benchmark, EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.scenario import Scenario
-from kdharness.protocol.variant import Layer
+from kdharness.protocol.variant import Layer, flattened
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,8 @@ def _claims(benchmark: Benchmark) -> tuple[tuple[str, Claim], ...]:
 
 def _variants(benchmark: Benchmark) -> tuple[MethodChoice, ...]:
     place = f"{benchmark.place}, variants"
-    return tuple(MethodChoice(v.method, v.parameters, v.without, place) for v in benchmark.variants)
+    each = ((v, flattened(v.method, v.parameters)) for v in benchmark.variants)
+    return tuple(MethodChoice(v.method, parameters, v.without, place) for v, parameters in each)
 
 
 def _side(text: str, place: str) -> Side:

@@ -16,15 +16,27 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Installed(Generic[S]):
-    """A spec, the package (or file) it came from, and what of its plugin enters the keys of cells."""
+    """A spec, the package (or file) it came from, and what of its plugin enters the keys of cells.
+
+    parts: of methods that are trained as one, each by its name.
+    """
 
     spec: S
     package: str
-    stamp: Mapping[str, str | int]
+    stamp: Mapping[str, Any]
+    parts: Mapping[str, Installed[S]] = field(default_factory=dict)
+
+    @property
+    def provider(self) -> str:
+        """The package that its code is of, or its file."""
+        each = dict.fromkeys(part.provider for part in self.parts.values())
+        return "+".join(each) or str(self.stamp.get("package", self.package))
 
     @property
     def revision(self) -> str:
         """What its plugin declares, else a version or digest; of an edited built-in "1+0a1b…", with its digest."""
+        if self.parts:
+            return ", ".join(f"{name} {part.revision}" for name, part in self.parts.items())
         return "+".join(str(self.stamp[part]) for part in ("revision", "version", "digest") if part in self.stamp)
 
 

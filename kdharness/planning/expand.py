@@ -302,7 +302,7 @@ class _Expansion:
             method=training.method,
             variant=training.setup.variant,
             parameters=training.setup.values,
-            method_package=str(installed.stamp.get("package", installed.package)),
+            method_package=installed.provider,
             method_revision=installed.revision,
             pair=pair,
             teachers=sources.teachers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kdharness.api.declarations import ModelSpec
@@ -14,6 +14,7 @@ from kdharness.planning.asked import NO_LAYERS, Asked
 from kdharness.planning.catalogue import Catalogue, catalogue
 from kdharness.planning.choices import ChosenMethod, ablated_of, resolve_choices, scenarios_of_methods
 from kdharness.planning.claims import resolve_claim
+from kdharness.planning.combinations import combinations_of, known_methods, with_layers_of_parts
 from kdharness.planning.contradictions import check_recipes
 from kdharness.planning.datasets import KnownDataset, dataset_warning, describe_dataset
 from kdharness.planning.declared import faults_of_metrics, lacks_proof, proved
@@ -33,6 +34,7 @@ from kdharness.protocol.variant import Layer, called, set_up_plain, setting
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
 from kdharness.registry.stamp import OWN
+from kdharness.text import joined
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     choices, metrics = _choices(asked, registry), _metrics(asked, registry)
     unprovided = _unprovided(asked, registry)
     _check_names(asked, choices, metrics, registry)
-    methods, datasets = catalogue("method", registry), catalogue("dataset", registry).by_name
+    combinations = combinations_of(asked, choices)
+    asked = replace(asked, layers=with_layers_of_parts(asked.layers, combinations))
+    methods, datasets = known_methods(registry, combinations), catalogue("dataset", registry).by_name
     models = catalogue("model", registry)
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
@@ -173,8 +177,7 @@ def _choices(asked: Asked, registry: Registry) -> tuple[MethodChoice, ...]:
         return asked.choices
     names = [n for name in asked.methods.names for n in (proved(registry.methods) if name == "all" else [name])]
     for name in asked.skip:
-        if name not in registry.known("method"):
-            raise UnknownName("method", name, registry.known("method"), "--skip")
+        registry.get("method", name, "--skip")
     kept = [name for name in dict.fromkeys(names) if name not in asked.skip]
     if not kept:
         raise UserError("no method is left: " + ("--skip takes them all away" if names else "--methods names none"))
@@ -266,6 +269,6 @@ def _unprovided(asked: Asked, registry: Registry) -> list[str]:
     return [
         str(UnknownName(kind, name, registry.known(kind), asked.place, registry.elsewhere(kind, name)))
         for kind, names in asked.mentioned.items()
-        for name in dict.fromkeys(names)
+        for name in dict.fromkeys(part for each in names for part in (joined(each) if kind == "method" else [each]))
         if name not in registry.known(kind) and (kind, name) not in registry.clashes
     ]

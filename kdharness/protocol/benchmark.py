@@ -19,7 +19,7 @@ from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import Seed, parse_seeds
 from kdharness.protocol.toml import read_toml
-from kdharness.protocol.variant import Layer, Variant
+from kdharness.protocol.variant import Layer, Variant, flattened
 from kdharness.text import is_name, is_reference
 
 # What the recipe of [recipe] is called, unless a benchmark says otherwise.
@@ -135,9 +135,10 @@ class Benchmark(_Table):
         """What is said of each method: by pair, and for all other pairs under None."""
         found: dict[str, dict[Pair | None, Layer]] = {}
         for method, whole in self.methods.items():
-            table = {key: value for key, value in whole.items() if key != "pairs"}
+            table = flattened(method, {key: value for key, value in whole.items() if key != "pairs"})
             tables: dict[Pair | None, dict[str, Any]] = {None: table}
-            tables.update({parse_pair(key): {**table, **values} for key, values in whole.get("pairs", {}).items()})
+            of_pairs = {parse_pair(key): flattened(method, values) for key, values in whole.get("pairs", {}).items()}
+            tables.update({pair: {**table, **values} for pair, values in of_pairs.items()})
             found[method] = {pair: Layer.of(each, self.place) for pair, each in tables.items()}
         return found
 

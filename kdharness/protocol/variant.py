@@ -13,7 +13,7 @@ from kdharness.api.declarations import ModelSpec
 from kdharness.api.specs import DatasetSpec, MethodSpec, OptimizerSpec
 from kdharness.errors import UnknownName, UserError
 from kdharness.failures import Failure, attempt
-from kdharness.text import words
+from kdharness.text import JOIN, words
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
@@ -55,6 +55,18 @@ class Layer:
         """table: parameters, and the terms under "without", which is no parameter."""
         rest = {key: value for key, value in table.items() if key != "without"}
         return cls(rest, parts(table["without"]) if "without" in table else None, place)
+
+
+def flattened(method: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What a benchmark says of a method. Of several trained as one, TOML's `kd.temperature = 2`, a table of its own, is
+    the parameter of that name.
+    """
+    if JOIN not in method:
+        return dict(table)
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= {f"{key}.{inner}": each for inner, each in value.items()} if isinstance(value, dict) else {key: value}
+    return found
 
 
 # -- parameters --------------------------------------------------------------------------------------------------------

@@ -20,12 +20,14 @@ from kdharness.errors import UserError, nearest
 from kdharness.failures import Failure, attempt
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
+from kdharness.registry.combinations import combined
 from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
 from kdharness.registry.misspelt import misspelt
 from kdharness.registry.source import Broken, Registered, Source
 from kdharness.registry.stamp import Stamp, Stamps
 from kdharness.registry.untouched import untouched
+from kdharness.text import JOIN, joined
 
 PROJECT = "kdharness"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kdharness_"))
@@ -66,6 +68,7 @@ class Registry:
         self._notes: list[str] = []
         self._odd: list[str] = []
         self._collections: dict[str, Collection] = {}
+        self._combinations: dict[str, Registered[MethodSpec]] = {}
         self._stamps = Stamps()
         self._switched_off: set[Source] = set()
         for plugin in plugins:
@@ -198,23 +201,41 @@ class Registry:
         return self._collection(kind).aliases
 
     def name_of(self, kind: str, name: str) -> str:
-        """The name of `known` that a name or "package/name" stands for; itself where it stands for nothing."""
+        """The name of `known` that a name or "package/name" stands for; itself where it stands for nothing. Of methods
+        joined by '+', that of each.
+        """
+        if kind == "method" and JOIN in name:
+            return JOIN.join(self.name_of(kind, part) for part in joined(name))
         return self._collection(kind).name_of(name) if "/" in name else name
 
     def get(self, kind: str, name: str, where: str = "") -> Registered[Any]:
         """The record called `name`, or "package/name", which came from `where`. UserError when nobody provides it or
-        several claim it.
+        several claim it. Methods joined by '+' are one record.
         """
+        if kind == "method" and JOIN in name:
+            return self._combined(name, where)
         suspects = [str(b) for b in self._broken if b.hook in ("", KINDS[kind].hook)]
         return self._collection(kind).get(name, where, [*suspects, *self._odd], lambda: self.elsewhere(kind, name))
+
+    def _combined(self, name: str, where: str) -> Registered[MethodSpec]:
+        """UserError also for methods that cannot be trained as one."""
+        if (whole := self.name_of("method", name)) not in self._combinations:
+            parts = {part: self.get("method", part, where) for part in joined(whole)}
+            if len(parts) < len(joined(whole)):
+                raise UserError(f"method '{whole}'{f' ({where})' if where else ''} names one of its parts twice")
+            self._combinations[whole] = combined(parts, where)
+        return self._combinations[whole]
 
     def elsewhere(self, kind: str, name: str) -> str:
         """Another kind of thing that is called so; "" for none."""
         return next((other for other in KINDS if other != kind and name in self.known(other)), "")
 
     def stamp(self, registered: Registered[Any]) -> Stamp:
-        """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source."""
-        return self._stamps.of(registered)
+        """What of its plugin enters the keys of cells: package and revision or version, or a digest of the source. Of
+        methods that are one, that of each by its name.
+        """
+        parts = {name: self.stamp(part) for name, part in registered.parts.items()}
+        return parts or self._stamps.of(registered)
 
     def _collection(self, kind: str) -> Collection:
         if kind not in self._collections:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 S_co = TypeVar("S_co", covariant=True)
@@ -39,10 +40,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Registered(Generic[S_co]):
-    """A spec record and its source."""
+    """A spec record and its source. parts: of methods that are one, each by its name."""
 
     spec: S_co
     source: Source
+    parts: Mapping[str, Registered[S_co]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ SUFFIXES = frozenset({".py", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp"})
 DIGITS = 16
 OWN, PLUGINS = "kdharness", "kdharness_plugins"
 
-Stamp = dict[str, str | int]
+# A text or a number by name of the fact; a Stamp by name of the part, where several methods are one.
+Stamp = dict[str, Any]
 
 
 class Stamps:

@@ -238,3 +238,13 @@ def test_it_takes_the_options_of_run(capsys: pytest.CaptureFixture[str]) -> None
         options.append({word for word in text.split() if word.startswith("--")})
     assert options[0] == options[1]
     assert "--set" in options[0]
+
+
+def test_a_combination_is_taken_apart_term_by_term(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["ablate", "at+kd", "--out", str(tmp_path), "--seeds", "0", "--epochs", "1", "--executor", "inline"]
+    assert execute([*arguments, "--methods", "kd", "--pairs", "conv32:conv16", "--workers", "1"]) == 0
+    found = pd.read_csv(tmp_path / "digits" / "ablation.csv")
+    assert set(found["part"]) == {"at+kd", "at+kd without ce", "at+kd without at.at", "at+kd without kd.kd", "kd"}
+    assert set(found["method"]) == {"at+kd"}
+    assert found["top1_mean"].notna().all()
+    assert "at+kd without kd.kd" in capsys.readouterr().out
