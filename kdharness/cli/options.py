@@ -37,6 +37,9 @@ Datasets = Annotated[str | None, typer.Option(help="Datasets instead of the benc
 Pairs = Annotated[str | None, typer.Option(help="Pairs instead of the benchmark's: teacher:student,t1+t2:student.")]
 Seeds = Annotated[str | None, typer.Option(help="Seeds: 0-4 (inclusive) or 0,3.")]
 Scenarios = Annotated[str | None, typer.Option(help="Scenarios: clean,noise40,few100,...")]
+Recipe = Annotated[
+    str, typer.Option(metavar="NAME", help="A published recipe instead of the benchmark's: crd240, mlkd480, ...")
+]
 Recipes = Annotated[str | None, typer.Option(help="Recipes of the benchmark: a,b.")]
 TeacherSeeds = Annotated[
     str | None, typer.Option(metavar="[single|paired]", help="One teacher for all seeds, or one for each.")
@@ -99,6 +102,7 @@ class RunOptions:
     scenario_seeds: ScenarioSeeds = None
     teacher_spread: TeacherSpread = None
     scenarios: Scenarios = None
+    recipe: Recipe = ""
     recipes: Recipes = None
     settings: Settings = None
     epochs: Epochs = None

@@ -44,6 +44,9 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also draw accuracy against compute of early exits, as PNG and SVG."),
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Also set what others published beside what was measured.")
+    ] = False,
 ) -> None:
     """Show rankings with their uncertainty, what failed, and how it was measured."""
     from rich.console import Console
@@ -53,7 +56,9 @@ def report(
     from kdharness.results.files import write_atomic
     from kdharness.results.finding import find_folders, load_all
 
-    reports = [report_of(contents) for contents in load_all(find_folders(folder))]
+    reports = [report_of(contents, published) for contents in load_all(find_folders(folder))]
+    if published and not any(each.published for each in reports):
+        print("nothing here was published of the same network on the same data", file=sys.stderr)
     if plots is not None:
         _draw(reports, plots)
     if form is Format.TERMINAL and out is None:

@@ -58,6 +58,7 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         datasets=listed(options.datasets),
         pairs=listed(options.pairs),
         scenarios=listed(options.scenarios),
+        recipe=options.recipe,
         recipes=listed(options.recipes),
         teacher_seeds=options.teacher_seeds,
         scenario_seeds=options.scenario_seeds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from kdharness.api.requirements import Pair
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.model_recipes import network_part
 from kdharness.planning.recipe_axis import AxisChanges, with_recipe_axis
+from kdharness.planning.recipe_choice import recipe_deviation, under_recipe
 from kdharness.planning.recipes import Recipes, resolve_recipes
 from kdharness.planning.seeding import Seeding, Spread, resolve_seeding, resolve_spread
 from kdharness.planning.selection import MethodChoice, Selection, Settings, parse_settings
@@ -133,6 +134,10 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
     """UserError for what is no setting, no recipe field or no pair, for files that cannot be read, and for an axis
     that is left empty.
     """
+    taken: tuple[str, ...] = ()
+    if selection.recipe:
+        taken = recipe_deviation(benchmark, selection.recipe)
+        benchmark = under_recipe(benchmark, selection.recipe)
     settings = parse_settings(selection.settings)
     recipes = _recipes(benchmark, selection, settings.pop("recipe", {}), settings.pop("student", {}))
     seeding = resolve_seeding(benchmark, selection.teacher_seeds, selection.scenario_seeds)
@@ -180,7 +185,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         },
         summary=benchmark.summary,
         note=benchmark.note,
-        recipes=recipes,
+        recipes=replace(recipes, deviations=(*taken, *recipes.deviations)),
     )
 
 

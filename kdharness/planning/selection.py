@@ -37,6 +37,7 @@ class Selection:
     datasets: names.
     pairs: as they are written.
     scenarios: names.
+    recipe: a recipe that comes with kdharness, in place of the benchmark's; "" for that.
     recipes: names.
     seeds: of students.
     teacher_seeds: "single" or "paired".
@@ -55,6 +56,7 @@ class Selection:
     datasets: tuple[str, ...] | None = None
     pairs: tuple[str, ...] | None = None
     scenarios: tuple[str, ...] | None = None
+    recipe: str = ""
     recipes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     teacher_seeds: str | None = None

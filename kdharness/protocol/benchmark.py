@@ -16,6 +16,7 @@ from kdharness.protocol.claim import Claim
 from kdharness.protocol.faults import explain
 from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.recipe_files import with_recipe_file
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import Seed, parse_seeds
 from kdharness.protocol.toml import read_toml
@@ -78,7 +79,7 @@ class Benchmark(_Table):
     run: names of methods, or "all".
     references: the methods that gains are measured against.
     metrics: names of those to compute, or "all".
-    recipe: how networks are trained.
+    recipe: how networks are trained; in a file also the name of a recipe that comes with kdharness.
     recipe_name: what that recipe is called.
     recipes: further ones by name: the fields that differ, for students alone. One of `recipe_name` changes that.
     teacher: recipe fields that differ for teachers.
@@ -164,7 +165,7 @@ def load(name: str) -> Benchmark:
 def parse(content: Mapping[str, Any], source: str) -> Benchmark:
     """A benchmark from a parsed TOML document. UserError names source, key, value and the nearest valid key."""
     try:
-        benchmark = Benchmark.model_validate(content)
+        benchmark = Benchmark.model_validate(with_recipe_file(content, source))
     except ValidationError as error:
         raise UserError(explain(error, Benchmark, source)) from None
     for axis in ("datasets", "pairs", "scenarios"):

@@ -11,6 +11,7 @@ from kdharness.report.sections.mean_gains import mean_gains_section
 from kdharness.report.sections.outputs import outputs_section
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.private_images import private_images_section
+from kdharness.report.sections.published import published_sections
 from kdharness.report.sections.ranking import ranking_section
 from kdharness.report.sections.recipes import recipes_section
 from kdharness.report.sections.section import Section
@@ -41,6 +42,8 @@ def _sections(report: Report) -> Iterator[Section]:
     yield from parts_sections(report.effects)
     if len(report.claims):
         yield answers_section(report.claims)
+    for beside in report.published:
+        yield from published_sections(beside)
 
 
 def _with_note(report: Report, ranking: Ranking) -> Section:

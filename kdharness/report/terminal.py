@@ -18,6 +18,7 @@ from kdharness.report.view import Report
 
 STYLES = {
     "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
+    "reproduced": "green", "above": "cyan", "below": "red", "not comparable": "dim",
     "helps": "green", "hurts": "red", "makes no difference": "cyan", "not measured": "dim",
 }  # fmt: skip
 STATUS_STYLES = {

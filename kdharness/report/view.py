@@ -20,6 +20,7 @@ from kdharness.stats.exits import MethodExits, exits_of
 from kdharness.stats.outcomes import Problem, problems_of
 from kdharness.stats.overall import Overall, overalls
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
+from kdharness.stats.published import PublishedBeside, published_beside
 from kdharness.stats.rankings import Ranking, rankings
 from kdharness.stats.recipes import RecipesBeside, recipes_beside
 from kdharness.stats.spread import SettingSpread, spreads_of
@@ -48,6 +49,7 @@ class Report:
     audits: of those in which membership is a coin.
     recipes: of settings that were run under several.
     spreads: of settings in which students were trained under several teachers.
+    published: what others published of the same, where that is asked for.
     """
 
     name: str
@@ -68,10 +70,11 @@ class Report:
     audits: tuple[SettingAudit, ...] = ()
     recipes: tuple[RecipesBeside, ...] = ()
     spreads: tuple[SettingSpread, ...] = ()
+    published: tuple[PublishedBeside, ...] = ()
 
 
-def report_of(contents: Contents) -> Report:
-    """The report on one folder, finished or not."""
+def report_of(contents: Contents, published: bool = False) -> Report:
+    """The report on one folder, finished or not. published: whether others' numbers stand beside."""
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
@@ -95,6 +98,7 @@ def report_of(contents: Contents) -> Report:
         audits=audits_of(frame, contents.audits),
         recipes=recipes_beside(ranked),
         spreads=spreads_of(frame),
+        published=published_beside(frame, contents.planned) if published else (),
     )
 
 

@@ -22,6 +22,8 @@ class SectionKind(StrEnum):
     TEACHER_SPREAD = "teacher spread"
     PARTS = "parts"
     CLAIMS = "claims"
+    PUBLISHED = "published"
+    PUBLISHED_SPREAD = "published spread"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ def place(dy: int, dx: int, flip: bool) -> dict[str, float]:
 
 
 def test_these_are_built_in() -> None:
-    assert sorted(VIEWS) == ["autoaugment_cutout", "autoaugment_cutout_grey", "erasing", "none", "standard", "strong"]
+    assert sorted(VIEWS) == [
+        "autoaugment_cutout", "autoaugment_cutout_grey", "erasing", "none", "standard", "strong", "strong_erasing",
+    ]  # fmt: skip
     assert all(spec.revision and spec.summary for spec in VIEWS.values())
 
 
@@ -270,3 +272,17 @@ def test_what_is_not_erased_stays() -> None:
     images = noise(50)
     draws = {**erasing.draw(50, generator()), "height": torch.zeros(50), "width": torch.zeros(50)}
     assert torch.equal(erasing.erase(images, draws), images)
+
+
+# -- strong, then erasing ---------------------------------------------------------------------------------------------
+
+
+def test_a_quarter_of_the_strong_images_is_erased() -> None:
+    draws = VIEWS["strong_erasing"].draws(MANY, generator(3))
+    assert float((draws["height"] > 0).float().mean()) == pytest.approx(0.25 * 0.98, abs=0.01)
+    images, few = noise(64), {name: tensor[:64] for name, tensor in draws.items()}
+    made = VIEWS["strong_erasing"].apply(images, few, INFO)
+    plain = strong.strong(images, few, INFO)
+    whole = few["height"] == 0
+    assert torch.equal(made[whole], plain[whole])
+    assert torch.equal(made, erasing.erase(plain, few))

@@ -1,0 +1,66 @@
+"""The published numbers that ship: facts with a source, first-hand or said not to be."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from kdharness.protocol.recipe_files import recipe_names
+from kdharness.results.published import COLUMNS, published_files, published_numbers
+
+ALL = published_numbers(published_files())
+
+
+def test_these_datasets_have_numbers() -> None:
+    assert set(published_files()) == {"cifar10", "cifar100", "imagenet", "tiny_imagenet"}
+    assert list(ALL.columns) == [*COLUMNS, "dataset"]
+    assert ALL.groupby("dataset").size().to_dict() == {
+        "cifar10": 15, "cifar100": 818, "imagenet": 272, "tiny_imagenet": 4,
+    }  # fmt: skip
+
+
+def test_each_says_where_it_is_from_and_by_which_rule() -> None:
+    assert (ALL["file"].str.match(r"[\w-]+/[\w-]+[:#]\S+")).all()
+    assert (ALL["source"] != "").all()
+    assert set(ALL["kind"]) == {"own", "rerun", "listed"}
+    assert set(ALL["rule"]) == {"last", "best", "validation", ""}
+    assert set(ALL["recipe"]) - {""} <= set(recipe_names())
+    assert set(ALL["parameters"]) == {"pair", ""}
+    assert ALL["top1"].between(20, 100).all()
+    assert (ALL["student"] != "").all()
+
+
+def test_nothing_recalled_or_told_by_others_is_among_them() -> None:
+    for column in ("source", "printed", "apart"):
+        assert not ALL[column].str.contains("recalled|third-party|memory", case=False).any()
+
+
+def test_copies_are_not_said_to_be_runs() -> None:
+    """What mdistiller prints for KD is RepDistiller's, to the digit."""
+    kd = ALL[(ALL["dataset"] == "cifar100") & (ALL["method"] == "kd")]
+    own = kd[kd["source"] == "RepDistiller"]
+    numbers = dict(zip(own["teacher"] + ":" + own["student"], own["top1"], strict=True))
+    copied = kd[kd["source"] == "mdistiller"]
+    assert len(copied) == 11
+    assert set(copied["kind"]) == {"listed"}
+    pairs = copied["teacher"] + ":" + copied["student"]
+    assert [numbers[pair] for pair in pairs] == copied["top1"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "top1"),
+    [
+        ("wrn_40_2", 75.61), ("resnet56", 72.34), ("resnet110", 74.31), ("resnet32x4", 79.42), ("vgg13", 74.64),
+        ("resnet50", 79.34), ("wrn_16_2", 73.26), ("shuffle_v1", 70.50), ("mobilenet_v2", 64.60),
+    ],
+)  # fmt: skip
+def test_the_networks_of_the_standard_pairs_are_there(model: str, top1: float) -> None:
+    alone = ALL[(ALL["dataset"] == "cifar100") & (ALL["method"] == "vanilla") & (ALL["student"] == model)]
+    assert top1 in set(alone[(alone["source"] == "RepDistiller") & (alone["teacher"] == "")]["top1"])
+
+
+def test_a_dataset_without_a_file_has_none() -> None:
+    nothing = published_numbers({"digits"})
+    assert nothing.empty
+    assert list(nothing.columns) == list(ALL.columns)
+    assert pd.api.types.is_float_dtype(nothing["top1"])
