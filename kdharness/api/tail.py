@@ -22,11 +22,14 @@ class Lead:
     """What a forward pass does up to a stage.
 
     before: the leaf modules that run before it, and in no stage.
+    idle: those of them that look at the image, which nothing behind the stage does but through it; with the shape of
+        what each gives for one image.
     shapes: of the outputs of all stages up to it, for one image.
     norms: the normalisations that run behind it.
     """
 
     before: list[nn.Module]
+    idle: list[tuple[nn.Module, torch.Size]]
     shapes: list[torch.Size]
     norms: list[_NormBase]
 
@@ -48,16 +51,17 @@ class DeepEnd:
     ) -> Tensor:
         """Logits from the last stage's output. blank: one image of zeros.
 
-        The forward runs on the blank image with the stages replaced by what they would return. Buffers of layers
-        before the last stage are left alone.
+        The forward runs on the blank image with the stages replaced by what they would return, and what comes before
+        them by zeros, so that it costs what the deep end costs. Buffers of layers before the last stage are left alone.
         """
         if features.ndim != len(lead.shapes[-1]):
             have, want = list(features.shape), ["N", *lead.shapes[-1][1:]]
             raise ValueError(f"a stage of model '{self.name}' gives {want}, and its deep end was given {have}")
         outputs = [*(blank.new_zeros(shape) for shape in lead.shapes[:-1]), features]
+        skipped = [(module, blank.new_zeros(shape)) for module, shape in lead.idle]
         training = [module.training for module in lead.before]
         with ExitStack() as replaced:
-            for module, output in zip(stages, outputs, strict=True):
+            for module, output in (*skipped, *zip(stages, outputs, strict=True)):
                 replaced.enter_context(_returning(module, output))
             if statistics is not None:
                 replaced.enter_context(_normalising(lead.norms, statistics))
@@ -95,21 +99,36 @@ class DeepEnd:
         before = order[: reached[stages[-1]][0]]
         norms = [m for m in self.network.modules() if isinstance(m, _NormBase)]
         norms = [m for m in norms if id(m) not in inside and all(m is not other for other in before)]
-        self._check_chain(stages, [reached[s][1] for s in stages], blank)
-        return Lead(before, [reached[s][1].shape for s in stages], norms)
+        # A module that runs more than once may run behind the stage too, or give something else the second time.
+        once = [m for m in before if order.count(m) == 1]
+        idle = self._idle(stages, [reached[s][1] for s in stages], blank, once)
+        return Lead(before, idle, [reached[s][1].shape for s in stages], norms)
 
-    def _check_chain(self, stages: Sequence[nn.Module], outputs: Sequence[Tensor], blank: Tensor) -> None:
-        """ValueError where the logits depend on the image, or an earlier stage, but through the last stage."""
+    def _idle(
+        self, stages: Sequence[nn.Module], outputs: Sequence[Tensor], blank: Tensor, before: Sequence[nn.Module]
+    ) -> list[tuple[nn.Module, torch.Size]]:
+        """Those of the modules `before` whose output depends on the image or a stage, with its shape.
+
+        ValueError where the logits depend on the image, or an earlier stage, but through the last stage.
+        """
+        given: dict[nn.Module, Any] = {}
+
+        def give(module: nn.Module, args: Any, output: Any) -> None:
+            given[module] = output
+
         starts = [start.detach().clone().requires_grad_() for start in (blank, *outputs[:-1])]
         with torch.enable_grad(), eval_mode(self.network), ExitStack() as replaced:
             for module, output in zip(stages, (*starts[1:], outputs[-1].detach()), strict=True):
                 replaced.enter_context(_returning(module, output))
+            for module in before:
+                replaced.callback(module.register_forward_hook(give).remove)
             logits = self.run(starts[0])
         if _reaches(logits, starts):
             raise ValueError(
                 f"model '{self.name}' has a connection that skips one of its stages: "
                 "its deep end cannot be run from that stage's features alone"
             )
+        return [(m, out.shape) for m, out in given.items() if isinstance(out, Tensor) and _reaches(out, starts)]
 
 
 def _reaches(output: Tensor, starts: Sequence[Tensor]) -> bool:

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kdharness.api import ModelSpec, StagedModel, Tokens
 
@@ -124,3 +125,31 @@ def test_tokens_go_in_as_tokens() -> None:
     torch.testing.assert_close(model.tail(0, outputs.tokens(0)), outputs.logits, rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"gives \['N', 16, 3\], and its deep end was given \[3, 3, 4, 4\]"):
         model.head(outputs.stages[0])
+
+
+class Stemmed(nn.Module):
+    """Before the stage: a stem, an activation that runs behind it too, and a scale that does not look at the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 3, 1)
+        self.activation = nn.ReLU()
+        self.scale = nn.Embedding(1, 3)
+        self.stage = nn.Conv2d(3, 3, 1)
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.scale(torch.zeros(1, dtype=torch.int64, device=x.device))
+        x = self.stage(self.activation(self.stem(x)))
+        logits: Tensor = self.fc(self.activation(x).mean((2, 3)) * scale)
+        return logits
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_comes_before_the_stage_is_not_run_again(training: bool) -> None:
+    model = made(Stemmed(), "stage").train(training)
+    outputs = model.run(torch.randn(3, *SHAPE), ("stages",))
+    torch.testing.assert_close(model.head(outputs.stages[0]), outputs.logits, rtol=0, atol=0)
+    with FlopCounterMode(display=False) as counter:
+        model.head(outputs.stages[0])
+    assert counter.get_total_flops() == 2 * 3 * 3 * 5  # the classifier's, for three samples
