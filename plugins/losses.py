@@ -16,16 +16,24 @@ from .methods.cskd import cskd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
+from .methods.itrd import itrd_correlation_loss, itrd_mutual_loss
 from .methods.kd import kd_loss
+from .methods.kdpp import kdpp_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.nst import nst_loss
+from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
 from .methods.rkd import rkd_loss
+from .methods.rsd import rsd_loss
+from .methods.simkd import simkd_loss
 from .methods.sp import sp_loss
+from .methods.srd import srd_loss, srd_projected_loss
+from .methods.srrl import srrl_loss
 from .methods.tfkd import tfkd_loss
 from .methods.vid import vid_loss
+from .methods.vkd import vkd_loss
 
 LOSSES_VERSION = 1
 
@@ -38,18 +46,28 @@ __all__ = [
     "dist_loss",
     "dkd_loss",
     "hint_distance",
+    "itrd_correlation_loss",
+    "itrd_mutual_loss",
     "kd_loss",
+    "kdpp_loss",
     "label_smoothing_loss",
     "lskd_loss",
     "mutual_loss",
     "nst_loss",
     "own_target_loss",
+    "pefd_loss",
     "pkt_loss",
     "pskd_loss",
     "rkd_loss",
+    "rsd_loss",
+    "simkd_loss",
     "soft_cross_entropy",
     "softened_kl",
     "sp_loss",
+    "srd_loss",
+    "srd_projected_loss",
+    "srrl_loss",
     "tfkd_loss",
     "vid_loss",
+    "vkd_loss",
 ]

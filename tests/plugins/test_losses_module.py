@@ -32,20 +32,33 @@ PINNED: dict[str, tuple[str, float]] = {
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
     "hint_distance": ("features, target, reduction", 20.909246742561756),
+    "itrd_correlation_loss": ("student_embedding, teacher_embedding, alpha", 2.9638547771242),
+    "itrd_mutual_loss": ("student_embedding, teacher_embedding", 0.27105470693699507),
     "kd_loss": ("student_logits, teacher_logits, temperature", 1.653908270001352),
+    "kdpp_loss": ("student_embedding, teacher_embedding, centres, targets", 1.0562087975178482),
     "label_smoothing_loss": ("student_logits, targets, smoothing", 2.739817792933918),
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
     "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
+    "pefd_loss": ("student_projections, teacher_embedding", 1.0427489656190472),
     "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
     "pskd_loss": ("student_logits, previous_probabilities, targets, alpha", 2.067462386854506),
     "rkd_loss": ("student_embedding, teacher_embedding, distance_weight, angle_weight", 12.100862578126454),
+    "rsd_loss": ("student_embedding, teacher_embedding, kappa", 7.205554858336697),
+    "simkd_loss": ("student_feature, teacher_feature", 4.050202014644465),
     "soft_cross_entropy": ("student, teacher", 2.34017826899288),
     "softened_kl": ("logits, target_logits, temperature, t_squared", 1.653908270001352),
     "sp_loss": ("student_features, teacher_features", 0.32118550570745646),
+    "srd_loss": ("student_embedding, teacher_embedding", 7.03082180185463),
+    "srd_projected_loss": ("student_embedding, teacher_embedding, eps", 5.8602989260458305),
+    "srrl_loss": (
+        "student_embedding, teacher_embedding, student_logits, teacher_logits, feature_weight, logit_weight",
+        20.90924674256175,
+    ),
     "tfkd_loss": ("student_logits, targets, correct_probability, temperature=1.0", 2.330777473556372),
     "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
+    "vkd_loss": ("student_embedding, teacher_embedding", 1.0779532630506365),
 }
 
 
@@ -90,6 +103,13 @@ def inputs() -> dict[str, Any]:
         "correct_probability": 0.9,
         "previous_probabilities": teacher.softmax(dim=1),
         "partner_logits": teacher,
+        "centres": numbers(5, 5, step=1.3),
+        "student_projections": [student, teacher.flip(0)],
+        "kappa": 0.25,
+        "eps": 1e-4,
+        "feature_weight": 2.0,
+        "logit_weight": 3.0,
+        "student_feature": numbers(6, 4, 3, 3, step=0.4),
     }
 
 

@@ -82,6 +82,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "cskd": {"weight": 1, "temperature": 4},
     "dlb": {"weight": 0.5, "temperature": 3},
     "mean_teacher": {"weight": 100, "rampup_epochs": 5, "ema_decay": 0.99},
+    "srrl": {"ce_weight": 1, "feature_weight": 1, "logit_weight": 1},
+    "rsd": {"ce_weight": 1, "weight": 0.1, "kappa": 0.01, "expansion": 2},
+    "pefd": {"ce_weight": 1, "weight": 25, "projectors": 3},
+    "srd": {"ce_weight": 1, "kd_weight": 1, "temperature": 1, "weight": 2, "eps": 1e-4},
+    "vkd": {"ce_weight": 1, "kd_weight": 1, "temperature": 1, "weight": 1},
+    "kdpp": {"ce_weight": 1, "kd_weight": 1, "weight": 2, "temperature": 4, "warmup_epochs": 20},
+    "itrd": {"ce_weight": 1, "correlation_weight": 2, "mutual_weight": 1, "alpha": 1.01},
+    "simkd": {"weight": 1, "reduction": 2},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -102,6 +110,8 @@ READS: dict[str, Reads] = {
     "pskd": Reads(teachers="none", indices=True),
     "cskd": Reads(teachers="none", partners="same_class"),
     **dict.fromkeys(("dlb", "mean_teacher"), SECOND_VIEW),
+    **dict.fromkeys(("srrl", "rsd", "pefd", "srd", "kdpp", "itrd"), Reads(taps=("embedding",))),
+    **dict.fromkeys(("vkd", "simkd"), Reads(taps=("stages",))),
 }
 
 
@@ -132,6 +142,11 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "ban": {"ce": "task", "kd": "distill"},
         "pate": {"votes": "distill"},
         "dp_sgd": {"public": "task", "private": "task"},
+        "srd": {"ce": "task", "kd": "distill", "srd": "distill"},
+        "vkd": {"ce": "task", "kd": "distill", "vkd": "distill"},
+        "kdpp": {"ce": "task", "kd": "distill", "nd": "distill"},
+        "itrd": {"ce": "task", "correlation": "distill", "mutual": "distill"},
+        "simkd": {"simkd": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
