@@ -82,6 +82,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "cskd": {"weight": 1, "temperature": 4},
     "dlb": {"weight": 0.5, "temperature": 3},
     "mean_teacher": {"weight": 100, "rampup_epochs": 5, "ema_decay": 0.99},
+    "ickd": {"ce_weight": 1, "weight": 2.5},
+    "catkd": {"ce_weight": 1, "weight": 40, "resolution": 2, "normalize": True},
+    "mgd": {"ce_weight": 1, "weight": 7e-5, "masked": 0.15},
+    "wkd_f": {"ce_weight": 1, "weight": 0.08, "mean_weight": 4, "grid": 1, "eps": 1e-5, "decay_start": 0.625},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -102,6 +106,7 @@ READS: dict[str, Reads] = {
     "pskd": Reads(teachers="none", indices=True),
     "cskd": Reads(teachers="none", partners="same_class"),
     **dict.fromkeys(("dlb", "mean_teacher"), SECOND_VIEW),
+    **dict.fromkeys(("ickd", "catkd", "mgd", "wkd_f"), Reads(taps=("stages",))),
 }
 
 
