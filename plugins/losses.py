@@ -10,17 +10,20 @@ from .methods._similarities import soft_cross_entropy
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
+from .methods.catkd import catkd_loss
 from .methods.cc import cc_loss
 from .methods.crd import crd_loss
 from .methods.cskd import cskd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
+from .methods.ickd import ickd_loss
 from .methods.itrd import itrd_correlation_loss, itrd_mutual_loss
 from .methods.kd import kd_loss
 from .methods.kdpp import kdpp_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
+from .methods.mgd import mgd_loss
 from .methods.nst import nst_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
@@ -34,24 +37,28 @@ from .methods.srrl import srrl_loss
 from .methods.tfkd import tfkd_loss
 from .methods.vid import vid_loss
 from .methods.vkd import vkd_loss
+from .methods.wkd_f import wkd_f_loss
 
 LOSSES_VERSION = 1
 
 __all__ = [
     "LOSSES_VERSION",
     "at_loss",
+    "catkd_loss",
     "cc_loss",
     "crd_loss",
     "cskd_loss",
     "dist_loss",
     "dkd_loss",
     "hint_distance",
+    "ickd_loss",
     "itrd_correlation_loss",
     "itrd_mutual_loss",
     "kd_loss",
     "kdpp_loss",
     "label_smoothing_loss",
     "lskd_loss",
+    "mgd_loss",
     "mutual_loss",
     "nst_loss",
     "own_target_loss",
@@ -70,4 +77,5 @@ __all__ = [
     "tfkd_loss",
     "vid_loss",
     "vkd_loss",
+    "wkd_f_loss",
 ]

@@ -59,6 +59,10 @@ PINNED: dict[str, tuple[str, float]] = {
     "tfkd_loss": ("student_logits, targets, correct_probability, temperature=1.0", 2.330777473556372),
     "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
     "vkd_loss": ("student_embedding, teacher_embedding", 1.0779532630506365),
+    "ickd_loss": ("student_feature, teacher_feature", 1.8969364844028087),
+    "catkd_loss": ("student_cams, teacher_cams, resolution, normalize", 0.49537205393657163),
+    "mgd_loss": ("student_feature, teacher_feature", 145.80727252720075),
+    "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
 }
 
 
@@ -110,6 +114,11 @@ def inputs() -> dict[str, Any]:
         "feature_weight": 2.0,
         "logit_weight": 3.0,
         "student_feature": numbers(6, 4, 3, 3, step=0.4),
+        "student_cams": numbers(6, 5, 4, 4, step=0.4),
+        "teacher_cams": numbers(6, 5, 2, 2, step=0.8),
+        "resolution": 2,
+        "normalize": True,
+        "mean_weight": 4.0,
     }
 
 

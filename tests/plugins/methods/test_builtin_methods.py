@@ -18,6 +18,7 @@ from kdharness.api import Batch, BuildContext, Method, ModelShape, Outputs, Step
 # Methods whose losses need no more than outputs: no networks to re-run, no other views.
 NAMES = ("vanilla", "kd", "dkd", "dist", "lskd", "fitnet", "at", "sp", "nst", "pkt", "rkd", "cc", "vid")
 NAMES += ("label_smoothing", "tfkd")
+NAMES += ("ickd",)
 SPECS = {spec.name: spec for spec in kdharness_methods() if spec.name in NAMES}
 CLASSES = 7
 

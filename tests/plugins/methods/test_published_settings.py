@@ -90,6 +90,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "kdpp": {"ce_weight": 1, "kd_weight": 1, "weight": 2, "temperature": 4, "warmup_epochs": 20},
     "itrd": {"ce_weight": 1, "correlation_weight": 2, "mutual_weight": 1, "alpha": 1.01},
     "simkd": {"weight": 1, "reduction": 2},
+    "ickd": {"ce_weight": 1, "weight": 2.5},
+    "catkd": {"ce_weight": 1, "weight": 40, "resolution": 2, "normalize": True},
+    "mgd": {"ce_weight": 1, "weight": 7e-5, "masked": 0.15},
+    "wkd_f": {"ce_weight": 1, "weight": 0.08, "mean_weight": 4, "grid": 1, "eps": 1e-5, "decay_start": 0.625},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -112,6 +116,7 @@ READS: dict[str, Reads] = {
     **dict.fromkeys(("dlb", "mean_teacher"), SECOND_VIEW),
     **dict.fromkeys(("srrl", "rsd", "pefd", "srd", "kdpp", "itrd"), Reads(taps=("embedding",))),
     **dict.fromkeys(("vkd", "simkd"), Reads(taps=("stages",))),
+    **dict.fromkeys(("ickd", "catkd", "mgd", "wkd_f"), Reads(taps=("stages",))),
 }
 
 

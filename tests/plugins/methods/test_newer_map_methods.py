@@ -1,0 +1,292 @@
+"""ICKD, CAT-KD, MGD and WKD-F: what `losses` returns by independent formulas, who gets gradient, what cannot matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from kdharness_plugins.methods import ickd, mgd, wkd_f
+from kdharness_plugins.methods._decay import cosine_decay
+from kdharness_plugins.methods._places import place_embeddings, why_not_apart
+from method_world import MODELS, SPECS, World, network, step_at
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kdharness.api import ModelSpec, StagedModel
+from kdharness.api.shapes import shape_of
+from kdharness.api.staged import Placement
+
+Array = NDArray[np.float64]
+
+NAMES = ("ickd", "catkd", "mgd", "wkd_f")
+
+
+def array(tensor: Any) -> Array:
+    found: Array = tensor.detach().double().numpy()
+    return found
+
+
+def parts_of(world: World) -> list[nn.Parameter]:
+    return [p for p in world.student.parameters() if p.requires_grad]
+
+
+# -- of every one of them ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("classes", "samples"), [(5, 6), (2, 2)])
+def test_gradient_reaches_the_student_and_all_that_is_trained_and_no_teacher(
+    name: str, classes: int, samples: int
+) -> None:
+    world = World(classes=classes, samples=samples)
+    world.teacher.requires_grad_(True)
+    method = world.built(name)
+    batch = world.batch()
+    student = world.student.run(batch.images, method.reads.of_student.taps)
+    teacher = world.teacher.run(batch.images, method.reads.of_teachers.taps)
+    losses = method.losses(batch, student, teacher)
+    assert set(losses) == set(method.terms)
+    assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
+    distilled = torch.stack([loss for term, loss in losses.items() if method.terms[term] == "distill"]).sum()
+    own = list(method.parameters())
+    found = torch.autograd.grad(distilled, [*parts_of(world), *own], allow_unused=True, retain_graph=True)
+    assert any(gradient is not None and gradient.any() for gradient in found[: len(parts_of(world))])
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in found[len(parts_of(world)) :])
+    reached = torch.autograd.grad(distilled, list(world.teacher.parameters()), allow_unused=True)
+    assert all(gradient is None or not gradient.any() for gradient in reached)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_are_finite_in_bf16_and_of_full_precision(name: str) -> None:
+    world = World()
+    method = world.built(name)
+    full = world.losses(method)
+    for model in (world.student, world.teacher):
+        model.place(Placement("bf16"))
+    if name == "mgd":
+        method.draws.manual_seed(7)
+    for term, loss in world.losses(method).items():
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, full[term], rtol=0.1, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
+    world = World()
+    method = world.built(name, **({"masked": 0.0} if name == "mgd" else {}))
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    other = world.losses(method, world.batch(order=order))
+    for term, loss in world.losses(method).items():
+        torch.testing.assert_close(loss, other[term])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_parameters_are_parameters_of_models_that_there_are(name: str) -> None:
+    known = {parameter.name: parameter for parameter in SPECS[name].parameters}
+    for pair, values in SPECS[name].factory.published.items():
+        assert set(pair.split(":")) <= set(MODELS)
+        for parameter, value in values.items():
+            assert known[parameter].coerce(value) == value != known[parameter].default
+
+
+# -- ickd --------------------------------------------------------------------------------------------------------------
+
+
+def test_ickd_compares_correlations_of_channels() -> None:
+    world = World()
+    method = world.built("ickd", weight=3.0)
+    student, teacher = world.outputs(method, world.batch())
+    convolution = method.embed[0]
+    mapped = np.einsum("oc,nchw->nohw", array(convolution.weight)[:, :, 0, 0], array(student.maps(-1)))
+    mean, variance = mapped.mean((0, 2, 3), keepdims=True), mapped.var((0, 2, 3), keepdims=True)
+    grams = []
+    for maps in ((mapped - mean) / np.sqrt(variance + 1e-5), array(teacher.maps(-1))):
+        gram = np.einsum("nchw,ndhw->ncd", maps, maps)
+        grams.append(gram / np.maximum(np.linalg.norm(gram, axis=2, keepdims=True), 1e-12))
+    expected = 3 * ((grams[0] - grams[1]) ** 2).sum() / (world.samples * teacher.maps(-1).shape[1])
+    losses = method.losses(world.batch(), student, teacher)
+    assert losses["ickd"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_ickd_sees_neither_places_nor_the_scale_of_a_map() -> None:
+    maps = torch.randn(3, 4, 2, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    turned = 5 * maps.flip(3).transpose(2, 3)
+    assert ickd.ickd_loss(turned, maps).item() == pytest.approx(0, abs=1e-25)
+
+
+def test_ickd_trains_one_embedding_of_the_student() -> None:
+    """The public code has another, which nothing reads."""
+    world = World()
+    shapes = [tuple(p.shape) for p in world.built("ickd").parameters()]
+    width, wanted = world.context.student.stages[-1][0], world.context.teacher.stages[-1][0]
+    assert shapes == [(wanted, width, 1, 1), (wanted,), (wanted,)]
+
+
+# -- mgd ---------------------------------------------------------------------------------------------------------------
+
+
+def test_mgd_generates_from_what_is_not_masked() -> None:
+    world = World()
+    method = world.built("mgd", weight=2.0, masked=0.5)
+    student, teacher = world.outputs(method, world.batch())
+    mask = torch.rand(6, 32, 1, 1, generator=torch.Generator().manual_seed(7)) >= 0.5
+    with torch.no_grad():
+        generated = method.generation(torch.where(mask, method.align(student.maps(-1)), 0.0))
+    expected = 2 * ((array(generated) - array(teacher.maps(-1))) ** 2).sum() / 6
+    losses = method.losses(world.batch(), student, teacher)
+    assert losses["mgd"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_mgd_masks_whole_channels_of_each_image_by_the_share_that_is_said() -> None:
+    method = World().built("mgd", masked=0.15)
+    mask = method.mask(torch.zeros(400, 50, 2, 2))
+    assert mask.shape == (400, 50, 1, 1)
+    assert mask.unique().tolist() == [0.0, 1.0]
+    assert mask.mean().item() == pytest.approx(0.85, abs=0.01)
+    assert not torch.equal(mask, method.mask(torch.zeros(400, 50, 2, 2)))
+    assert World().built("mgd", masked=0.0).mask(torch.zeros(9, 50, 2, 2)).all()
+
+
+def test_mgd_aligns_where_channels_differ() -> None:
+    assert isinstance(World(student_name="conv8").built("mgd").align, nn.Identity)
+    assert World().built("mgd").align.weight.shape == (32, 16, 1, 1)
+
+
+def test_mgd_sums_over_channels_and_places() -> None:
+    """Averaged over them, the published weight of 7e-5 would leave nothing."""
+    assert mgd.mgd_loss(torch.ones(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)).item() == 60
+
+
+# -- wkd_f -------------------------------------------------------------------------------------------------------------
+
+
+def test_wkd_f_compares_means_and_deviations() -> None:
+    world = World()
+    method = world.built("wkd_f", weight=3.0, mean_weight=2.0, decay_start=0.2)
+    student, teacher = world.outputs(method, world.batch())
+    with torch.no_grad():
+        source = array(method.regressor(student.maps(-1)))
+    target = array(teacher.maps(-1))
+    squares = 2 * (source.mean((2, 3)) - target.mean((2, 3))) ** 2
+    spreads = [np.sqrt(maps.var((2, 3), ddof=1) + 1e-5) for maps in (source, target)]
+    squares += (spreads[0] - spreads[1]) ** 2
+    share = (1 + np.cos(np.pi * (0.5 - 0.2) / 0.8)) / 2
+    losses = method.losses(world.batch(progress=0.5), student, teacher)
+    assert losses["wkd_f"].item() == pytest.approx(3 * share * squares.sum() / 6, rel=1e-4)
+
+
+def test_wkd_f_of_maps_with_the_same_moments_is_zero() -> None:
+    maps = torch.randn(3, 4, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert wkd_f.wkd_f_loss(maps.transpose(2, 3), maps, 4.0).item() == pytest.approx(0, abs=1e-25)
+    assert wkd_f.wkd_f_loss(maps + 2, maps, 4.0).item() == pytest.approx(4 * 2**2 * 4)
+    assert wkd_f.wkd_f_loss(maps.transpose(2, 3), maps, 4.0, grid=2).item() > 0.1
+
+
+def test_wkd_f_of_parts_of_one_place_has_no_spread_and_no_nan() -> None:
+    maps = torch.randn(3, 4, 2, 2).requires_grad_()
+    loss = wkd_f.wkd_f_loss(maps, torch.zeros(3, 4, 2, 2), 1.0, grid=2)
+    torch.testing.assert_close(loss, maps.square().sum() / (3 * 4))
+    loss.backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1), (0.625, 1), (0.8125, 0.5), (1.0, 0)])
+def test_a_weight_decays_by_a_cosine_from_epoch_150_of_240(progress: float, share: float) -> None:
+    assert float(cosine_decay(step_at(progress), 0.625)) == pytest.approx(share, abs=1e-6)
+
+
+def test_a_decay_that_never_starts_is_none() -> None:
+    assert cosine_decay(step_at(0.99), 1.0) == 1.0
+
+
+# -- catkd, and the places that it classifies --------------------------------------------------------------------------
+
+PLACES = ("conv4", "resnet8", "vgg8", "mobilenet_v2", "shuffle_v2", "preact_resnet18")
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_mean_over_places_is_what_the_classifier_sees(name: str, training: bool) -> None:
+    model = network(name, 5, (3, 16, 16)).train(training)
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    outputs = model.run(images, ("stages", "embedding"))
+    kept = {key: buffer.clone() for key, buffer in model.named_buffers()}
+    found = place_embeddings(model, outputs.maps(-1), "own" if training else "frozen")
+    assert found.shape[2:] == outputs.maps(-1).shape[2:]
+    torch.testing.assert_close(found.mean(dim=(2, 3)), outputs.embedding, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(buffer, kept[key]) for key, buffer in model.named_buffers())
+
+
+def test_catkd_compares_weighted_maps_without_the_bias() -> None:
+    world = World()
+    method = world.built("catkd", weight=3.0, resolution=1, normalize=False)
+    student, teacher = world.outputs(method, world.batch())
+    answers = [array(o.logits) - array(o.model.classifier.bias) for o in (student, teacher)]
+    losses = method.losses(world.batch(), student, teacher)
+    assert losses["catkd"].item() == pytest.approx(3 * ((answers[0] - answers[1]) ** 2).mean(), rel=1e-4)
+    bias: Any = student.model.classifier.bias
+    assert torch.autograd.grad(losses["catkd"], [bias], allow_unused=True)[0] is None
+
+
+def test_catkd_normalises_each_class_map_at_the_resolution_that_is_said() -> None:
+    world = World()
+    method = world.built("catkd", weight=1.0, resolution=2, normalize=True)
+    student, teacher = world.outputs(method, world.batch())
+    maps = []
+    for outputs in (student, teacher):
+        feature, weight = array(outputs.maps(-1)), array(outputs.model.classifier.weight)
+        assert feature.shape[2:] == (2, 2)
+        cam = np.einsum("kc,nchw->nkhw", weight, feature)
+        maps.append(cam / np.sqrt((cam**2).sum((2, 3), keepdims=True)))
+    losses = method.losses(world.batch(), student, teacher)
+    assert losses["catkd"].item() == pytest.approx(((maps[0] - maps[1]) ** 2).mean(), rel=1e-4)
+
+
+def test_catkd_of_a_network_with_itself_is_zero() -> None:
+    world = World(student_name="conv8")
+    world.student.load_state_dict(world.teacher.state_dict())
+    world.student.eval()
+    assert world.losses(world.built("catkd"))["catkd"].item() == 0
+
+
+class MixesPlaces(nn.Module):
+    """A stage, and behind it what is given."""
+
+    def __init__(self, num_classes: int, input_shape: tuple[int, int, int], behind: nn.Module) -> None:
+        super().__init__()
+        self.stage = nn.Conv2d(input_shape[0], 4, 3, padding=1)
+        self.behind = behind
+        self.fc = nn.Linear(4, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.behind(self.stage(x)).flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("behind", "reason"),
+    [
+        (nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), None),
+        (nn.Sequential(nn.Conv2d(4, 4, 1), nn.AdaptiveAvgPool2d(1)), None),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.ReLU()), "a ReLU of model 'm' mixes places"),
+        (nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1)), "a Conv2d of model 'm' mixes places"),
+        (nn.AdaptiveMaxPool2d(1), "a AdaptiveMaxPool2d of model 'm' mixes places"),
+        (nn.Sequential(nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1)), "a Dropout of model 'm' mixes places"),
+        (nn.AvgPool2d(8), "model 'm' does not classify a map of one place"),
+    ],
+)
+def test_networks_that_do_not_classify_the_mean_over_places_are_told(behind: nn.Module, reason: str | None) -> None:
+    spec = ModelSpec(
+        "m", lambda classes, shape: MixesPlaces(classes, shape, behind), stages=("stage",), classifier="fc"
+    )
+    model = StagedModel(spec.factory(3, (1, 8, 8)), spec, (1, 8, 8))
+    found = why_not_apart(model, shape_of(model))
+    assert found is None if reason is None else reason in str(found)
+
+
+def test_places_of_tokens_are_told() -> None:
+    model = network("vit_micro_p2", 3, (3, 8, 8))
+    assert "network of tokens" in str(why_not_apart(model, shape_of(model)))
