@@ -12,13 +12,16 @@ from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
 from .methods.cc import cc_loss
 from .methods.crd import crd_loss
+from .methods.crld import crld_loss
 from .methods.cskd import cskd_loss
+from .methods.deit import deit_token_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
 from .methods.kd import kd_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
+from .methods.mlkd import mlkd_loss
 from .methods.nst import nst_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
@@ -34,13 +37,16 @@ __all__ = [
     "at_loss",
     "cc_loss",
     "crd_loss",
+    "crld_loss",
     "cskd_loss",
+    "deit_token_loss",
     "dist_loss",
     "dkd_loss",
     "hint_distance",
     "kd_loss",
     "label_smoothing_loss",
     "lskd_loss",
+    "mlkd_loss",
     "mutual_loss",
     "nst_loss",
     "own_target_loss",

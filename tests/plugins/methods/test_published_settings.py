@@ -82,6 +82,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "cskd": {"weight": 1, "temperature": 4},
     "dlb": {"weight": 0.5, "temperature": 3},
     "mean_teacher": {"weight": 100, "rampup_epochs": 5, "ema_decay": 0.99},
+    "mlkd": {
+        "ce_weight": 0.1, "weight": 0.9, "temperatures": (2, 3, 4, 5, 6), "two_views": True, "view": "fixmatch",
+    },
+    "crld": {
+        "ce_weight": 1, "within_weight": 2, "cross_weight": 0.5, "temperature": 4, "weak_threshold": 0.9,
+        "strong_threshold": 0.2, "view": "fixmatch",
+    },
+    "funmatch": {"temperature": 1, "length": 1},
+    "deit": {"kind": "hard", "alpha": 0.5, "temperature": 1},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -102,6 +111,8 @@ READS: dict[str, Reads] = {
     "pskd": Reads(teachers="none", indices=True),
     "cskd": Reads(teachers="none", partners="same_class"),
     **dict.fromkeys(("dlb", "mean_teacher"), SECOND_VIEW),
+    **dict.fromkeys(("mlkd", "crld"), Reads(views=("recipe", "fixmatch"))),
+    **dict.fromkeys(("funmatch", "deit"), Reads()),
 }
 
 
@@ -132,6 +143,8 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "ban": {"ce": "task", "kd": "distill"},
         "pate": {"votes": "distill"},
         "dp_sgd": {"public": "task", "private": "task"},
+        "mlkd": {"ce": "task", "instance": "distill", "batch": "distill", "class": "distill"},
+        "funmatch": {"funmatch": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
