@@ -13,7 +13,9 @@ from .methods.byot import hint_distance, softened_kl
 from .methods.catkd import catkd_loss
 from .methods.cc import cc_loss
 from .methods.crd import crd_loss
+from .methods.crld import crld_loss
 from .methods.cskd import cskd_loss
+from .methods.deit import deit_token_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
@@ -24,6 +26,7 @@ from .methods.kdpp import kdpp_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.mgd import mgd_loss
+from .methods.mlkd import mlkd_loss
 from .methods.nst import nst_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
@@ -47,7 +50,9 @@ __all__ = [
     "catkd_loss",
     "cc_loss",
     "crd_loss",
+    "crld_loss",
     "cskd_loss",
+    "deit_token_loss",
     "dist_loss",
     "dkd_loss",
     "hint_distance",
@@ -59,6 +64,7 @@ __all__ = [
     "label_smoothing_loss",
     "lskd_loss",
     "mgd_loss",
+    "mlkd_loss",
     "mutual_loss",
     "nst_loss",
     "own_target_loss",

@@ -28,7 +28,13 @@ PINNED: dict[str, tuple[str, float]] = {
         "bank_size, z_student, z_teacher",
         5.306897610111928,
     ),
+    "crld_loss": (
+        "student_logits_weak, student_logits_strong, teacher_logits_weak, teacher_logits_strong, temperature, "
+        "weak_threshold, strong_threshold, within_weight, cross_weight",
+        2.6249116481828336,
+    ),
     "cskd_loss": ("student_logits, partner_logits, temperature", 1.653908270001352),
+    "deit_token_loss": ("student_logits, teacher_logits, kind, temperature", 1.653908270001352),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
     "hint_distance": ("features, target, reduction", 20.909246742561756),
@@ -38,6 +44,7 @@ PINNED: dict[str, tuple[str, float]] = {
     "kdpp_loss": ("student_embedding, teacher_embedding, centres, targets", 1.0562087975178482),
     "label_smoothing_loss": ("student_logits, targets, smoothing", 2.739817792933918),
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
+    "mlkd_loss": ("student_logits, teacher_logits, temperatures", 3.3124268721459464),
     "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
@@ -119,6 +126,15 @@ def inputs() -> dict[str, Any]:
         "resolution": 2,
         "normalize": True,
         "mean_weight": 4.0,
+        "temperatures": (2.0, 4.0),
+        "kind": "soft",
+        **dict.fromkeys(("student_logits_weak", "student_logits_strong"), student),
+        "teacher_logits_weak": teacher,
+        "teacher_logits_strong": teacher.flip(0),
+        "weak_threshold": 0.6,
+        "strong_threshold": 0.5,
+        "within_weight": 2.0,
+        "cross_weight": 0.5,
     }
 
 

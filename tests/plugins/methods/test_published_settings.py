@@ -94,6 +94,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "catkd": {"ce_weight": 1, "weight": 40, "resolution": 2, "normalize": True},
     "mgd": {"ce_weight": 1, "weight": 7e-5, "masked": 0.15},
     "wkd_f": {"ce_weight": 1, "weight": 0.08, "mean_weight": 4, "grid": 1, "eps": 1e-5, "decay_start": 0.625},
+    "mlkd": {
+        "ce_weight": 0.1, "weight": 0.9, "temperatures": (2, 3, 4, 5, 6), "two_views": True, "view": "fixmatch",
+    },
+    "crld": {
+        "ce_weight": 1, "within_weight": 2, "cross_weight": 0.5, "temperature": 4, "weak_threshold": 0.9,
+        "strong_threshold": 0.2, "view": "fixmatch",
+    },
+    "funmatch": {"temperature": 1, "length": 1},
+    "deit": {"kind": "hard", "alpha": 0.5, "temperature": 1},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -117,6 +126,8 @@ READS: dict[str, Reads] = {
     **dict.fromkeys(("srrl", "rsd", "pefd", "srd", "kdpp", "itrd"), Reads(taps=("embedding",))),
     **dict.fromkeys(("vkd", "simkd"), Reads(taps=("stages",))),
     **dict.fromkeys(("ickd", "catkd", "mgd", "wkd_f"), Reads(taps=("stages",))),
+    **dict.fromkeys(("mlkd", "crld"), Reads(views=("recipe", "fixmatch"))),
+    **dict.fromkeys(("funmatch", "deit"), Reads()),
 }
 
 
@@ -152,6 +163,8 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "kdpp": {"ce": "task", "kd": "distill", "nd": "distill"},
         "itrd": {"ce": "task", "correlation": "distill", "mutual": "distill"},
         "simkd": {"simkd": "distill"},
+        "mlkd": {"ce": "task", "instance": "distill", "batch": "distill", "class": "distill"},
+        "funmatch": {"funmatch": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 

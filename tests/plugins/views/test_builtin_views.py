@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from kdharness_plugins.views import autoaugment_cutout, erasing, kdharness_views, strong
+from kdharness_plugins.views import autoaugment_cutout, erasing, fixmatch, kdharness_views, strong
 from kdharness_plugins.views._operations import OPERATIONS, operate
 from kdharness_plugins.views.standard import crop_and_flip
 from torch import Tensor
@@ -46,7 +46,8 @@ def place(dy: int, dx: int, flip: bool) -> dict[str, float]:
 
 def test_these_are_built_in() -> None:
     assert sorted(VIEWS) == [
-        "autoaugment_cutout", "autoaugment_cutout_grey", "erasing", "none", "standard", "strong", "strong_erasing",
+        "autoaugment_cutout", "autoaugment_cutout_grey", "erasing", "fixmatch", "none", "standard", "strong",
+        "strong_erasing",
     ]  # fmt: skip
     assert all(spec.revision and spec.summary for spec in VIEWS.values())
 
@@ -73,7 +74,7 @@ def test_each_image_by_its_own_draws(spec: ViewSpec, channels: int) -> None:
     assert torch.equal(together, images) == (spec.name == "none")
 
 
-@pytest.mark.parametrize("name", ["standard", "strong", "autoaugment_cutout", "autoaugment_cutout_grey"])
+@pytest.mark.parametrize("name", ["standard", "strong", "autoaugment_cutout", "autoaugment_cutout_grey", "fixmatch"])
 def test_the_same_draws_give_the_same_picture_at_double_size(name: str) -> None:
     """But for what rounding to whole pixels does at edges."""
     coarse = torch.rand(64, 3, 4, 4, generator=generator(1))
@@ -225,6 +226,49 @@ def test_the_grey_view_is_the_black_one_over_grey() -> None:
     assert (grey[black != 0] == black[black != 0]).all()
     filled = grey[black == 0]
     assert set(filled.unique().tolist()) == {0, 128}, "what is cut out stays black"
+
+
+# -- fixmatch ----------------------------------------------------------------------------------------------------------
+
+
+def test_fixmatch_draws_each_operation_alike_and_magnitudes_over_their_range() -> None:
+    draws = fixmatch.draw(MANY, generator())
+    for number in range(2):
+        assert frequencies(draws["operation"][:, number]) == pytest.approx([1 / 14] * 14, abs=0.006)
+
+    def levels(name: str) -> Tensor:
+        return draws["level"][draws["operation"] == OPERATIONS.index(name)]
+
+    for name in ("brightness", "color", "contrast", "sharpness"):
+        factor = 1 + 0.9 * levels(name)
+        assert (float(factor.min()), float(factor.max())) == pytest.approx((0.05, 0.95), abs=0.003)
+    for name, most in (("rotate", 1), ("shear_x", 1), ("translate_y", 0.3 * 331 / 150)):
+        assert (float(levels(name).min()), float(levels(name).max())) == pytest.approx((-most, most), abs=0.003)
+    bits = 8 - 4 * levels("posterize")
+    assert bits.unique().tolist() == [4, 5, 6, 7]
+    assert frequencies(bits) == pytest.approx([0.25] * 4, abs=0.03)
+    assert (float(levels("solarize").min()), float(levels("solarize").max())) == pytest.approx((0, 1), abs=0.003)
+    assert not levels("identity").any()
+
+
+@pytest.mark.parametrize(("channels", "colours"), [(3, [125, 123, 114]), (1, [121])])
+def test_fixmatch_covers_a_square_of_its_size_with_grey(channels: int, colours: list[int]) -> None:
+    size = 32
+    draws = {
+        "hole_y": torch.tensor([0.5, 0.0, 0.99, 0.5]),
+        "hole_x": torch.tensor([0.5, 0.5, 0.99, 0.25]),
+        "hole": torch.tensor([0.5, 0.5, 0.25, 0.0]),
+    }
+    made = fixmatch.covered(torch.zeros(4, channels, size, size, dtype=torch.uint8), draws)
+    extents = []
+    for image in made:
+        hole = image[0] != 0
+        rows, columns = (hole.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+        extents.append((rows[0], rows[-1], columns[0], columns[-1]))
+        assert bool(hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
+    # From half a side before the middle, or the edge, over a side with both ends.
+    assert extents == [(8, 24, 8, 24), (0, 16, 8, 24), (27, 31, 27, 31), (16, 16, 8, 8)]
+    assert made[0, :, 16, 16].tolist() == colours
 
 
 # -- erasing -----------------------------------------------------------------------------------------------------------
