@@ -11,6 +11,8 @@ from kdharness.testing import MethodCase
 # As the oracle of final weights has them.
 GOLDEN = Path(__file__).parent.parent / "golden" / "methods.toml"
 PAIR = "conv16:conv8"
+# Methods that compare channels one by one, or read the stem.
+PAIRS = dict.fromkeys(("fsp", "kdsvd"), "resnet14:resnet8")
 # Methods that see several teachers, or their ensemble.
 MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.
@@ -26,5 +28,5 @@ def builtin_cases() -> list[MethodCase]:
     for variant in variants:
         without = {"without": variant["without"]} if "without" in variant else {}
         asked.append((variant["method"], {**variant.get("parameters", {}), **without}))
-    found = [MethodCase(methods[name], given, PAIR, EPOCHS.get(name, 2)) for name, given in asked]
+    found = [MethodCase(methods[name], given, PAIRS.get(name, PAIR), EPOCHS.get(name, 2)) for name, given in asked]
     return found + [MethodCase(methods[name], given, "conv16+conv8:conv8") for name, given in MANY.items()]
