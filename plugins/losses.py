@@ -7,6 +7,7 @@ takes other arguments, and stands for all of them.
 from __future__ import annotations
 
 from .methods._similarities import soft_cross_entropy
+from .methods.ab import ab_loss
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
@@ -16,12 +17,17 @@ from .methods.cskd import cskd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
+from .methods.fsp import fsp_loss
+from .methods.ft import ft_loss
 from .methods.kd import kd_loss
+from .methods.kdsvd import kdsvd_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.nst import nst_loss
+from .methods.ofd import ofd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
+from .methods.reviewkd import hcl_loss
 from .methods.rkd import rkd_loss
 from .methods.sp import sp_loss
 from .methods.tfkd import tfkd_loss
@@ -31,18 +37,24 @@ LOSSES_VERSION = 1
 
 __all__ = [
     "LOSSES_VERSION",
+    "ab_loss",
     "at_loss",
     "cc_loss",
     "crd_loss",
     "cskd_loss",
     "dist_loss",
     "dkd_loss",
+    "fsp_loss",
+    "ft_loss",
+    "hcl_loss",
     "hint_distance",
     "kd_loss",
+    "kdsvd_loss",
     "label_smoothing_loss",
     "lskd_loss",
     "mutual_loss",
     "nst_loss",
+    "ofd_loss",
     "own_target_loss",
     "pkt_loss",
     "pskd_loss",

@@ -13,11 +13,10 @@ without the stem; beta = 1. mdistiller decomposes matrices [C H, W] instead, a l
 PyTorch, whose vectors are of width: that is not followed. Vectors are compared channel by channel, so that the stages
 of both need equal numbers of channels.
 
-Nothing fixes the sign of a singular vector, but R depends on the signs of two neighbouring stages. Those of the teacher
-are here what the decomposition of its matrix gives, as there; for maps behind a ReLU, which have no negative element,
-all elements of the leading vector have one sign. The student's vectors are eigenvectors of the smaller Gram matrix of
-the two, whose gradient leaves out what belongs to equal eigenvalues: it is finite for dead channels, where that of a
-decomposition is not.
+Nothing fixes the sign of a singular vector, but R depends on the signs of two neighbouring stages: those of the teacher
+are, as there, what the library's decomposition gives, and the loss depends on that library. The student's vectors are
+eigenvectors of the smaller Gram matrix of the two, whose gradient leaves out what belongs to equal eigenvalues: it is
+finite for dead channels, where that of a decomposition is not.
 """
 
 from __future__ import annotations

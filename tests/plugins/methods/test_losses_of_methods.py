@@ -281,5 +281,6 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere |= {"label_smoothing", "tfkd", "pskd", "cskd", "dlb", "mean_teacher"}
     private = {"dp_sgd", "pate"}
     embeddings = {"crd"}
-    known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings
+    maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
+    known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps
     assert known == set(SPECS)
