@@ -7,6 +7,7 @@ takes other arguments, and stands for all of them.
 from __future__ import annotations
 
 from .methods._similarities import soft_cross_entropy
+from .methods.ab import ab_loss
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
@@ -19,18 +20,23 @@ from .methods.deit import deit_token_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
+from .methods.fsp import fsp_loss
+from .methods.ft import ft_loss
 from .methods.ickd import ickd_loss
 from .methods.itrd import itrd_correlation_loss, itrd_mutual_loss
 from .methods.kd import kd_loss
 from .methods.kdpp import kdpp_loss
+from .methods.kdsvd import kdsvd_loss
 from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.mgd import mgd_loss
 from .methods.mlkd import mlkd_loss
 from .methods.nst import nst_loss
+from .methods.ofd import ofd_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
+from .methods.reviewkd import hcl_loss
 from .methods.rkd import rkd_loss
 from .methods.rsd import rsd_loss
 from .methods.simkd import simkd_loss
@@ -46,6 +52,7 @@ LOSSES_VERSION = 1
 
 __all__ = [
     "LOSSES_VERSION",
+    "ab_loss",
     "at_loss",
     "catkd_loss",
     "cc_loss",
@@ -55,18 +62,23 @@ __all__ = [
     "deit_token_loss",
     "dist_loss",
     "dkd_loss",
+    "fsp_loss",
+    "ft_loss",
+    "hcl_loss",
     "hint_distance",
     "ickd_loss",
     "itrd_correlation_loss",
     "itrd_mutual_loss",
     "kd_loss",
     "kdpp_loss",
+    "kdsvd_loss",
     "label_smoothing_loss",
     "lskd_loss",
     "mgd_loss",
     "mlkd_loss",
     "mutual_loss",
     "nst_loss",
+    "ofd_loss",
     "own_target_loss",
     "pefd_loss",
     "pkt_loss",

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pooled(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps [N, C, H, W] at another height and width, by adaptive average pooling."""
+def pool_to(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map [N, C, H, W] at height and width `size`, by adaptive average pooling."""
     height, width = features.shape[2:]
     if (height, width) == size:
         return features
@@ -20,4 +20,4 @@ def pooled(features: Tensor, size: tuple[int, int]) -> Tensor:
 def pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps [N, C, H, W] at the smaller height and the smaller width of the two, by adaptive average pooling."""
     size = (min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3]))
-    return pooled(student, size), pooled(teacher, size)
+    return pool_to(student, size), pool_to(teacher, size)

@@ -26,13 +26,13 @@ from torch import Tensor
 from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Reads, StagedModel, hookimpl
 
 from ._places import Statistics, classifier_of, place_embeddings, why_not_apart
-from ._spatial import pooled
+from ._spatial import pool_to
 
 
 def catkd_loss(student_cams: Tensor, teacher_cams: Tensor, resolution: int, normalize: bool) -> Tensor:
     """The mean squared difference of pooled class maps, without beta. [N, classes, H, W], each of its own H and W."""
     size = (resolution, resolution)
-    student, teacher = pooled(student_cams, size), pooled(teacher_cams.detach(), size)
+    student, teacher = pool_to(student_cams, size), pool_to(teacher_cams.detach(), size)
     if normalize:
         student, teacher = F.normalize(student.flatten(2), dim=2), F.normalize(teacher.flatten(2), dim=2)
     return F.mse_loss(student, teacher)

@@ -21,6 +21,7 @@ NAMES = [name for name in losses.__all__ if name != "LOSSES_VERSION"]
 # A change in this table raises LOSSES_VERSION, as it does in losses.py. Numbers are of the inputs below.
 VERSION = 1
 PINNED: dict[str, tuple[str, float]] = {
+    "ab_loss": ("student_features, teacher_features, margin=1.0", 1.2901189525533487),
     "at_loss": ("student_features, teacher_features, p=2", 0.00861202680655032),
     "cc_loss": ("student_embedding, teacher_embedding", 11.273165707632629),
     "crd_loss": (
@@ -37,16 +38,21 @@ PINNED: dict[str, tuple[str, float]] = {
     "deit_token_loss": ("student_logits, teacher_logits, kind, temperature", 1.653908270001352),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
+    "fsp_loss": ("student_features, teacher_features", 6.2332185068094965),
+    "ft_loss": ("student_factor, teacher_factor", 0.07688454359758949),
+    "hcl_loss": ("student_features, teacher_features", 16.297594665596836),
     "hint_distance": ("features, target, reduction", 20.909246742561756),
     "itrd_correlation_loss": ("student_embedding, teacher_embedding, alpha", 2.9638547771242),
     "itrd_mutual_loss": ("student_embedding, teacher_embedding", 0.27105470693699507),
     "kd_loss": ("student_logits, teacher_logits, temperature", 1.653908270001352),
     "kdpp_loss": ("student_embedding, teacher_embedding, centres, targets", 1.0562087975178482),
     "label_smoothing_loss": ("student_logits, targets, smoothing", 2.739817792933918),
+    "kdsvd_loss": ("student_features, teacher_features, k=1", 0.0879125729313424),
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
     "mlkd_loss": ("student_logits, teacher_logits, temperatures", 3.3124268721459464),
     "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
+    "ofd_loss": ("student_features, teacher_features, margins", 818.0900685649763),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
     "pefd_loss": ("student_projections, teacher_embedding", 1.0427489656190472),
     "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
@@ -135,11 +141,26 @@ def inputs() -> dict[str, Any]:
         "strong_threshold": 0.5,
         "within_weight": 2.0,
         "cross_weight": 0.5,
+        "student_factor": maps[0][0],
+        "teacher_factor": maps[1][0],
     }
 
 
+# Losses of several stages whose maps have equal shapes in student and teacher.
+OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss")
+
+
+def equal_shapes() -> dict[str, Any]:
+    """Behind exp no map has a low rank, as maps of sines alone would."""
+    sizes = ((6, 5, 4, 4), (6, 7, 2, 2))
+    student = [numbers(*size, step=step).exp() - 1 for size, step in zip(sizes, (0.7, 1.3), strict=True)]
+    teacher = [numbers(*size, step=step).exp() - 1 for size, step in zip(sizes, (1.1, 0.9), strict=True)]
+    margins = [-numbers(size[1], step=0.6).abs() for size in sizes]
+    return {"student_features": student, "teacher_features": teacher, "margins": margins}
+
+
 def arguments_of(name: str) -> dict[str, Any]:
-    given = inputs()
+    given = inputs() | (equal_shapes() if name in OF_EQUAL_SHAPES else {})
     taken = inspect.signature(getattr(losses, name)).parameters
     return {key: given[key] for key, argument in taken.items() if argument.default is inspect.Parameter.empty}
 

@@ -11,8 +11,8 @@ from kdharness.testing import MethodCase
 # As the oracle of final weights has them.
 GOLDEN = Path(__file__).parent.parent / "golden" / "methods.toml"
 PAIR = "conv16:conv8"
-# Methods for students that others need not be.
-PAIRS = {"deit": "conv16:deit_micro_p2"}
+# Methods for students that others need not be, or that compare channels one by one, or read the stem.
+PAIRS = {"deit": "conv16:deit_micro_p2", **dict.fromkeys(("fsp", "kdsvd"), "resnet14:resnet8")}
 # Methods that see several teachers, or their ensemble.
 MANY = {"kd": {}, "meal": {"teacher_choice": "mean_probability"}, "meal_v2": {}}
 # Epochs that show all of a method's phases, where two do not.

@@ -21,11 +21,14 @@ EMBEDDING = ("rkd", "pkt", "cc")
 FEATURES = ("at", "nst", "sp")
 CONSTANTS = {name: entry["constants"] for name, entry in INDEX.items()}
 
+# Losses that are not called as their method is.
+MODULES = {"hcl": "reviewkd"}
+
 torch.set_num_threads(1)
 
 
 def loss_function(name: str) -> Callable[..., Tensor]:
-    return getattr(import_module(f"kdharness_plugins.methods.{name}"), f"{name}_loss")
+    return getattr(import_module(f"kdharness_plugins.methods.{MODULES.get(name, name)}"), f"{name}_loss")
 
 
 def constants_of(name: str) -> dict[str, float]:

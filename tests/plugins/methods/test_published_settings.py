@@ -103,6 +103,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "funmatch": {"temperature": 1, "length": 1},
     "deit": {"kind": "hard", "alpha": 0.5, "temperature": 1},
+    "ab": {"ce_weight": 1, "weight": 1, "margin": 1, "init_share": 0.125},
+    "fsp": {"ce_weight": 1, "weight": 1, "when": "before", "init_share": 0.125},
+    "ft": {"ce_weight": 1, "weight": 200, "factor_share": 0.5, "paraphraser_share": 0.125, "paraphraser_lr": 0.01},
+    "kdsvd": {"ce_weight": 1, "weight": 1, "k": 1},
+    "ofd": {"ce_weight": 1, "weight": 0.001},
+    "reviewkd": {"ce_weight": 1, "weight": 1, "warmup_epochs": 20},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -128,6 +134,10 @@ READS: dict[str, Reads] = {
     **dict.fromkeys(("ickd", "catkd", "mgd", "wkd_f"), Reads(taps=("stages",))),
     **dict.fromkeys(("mlkd", "crld"), Reads(views=("recipe", "fixmatch"))),
     **dict.fromkeys(("funmatch", "deit"), Reads()),
+    **dict.fromkeys(("ft", "kdsvd"), Reads(taps=("stages",))),
+    **dict.fromkeys(("ab", "ofd"), Reads(taps=("pre_activations",))),
+    "fsp": Reads(taps=("stem", "stages")),
+    "reviewkd": Reads(taps=("stages", "embedding"), teacher_taps=("pre_activations", "embedding")),
 }
 
 
@@ -151,6 +161,7 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "meal_v2": {"similarity": "distill", "adversarial": "player"},
         "rona": {"hint": "distill", "distill": "distill", "self": "task"},
         "fitnet": {"ce": "task", "hint": "distill"},
+        "ft": {"ce": "task", "ft": "distill", "reconstruction": "player"},
         "dot": {"ce": "task", "kd": "distill"},
         "vanilla": {"ce": "task"},
         "early_stopping": {"ce": "task"},
