@@ -173,6 +173,7 @@ class ModelSpec:
         input_shape is that of what comes out of it.
     parameters: typed, with their defaults; a benchmark sets them beside fields of the recipe, which go first.
     pretrained: gives published weights by name, which a benchmark may let networks begin with.
+    renamed: from names of tensors in others' files of this network to its own; names that it has are left alone.
     paper: authors, title, venue, year.
     revision: raised by hand when the network changes; None: the package's version stands for it.
     """
@@ -191,6 +192,7 @@ class ModelSpec:
     preprocessing: Preprocessing | None = None
     parameters: tuple[Parameter, ...] = ()
     pretrained: Callable[[], Mapping[str, Pretrained]] | None = None
+    renamed: Callable[[str], str] | None = None
     paper: str = ""
     revision: int | None = None
 

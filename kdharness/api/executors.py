@@ -29,6 +29,8 @@ class WorkerSettings:
     metrics: names of those to compute.
     timeout_seconds: limit on one cell's own time; None for none.
     teacher_top1_floor: percent that a teacher from a file must reach on test; None for chance and a tenth of the rest.
+    teacher_claims: "dataset/model" and percent: what a file of that teacher is said to reach on test, and must, within
+        0.3 points.
     checkpoint_seconds: least time between two checkpoints of a cell.
     keep_weights: keys of the cells whose weights are written.
     lock: the inode of the folder's lock, by which workers know the folder again; 0 where nobody holds it.
@@ -42,6 +44,7 @@ class WorkerSettings:
     metrics: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     teacher_top1_floor: float | None = None
+    teacher_claims: tuple[tuple[str, float], ...] = ()
     checkpoint_seconds: float = 30.0
     keep_weights: frozenset[str] = frozenset()
     lock: int = 0

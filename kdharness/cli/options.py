@@ -72,6 +72,14 @@ Teachers = Annotated[
     list[str] | None,
     typer.Option("--teacher", help="A teacher's weights: FILE or model=FILE; FILE#KEY for one of several in it."),
 ]
+TeacherTop1 = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher-top1",
+        metavar="[published|MODEL=PERCENT]",
+        help="What a --teacher file must reach on test, within 0.3 points: its published accuracy, or this one.",
+    ),
+]
 Data = Annotated[Path | None, typer.Option(help="The folder with datasets; default KDHARNESS_DATA.")]
 Download = Annotated[bool, typer.Option("--download", help="Allow datasets to be downloaded.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with plugin hooks.")]
@@ -110,6 +118,7 @@ class RunOptions:
     workers: Workers = None
     executor: ExecutorName = "local"
     teacher: Teachers = None
+    teacher_top1: TeacherTop1 = None
     data: Data = None
     download: Download = False
     plugin: Plugins = None

@@ -16,6 +16,7 @@ from rich.text import Text
 from kdharness.api.executors import Executor, WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.cli.recipe_lines import recipe_lines
+from kdharness.cli.teacher_claims import teacher_claims
 from kdharness.device.names import slots
 from kdharness.errors import UserError
 from kdharness.execution.display import make_display
@@ -89,8 +90,9 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     options = command.options
     _check_temporary_folder()
     _check_out(options.out)
+    plan = make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True)
     request = RunRequest(
-        plan=make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True),
+        plan=plan,
         registry=command.registry,
         out=options.out,
         devices=slots(options.device, options.workers, in_process=options.executor == "inline"),
@@ -102,6 +104,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
         teacher_top1_floor=command.benchmark.teacher_top1_floor,
         rerun=options.rerun,
         show=show or _report,
+        teacher_claims=teacher_claims(options.teacher_top1 or (), plan),
     )
     request.registry.get("executor", request.executor, "--executor")
     _check_precision(request.plan, request.devices)
@@ -149,6 +152,7 @@ class RunRequest:
     teacher_top1_floor: percent that a teacher from a file must reach; None for chance and a tenth of the rest.
     rerun: which finished cells are run again; None for none.
     show: prints the results.
+    teacher_claims: by "dataset/model", percent that a teacher from a file is said to reach.
     """
 
     plan: Plan
@@ -163,6 +167,7 @@ class RunRequest:
     teacher_top1_floor: float | None
     rerun: Rerun | None
     show: Callable[[Contents], None]
+    teacher_claims: tuple[tuple[str, float], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -181,6 +186,7 @@ class RunRequest:
             metrics=self.plan.metrics,
             timeout_seconds=self.timeout_seconds,
             teacher_top1_floor=self.teacher_top1_floor,
+            teacher_claims=self.teacher_claims,
             keep_weights=frozenset(required | teachers),
             lock=lock,
         )
@@ -265,8 +271,8 @@ def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
 
     device = open_device(request.devices[0])
     device.use()
-    folder, floor = ResultsFolder(request.folder), request.teacher_top1_floor
-    world = World(request.registry, folder, request.data_root, device, teacher_top1_floor=floor)
+    folder, floor, claims = ResultsFolder(request.folder), request.teacher_top1_floor, request.teacher_claims
+    world = World(request.registry, folder, request.data_root, device, teacher_top1_floor=floor, teacher_claims=claims)
     fails = False
     for line in foreseen(cells, world, lambda text: print(printable(text), file=sys.stderr, flush=True)):
         warn(f"its cells would fail: {line}")

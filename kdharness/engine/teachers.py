@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -33,6 +33,9 @@ WEIGHTS_CHANGED = "WeightsChanged"
 
 # Of what lies between chance and all, what a teacher from a file must know.
 LEAST_SHARE = 0.1
+
+# Points between what a file reaches and what is said of it.
+CLAIMED_WITHIN = 0.3
 
 
 def least_top1(num_classes: int) -> float:
@@ -212,13 +215,22 @@ class TeacherStore:
     """A worker's teachers.
 
     floor: percent on the test split that a teacher from a file must reach; None for `least_top1`.
+    claims: by "dataset/model", percent that a file is said to reach.
     """
 
-    def __init__(self, networks: NetworkFactory, folder: ResultsFolder, device: Device, floor: float | None) -> None:
+    def __init__(
+        self,
+        networks: NetworkFactory,
+        folder: ResultsFolder,
+        device: Device,
+        floor: float | None,
+        claims: Mapping[str, float] | None = None,
+    ) -> None:
         self.networks = networks
         self.folder = folder
         self.device = device
         self.floor = floor
+        self.claims = claims or {}
         self._teachers: dict[tuple[str, str, str, str, str, bool], Teacher] = {}
         self._ensembles: dict[tuple[int, ...], Ensemble] = {}
 
@@ -232,7 +244,7 @@ class TeacherStore:
 
     def _each(self, sources: Sequence[TeacherSource], cell: Cell, data: Data) -> list[Teacher]:
         recipe = Recipe.model_validate(dict(cell.recipe))
-        return [self._teacher(source, data, recipe) for source in sources]
+        return [self._teacher(source, data, recipe, cell.dataset) for source in sources]
 
     def untrained(self, cell: Cell, data: Data) -> list[Teacher]:
         """Networks of the cell's teachers as they are initialised, for trials that need no trained ones."""
@@ -277,7 +289,7 @@ class TeacherStore:
             self._ensembles[key] = Ensemble(teachers)
         return self._ensembles[key]
 
-    def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe) -> Teacher:
+    def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe, dataset: str) -> Teacher:
         path, digest = self.found(source)
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
         key = (
@@ -293,15 +305,18 @@ class TeacherStore:
             fill(model, load_weights(path, chosen=source.chosen))
             teacher = Teacher(model, digest, data, self.device)
             if source.sha256:
-                self._check(teacher, data, path)
+                self._check(teacher, data, path, self.claims.get(f"{dataset}/{source.model}"))
             self._teachers[key] = teacher
         return self._teachers[key]
 
-    def _check(self, teacher: Teacher, data: Data, path: Path) -> None:
-        """UserError for a file's teacher that knows too little."""
+    def _check(self, teacher: Teacher, data: Data, path: Path, claim: float | None) -> None:
+        """UserError for a file's teacher that knows too little, or other things than are said of it."""
         reached = top1(teacher.logits_on("test"), data.test_targets)
         least = least_top1(data.num_classes) if self.floor is None else self.floor
         if reached < least:
             what = f"teacher file {path} reaches {reached:.2f} % on the test split, less than the {least:.2f} % asked"
             usual = " (chance and a tenth of the rest)" if self.floor is None else ""
             raise UserError(f"{what}{usual}; teacher_top1_floor in the benchmark's file changes it")
+        if claim is not None and abs(reached - claim) > CLAIMED_WITHIN + 1e-9:
+            what = f"teacher file {path} reaches {reached:.2f} % on the test split, and not the {claim:.2f} % that are"
+            raise UserError(f"{what} said of it (within {CLAIMED_WITHIN} points; --teacher-top1)")

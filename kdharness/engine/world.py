@@ -30,13 +30,14 @@ class World:
         device: Device,
         download: bool = False,
         teacher_top1_floor: float | None = None,
+        teacher_claims: tuple[tuple[str, float], ...] = (),
     ) -> None:
         self.registry = registry
         self.folder = folder
         self.device = device
         self.data = DataStore(registry, data_root, device.torch, download)
         self.networks = NetworkFactory(registry, device, InitialWeights(data_root, download))
-        self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor)
+        self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor, dict(teacher_claims))
         self.costs = CostCache(device)
 
     def view(self, name: str) -> ViewSpec:
@@ -74,5 +75,6 @@ def world_of(settings: WorkerSettings, name: str) -> World:
             device,
             settings.download,
             settings.teacher_top1_floor,
+            settings.teacher_claims,
         )
     return _worlds[name, settings]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UserError
+from kdharness.failures import attempt
 from kdharness.weights.layouts import StateDict, is_bookkeeping, plain_name, views
 from kdharness.weights.reading import ADVICE, CHOOSING, INITIAL_FILE, WeightsFile
 from kdharness.weights.values import short, unlike_numbers
@@ -92,7 +94,8 @@ class _Trial:
 def _fitting(model: StagedModel, file: WeightsFile, but_for: str) -> tuple[_Trial, list[_Trial]]:
     """The state dict to be taken, and others of the file that fit and hold other weights."""
     expected = _but_for(model.network.state_dict(), but_for)
-    trials = [_trial(view, expected, but_for) for found in file.found for view in views(found)]
+    name_of = partial(_name_of, expected=expected, renamed=model.spec.renamed)
+    trials = [_trial(view, expected, but_for, name_of) for found in file.found for view in views(found)]
     best = min(trials, key=lambda trial: len(trial.faults()))
     if faults := best.faults():
         raise UserError(f"{file} does not fit model '{model.spec.name}': {_said(best, faults, model, file)}")
@@ -108,11 +111,20 @@ def _is_rounded(tensor: Tensor, expected: Tensor) -> bool:
     return tensor.is_floating_point() and expected.is_floating_point() and tensor.dtype != expected.dtype
 
 
-def _trial(view: StateDict, expected: Mapping[str, Tensor], but_for: str) -> _Trial:
+def _name_of(name: str, expected: Mapping[str, Tensor], renamed: Callable[[str], str] | None) -> str:
+    """A tensor's name as the network has it: what wrappers put before it is taken off, others' names are known."""
+    plain = plain_name(name, expected)
+    if plain in expected or renamed is None:
+        return plain
+    found = attempt(lambda: renamed(plain))
+    return found if isinstance(found, str) else plain
+
+
+def _trial(view: StateDict, expected: Mapping[str, Tensor], but_for: str, name_of: Callable[[str], str]) -> _Trial:
     tensors: dict[str, Tensor] = {}
     twice = []
     for name, tensor in view.tensors.items():
-        plain = plain_name(name, expected)
+        plain = name_of(name)
         if plain in expected or not is_bookkeeping(plain):
             twice += [plain] if plain in tensors else []
             tensors[plain] = tensor

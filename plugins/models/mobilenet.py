@@ -14,6 +14,7 @@ declared as their pre-activations are, as there, the stages' outputs themselves 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
@@ -150,6 +151,24 @@ def inverted_stage(in_channels: int, rows: Sequence[tuple[int, int, int, int]], 
     return stage
 
 
+# What RepDistiller's and mdistiller's files of MobileNetV2 call what stands outside the blocks, and a block's layers.
+OUTSIDE = {"conv1.": "stem.", "conv2.0.": "conv.", "conv2.1.": "bn.", "classifier.0.": "fc."}
+INSIDE = ("conv1", "bn1", "", "conv2", "bn2", "", "conv3", "bn3")
+
+
+def renamed(tensor: str) -> str:
+    """A name in these files, as the network has it: they count the blocks within each row of the table."""
+    if found := re.match(r"blocks\.(\d+)\.(\d+)\.conv\.(\d+)\.", tensor):
+        row, block, layer = map(int, found.groups())
+        for stage, rows in enumerate(INVERTED, start=1):
+            if row < len(rows):
+                before = sum(blocks for _, _, blocks, _ in rows[:row])
+                return f"stage{stage}.{before + block}.{INSIDE[layer]}.{tensor[found.end() :]}"
+            row -= len(rows)
+    outside = next((name for name in OUTSIDE if tensor.startswith(name)), "")
+    return OUTSIDE[outside] + tensor.removeprefix(outside) if outside else tensor
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     v1_ends = [f"stage{stage}.{len(widths) - 1}" for stage, widths in enumerate(SEPARABLE, start=1)]
@@ -175,6 +194,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
         pre_activations=("stage2", "stage3", "stage4", "conv"),
         norms=tuple(f"{end}.bn3" for end in v2_ends),
         classifier="fc",
+        renamed=renamed,
         paper="Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018",
         revision=1,
     )

@@ -9,6 +9,7 @@ a bottleneck block is in its 3x3 convolution, as in torchvision (the paper has i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 
@@ -105,6 +106,11 @@ def make_stage(block: Block, in_channels: int, channels: int, count: int, stride
     return nn.Sequential(first, *(block(expansion * channels, channels, 1) for _ in range(count - 1)))
 
 
+def renamed(tensor: str) -> str:
+    """A name in files of RepDistiller and mdistiller, as the network has it."""
+    return re.sub(r"^linear\.", "fc.", tensor.replace(".shortcut.", ".downsample."))
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     for name, (block, blocks) in MEMBERS.items():
@@ -119,6 +125,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             pre_activations=tuple(f"{end}.relu{last}" for end in ends),
             norms=tuple(f"{end}.bn{last}" for end in ends),
             classifier="fc",
+            renamed=renamed,
             paper="He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, CVPR 2016",
             revision=1,
         )

@@ -19,6 +19,7 @@ them, so that no norms are declared for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import torch
@@ -173,6 +174,28 @@ def make_stem(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, STEM, 1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU())
 
 
+# What RepDistiller's and mdistiller's files call what is outside the stages, and layers of V2's first unit of a stage.
+OUTSIDE = {"conv1": "stem.0", "bn1": "stem.1", "conv2": "conv", "bn2": "bn", "linear": "fc"}
+DOWN = {
+    "conv1": "left.0", "bn1": "left.1", "conv2": "left.2", "bn2": "left.3", "conv3": "right.0", "bn3": "right.1",
+    "conv4": "right.3", "bn4": "right.4", "conv5": "right.5", "bn5": "right.6",
+}  # fmt: skip
+
+
+def renamed_v1(tensor: str) -> str:
+    """A name in these files, as the network has it."""
+    module, _, rest = tensor.partition(".")
+    return f"{OUTSIDE[module]}.{rest}" if module in OUTSIDE else re.sub(r"^layer(\d)\.", r"stage\1.", tensor)
+
+
+def renamed_v2(tensor: str) -> str:
+    """Likewise."""
+    found = re.match(r"layer(\d)\.0\.(\w+)\.", tensor)
+    if found and found[2] in DOWN:
+        return f"stage{found[1]}.0.{DOWN[found[2]]}.{tensor[found.end() :]}"
+    return renamed_v1(tensor)
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     stages = ("stage1", "stage2", "stage3")
@@ -187,6 +210,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
         pre_activations=tuple(f"{end}.relu3" for end in v1_ends),
         norms=tuple(f"{end}.bn3" for end in v1_ends),
         classifier="fc",
+        renamed=renamed_v1,
         paper="Zhang, Zhou, Lin, Sun, ShuffleNet: An Extremely Efficient CNN for Mobile Devices, CVPR 2018",
         revision=2,
     )
@@ -198,6 +222,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
         stages=stages,
         pre_activations=tuple(f"{end}.relu3" for end in v2_ends),
         classifier="fc",
+        renamed=renamed_v2,
         paper="Ma, Zhang, Zheng, Sun, ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture, ECCV 2018",
         revision=2,
     )

@@ -17,6 +17,7 @@ before the pooling, at twice the stage's height and width. Images must be at lea
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from functools import partial
@@ -93,6 +94,18 @@ def make_stage(in_channels: int, channels: int, convolutions: int) -> nn.Sequent
     return nn.Sequential(layers)
 
 
+# What the three layers of a convolution are called, by their number in a stage modulo 3.
+LAYERS = ("conv", "norm", "act")
+
+
+def renamed(tensor: str) -> str:
+    """A name in files of RepDistiller and mdistiller, as the network has it: their blocks number all layers from 0."""
+    if found := re.match(r"block(\d+)\.(\d+)\.", tensor):
+        block, layer = int(found[1]), int(found[2])
+        return f"stage{block + 1}.{LAYERS[layer % 3]}{layer // 3 + 1}.{tensor[found.end() :]}"
+    return re.sub(r"^classifier\.", "fc.", tensor)
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     for name, (convolutions, five_pools) in MEMBERS.items():
@@ -108,6 +121,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             pre_activations=tuple(f"stage{stage}.act{last}" for stage, last in ends),
             norms=tuple(f"stage{stage}.norm{last}" for stage, last in ends),
             classifier="fc",
+            renamed=renamed,
             paper="Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
             revision=1 if five_pools else 2,
         )

@@ -14,6 +14,7 @@ the next stage's first block (after the last stage: to the network), and so do t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 
@@ -98,6 +99,12 @@ def make_stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.
     return nn.Sequential(first, *(WideBlock(channels, channels, 1) for _ in range(blocks - 1)))
 
 
+def renamed(tensor: str) -> str:
+    """A name in files of RepDistiller and mdistiller, as the network has it."""
+    tensor = re.sub(r"^block(\d)\.layer\.", r"layer\1.", tensor).replace(".convShortcut.", ".shortcut.")
+    return re.sub(r"^bn1\.", "bn.", tensor)
+
+
 @hookimpl
 def kdharness_models() -> Iterable[ModelSpec]:
     for name, (depth, width) in MEMBERS.items():
@@ -110,6 +117,7 @@ def kdharness_models() -> Iterable[ModelSpec]:
             pre_activations=("layer2.0.relu1", "layer3.0.relu1", "relu"),
             norms=("layer2.0.bn1", "layer3.0.bn1", "bn"),
             classifier="fc",
+            renamed=renamed,
             paper="Zagoruyko, Komodakis, Wide Residual Networks, BMVC 2016",
             revision=1,
         )

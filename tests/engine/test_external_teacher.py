@@ -193,6 +193,28 @@ def test_the_floor_is_the_benchmarks(lab, tmp_path, weights):
     assert top1(teacher.logits_on("test"), data.test_targets) > 60
 
 
+@pytest.mark.parametrize("off", [0.0, 0.29, -0.29, 0.32, -0.32])
+def test_a_file_reaches_what_is_said_of_it(lab, tmp_path, weights, off):
+    from kdharness.device.door import open_device
+    from kdharness.engine.world import World
+    from kdharness.measure.evaluate import top1
+
+    save_file(weights, tmp_path / "t.safetensors")
+    cell = lab.plan(methods=("kd",), teachers=(str(tmp_path / "t.safetensors"),)).cells[-1].cell
+    plain = World(lab.registry, lab.folder, lab.path, open_device("cpu"))
+    data = plain.data.of(cell)
+    (teacher,) = plain.teachers.of(cell, data)
+    reached = top1(teacher.logits_on("test"), data.test_targets)
+    claims = ((f"{cell.dataset}/conv32", reached + off), ("elsewhere/conv32", 0.0))
+    held = World(lab.registry, lab.folder, lab.path, open_device("cpu"), teacher_claims=claims)
+    if abs(off) <= 0.3:
+        assert len(held.teachers.of(cell, data)) == 1
+    else:
+        what = rf"reaches {reached:.2f} % on the test split, and not the {reached + off:.2f} % that are said of it"
+        with pytest.raises(UserError, match=what):
+            held.teachers.of(cell, data)
+
+
 def test_a_file_that_changed_after_planning_is_refused(lab, tmp_path, weights):
     path = tmp_path / "t.safetensors"
     save_file(weights, path)
