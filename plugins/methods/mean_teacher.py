@@ -41,6 +41,8 @@ from kdharness.api import (
     hookimpl,
 )
 
+from ._rampup import rampup
+
 
 class TeacherAndStudent(nn.Module):
     """The averaged network and the one that it follows; their logits by name."""
@@ -89,15 +91,8 @@ class MeanTeacher(Method[None]):
         distance = F.mse_loss(student.logits.softmax(dim=1), target)
         return {
             "ce": batch.task_loss(student.logits),
-            "mean_teacher": self.weight * self.rampup(batch.step.epoch) * distance,
+            "mean_teacher": self.weight * rampup(batch.step.epoch, self.rampup_epochs) * distance,
         }
-
-    def rampup(self, epoch: Tensor) -> Tensor | float:
-        """r(e). epoch: 0-d, so that a captured step sees it change."""
-        if self.rampup_epochs == 0:
-            return 1.0
-        left = 1 - (epoch / self.rampup_epochs).clamp(max=1.0)
-        return (-5 * left.square()).exp()
 
     def after_step(self, batch: Batch, student: Outputs, teacher: None) -> None:
         steps = self.get_buffer("steps")

@@ -102,6 +102,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "strong_threshold": 0.2, "view": "fixmatch",
     },
     "funmatch": {"temperature": 1, "length": 1},
+    "one": {"branches": 3, "weight": 1, "temperature": 3, "rampup_epochs": 80},
     "deit": {"kind": "hard", "alpha": 0.5, "temperature": 1},
     "ab": {"ce_weight": 1, "weight": 1, "margin": 1, "init_share": 0.125},
     "fsp": {"ce_weight": 1, "weight": 1, "when": "before", "init_share": 0.125},
@@ -138,6 +139,7 @@ READS: dict[str, Reads] = {
     **dict.fromkeys(("ab", "ofd"), Reads(taps=("pre_activations",))),
     "fsp": Reads(taps=("stem", "stages")),
     "reviewkd": Reads(taps=("stages", "embedding"), teacher_taps=("pre_activations", "embedding")),
+    "one": Reads(teachers="none", taps=("stages",)),
 }
 
 
@@ -176,6 +178,7 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "simkd": {"simkd": "distill"},
         "mlkd": {"ce": "task", "instance": "distill", "batch": "distill", "class": "distill"},
         "funmatch": {"funmatch": "distill"},
+        "one": {"ce": "task", "branch_ce": "task", "one": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 

@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from kdharness_plugins.methods._rampup import rampup
 from kdharness_plugins.methods.cskd import CSKD, cskd_loss
 from kdharness_plugins.methods.dlb import DLB
 from kdharness_plugins.methods.kd import kd_loss
 from kdharness_plugins.methods.label_smoothing import LabelSmoothing, label_smoothing_loss
 from kdharness_plugins.methods.mean_teacher import MeanTeacher
+from kdharness_plugins.methods.one import ONE, Gate
 from kdharness_plugins.methods.pskd import PSKD, pskd_loss
 from kdharness_plugins.methods.tfkd import TfKD, tfkd_loss, tfkd_teacher
 from torch import Tensor, nn
 
 from kdharness.api import Batch, BuildContext, Method, MethodSpec, Outputs, Pair, StepInfo
+from kdharness.device.door import open_device
 from kdharness.testing import Lab, MethodCase, parametrize_with_checks
+from kdharness.testing.bench import Bench
 
 CLASSES = 4
 EPOCHS = 5
@@ -400,8 +404,7 @@ def test_consistency_is_with_the_teacher_on_another_view(epoch: int, share: floa
     torch.testing.assert_close(losses["mean_teacher"], 10 * share * (said - taught).square().mean())
     torch.testing.assert_close(losses["ce"], F.cross_entropy(student.logits, batch.targets))
     assert method.averaged.runs == [True, True]
-    constant = built(MeanTeacher(rampup_epochs=0), network)
-    assert constant.rampup(torch.tensor(0)) == 1
+    assert rampup(torch.tensor(0), 0) == 1
 
 
 def test_the_teacher_is_what_is_ranked_and_the_student_stands_beside_it(lab: Lab) -> None:
@@ -422,3 +425,84 @@ CASES = [
 @parametrize_with_checks(CASES)
 def test_other_ways_through_the_engine(check: Callable[[], None]) -> None:
     check()
+
+
+# -- one ---------------------------------------------------------------------------------------------------------------
+
+
+def bench_of(**parameters: Any) -> Bench:
+    return Bench(MethodCase(MethodSpec.of(ONE, revision=1), parameters, "conv16:conv8"), open_device("cpu"))
+
+
+def test_the_gated_ensemble_teaches_every_branch() -> None:
+    bench = bench_of(branches=4, weight=2.0, temperature=2.0, rampup_epochs=8)
+    method, student = bench.method, bench.member.student
+    outputs = student.run(bench.images, taps=("stages",))
+    info = StepInfo("train", torch.tensor(2), EPOCHS, torch.tensor(0.4))
+    batch = Batch(bench.images, bench.samples.targets, info, views=(bench.images,))
+    found = method.train().losses(batch, outputs, None)
+
+    shared = outputs.stages[-2]
+    scores = method.gate.linear(shared.mean((2, 3))).detach().numpy()
+    scores = np.maximum((scores - scores.mean(0)) / np.sqrt(scores.var(0) + 1e-5), 0)
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    branches = [outputs.logits, *(other.tail(len(outputs.stages) - 2, shared) for other in method.others)]
+    members = np.stack([logits.detach().numpy() for logits in branches])
+    ensemble = torch.from_numpy(np.einsum("nm,mnc->nc", shares, members))
+    labels_of = [F.cross_entropy(logits, batch.targets) for logits in (*branches, ensemble)]
+    p = (ensemble / 2).softmax(1)
+    taught = sum(4 * (p * (p.log() - (logits / 2).log_softmax(1))).sum(1).mean() for logits in branches)
+    assert len(branches) == 4
+    torch.testing.assert_close(found["ce"], labels_of[0])
+    torch.testing.assert_close(found["branch_ce"], torch.stack(labels_of[1:]).sum())
+    torch.testing.assert_close(found["one"], 2 * math.exp(-5 * 0.75**2) * taught)
+
+
+def test_branches_share_all_but_the_last_stage_and_nothing_that_is_unused_trains() -> None:
+    bench = bench_of()
+    first = [{name: p.detach().clone() for name, p in other.named_parameters()} for other in bench.method.others]
+    assert not all(torch.equal(first[0][name], first[1][name]) for name in first[0])
+    for _ in bench.steps():
+        pass
+    for other, before in zip(bench.method.others, first, strict=True):
+        moved = {name for name, p in other.named_parameters() if not torch.equal(p, before[name])}
+        trained = {name for name, p in other.named_parameters() if p.requires_grad}
+        last = other.spec.stages[-1]
+        assert moved == trained
+        assert all(name.removeprefix("network.").startswith((last, other.spec.classifier)) for name in moved)
+    assert all(p.grad is not None for p in bench.method.gate.parameters())
+
+
+def test_the_divergence_moves_no_target() -> None:
+    """Of the gate, which makes the ensemble alone, it moves nothing."""
+    bench = bench_of(rampup_epochs=0)
+    for _ in bench.phases():
+        bench.step()
+        break
+    gate = list(bench.method.gate.parameters())
+    slopes = torch.autograd.grad(bench.returned["one"], gate, allow_unused=True, retain_graph=True)
+    assert slopes == (None,) * len(gate)
+
+
+def test_one_sample_is_gated_evenly() -> None:
+    gate = Gate(3, 4).train()
+    assert gate(random(1, 3, 2, 2)).tolist() == [[0.25] * 4]
+
+
+def test_the_student_is_ranked_and_the_ensemble_stands_beside_it(lab: Lab) -> None:
+    plan = lab.plan(methods=("one",), scenarios=("few100",), epochs=3)
+    (record,) = lab.train_plan(plan).values()
+    assert record.status.value == "ok"
+    top1 = {row.predictor: row.value for row in record.metrics if (row.split, row.metric) == ("test", "top1")}
+    assert set(top1) == {"student", "ensemble"}
+    assert record.values["top1"] == top1["student"]
+    plain = lab.plan(methods=("vanilla",), scenarios=("few100",))
+    (other,) = lab.train_plan(plain).values()
+    for cost in ("student_parameters", "student_macs"):
+        assert record.values[cost] == other.values[cost]
+
+
+def test_transformers_are_skipped_with_a_line(lab: Lab) -> None:
+    plan = lab.plan(methods=("one",), scenarios=("few100",), pairs=("conv16:vit_micro_p2",))
+    (reason,) = [p.skip for p in plan.cells if p.cell.method == "one"]
+    assert reason == "needs stages with maps [C, H, W], and those of 'vit_micro_p2' are tokens"
