@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .methods._similarities import soft_cross_entropy
 from .methods.ab import ab_loss
+from .methods.afd import afd_loss
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
@@ -53,6 +54,7 @@ LOSSES_VERSION = 1
 __all__ = [
     "LOSSES_VERSION",
     "ab_loss",
+    "afd_loss",
     "at_loss",
     "catkd_loss",
     "cc_loss",

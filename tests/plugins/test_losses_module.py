@@ -22,6 +22,7 @@ NAMES = [name for name in losses.__all__ if name != "LOSSES_VERSION"]
 VERSION = 1
 PINNED: dict[str, tuple[str, float]] = {
     "ab_loss": ("student_features, teacher_features, margin=1.0", 1.2901189525533487),
+    "afd_loss": ("student_features, teacher_features, attention", 0.000822953466027007),
     "at_loss": ("student_features, teacher_features, p=2", 0.00861202680655032),
     "cc_loss": ("student_embedding, teacher_embedding", 11.273165707632629),
     "crd_loss": (
@@ -120,6 +121,7 @@ def inputs() -> dict[str, Any]:
         "correct_probability": 0.9,
         "previous_probabilities": teacher.softmax(dim=1),
         "partner_logits": teacher,
+        "attention": numbers(6, 1, 1, step=0.2).abs(),
         "centres": numbers(5, 5, step=1.3),
         "student_projections": [student, teacher.flip(0)],
         "kappa": 0.25,

@@ -283,6 +283,7 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere |= {"mlkd", "crld", "funmatch", "deit", "one"}
     private = {"dp_sgd", "pate"}
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd"}
+    embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps
     assert known == set(SPECS)

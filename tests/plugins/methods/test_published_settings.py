@@ -110,6 +110,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "kdsvd": {"ce_weight": 1, "weight": 1, "k": 1},
     "ofd": {"ce_weight": 1, "weight": 0.001},
     "reviewkd": {"ce_weight": 1, "weight": 1, "warmup_epochs": 20},
+    "afd": {"ce_weight": 1, "kd_weight": 0.9, "temperature": 4, "weight": 200, "dimension": 128},
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -140,6 +141,7 @@ READS: dict[str, Reads] = {
     "fsp": Reads(taps=("stem", "stages")),
     "reviewkd": Reads(taps=("stages", "embedding"), teacher_taps=("pre_activations", "embedding")),
     "one": Reads(teachers="none", taps=("stages",)),
+    **dict.fromkeys(("vkd", "simkd", "afd"), Reads(taps=("stages",))),
 }
 
 
@@ -179,6 +181,7 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "mlkd": {"ce": "task", "instance": "distill", "batch": "distill", "class": "distill"},
         "funmatch": {"funmatch": "distill"},
         "one": {"ce": "task", "branch_ce": "task", "one": "distill"},
+        "afd": {"ce": "task", "kd": "distill", "afd": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
