@@ -9,7 +9,7 @@ A: a stage's map [C, H, W]; j: stage; p = 2. The activation-based attention map 
 The paper takes |A_c|^p, the norm of the difference and beta / 2; RepDistiller and mdistiller leave out the absolute
 value (the same for even p), square the difference, average it over batch and positions, and take beta = 1000: that is
 followed here. So are all stages but the stem, and average pooling of the larger map where sizes differ. Stages of
-networks of unequal depth are matched from the deep end.
+networks of unequal depth, which no standard pair of CIFAR-100 has, are matched from the deep end.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ The paper first trains the student up to the guided layer on the hint alone and 
 mdistiller add the hint to CE in one stage, without KD, with batch normalisation and ReLU after the regressor's
 convolution: that is followed here, with their weight of 100 and their hint layer (the second stage after the stem; a
 VGG's stem is its first block). The convolution too is theirs: 1x1 between maps of equal size, 3x3 with stride 2 where
-the student's is twice as large, transposed 4x4 with stride 2 where it is half as large. For other sizes they take a
-kernel as large as the difference, or none; here the larger map is average-pooled to the smaller.
+the student's is twice as large, transposed 4x4 with stride 2 where it is half as large: so it is on all thirteen
+standard pairs of CIFAR-100. For other sizes they take a kernel as large as the difference, or none; here the larger map
+is average-pooled to the smaller.
 """
 
 from __future__ import annotations
