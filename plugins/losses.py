@@ -9,6 +9,7 @@ from __future__ import annotations
 from .methods._similarities import soft_cross_entropy
 from .methods.ab import ab_loss
 from .methods.afd import afd_loss
+from .methods.abkd import abkd_loss
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
@@ -18,6 +19,7 @@ from .methods.crd import crd_loss
 from .methods.crld import crld_loss
 from .methods.cskd import cskd_loss
 from .methods.deit import deit_token_loss
+from .methods.ctkd import ctkd_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
@@ -32,6 +34,8 @@ from .methods.label_smoothing import label_smoothing_loss
 from .methods.lskd import lskd_loss
 from .methods.mgd import mgd_loss
 from .methods.mlkd import mlkd_loss
+from .methods.nkd import nkd_loss
+from .methods.normkd import normkd_loss
 from .methods.nst import nst_loss
 from .methods.ofd import ofd_loss
 from .methods.pefd import pefd_loss
@@ -41,13 +45,18 @@ from .methods.reviewkd import hcl_loss
 from .methods.rkd import rkd_loss
 from .methods.rsd import rsd_loss
 from .methods.simkd import simkd_loss
+from .methods.rld import rld_loss
+from .methods.soft_logits import ba_loss
 from .methods.sp import sp_loss
 from .methods.srd import srd_loss, srd_projected_loss
 from .methods.srrl import srrl_loss
 from .methods.tfkd import tfkd_loss
+from .methods.ttm import ttm_loss
 from .methods.vid import vid_loss
 from .methods.vkd import vkd_loss
 from .methods.wkd_f import wkd_f_loss
+from .methods.wsld import wsld_loss
+from .methods.wttm import wttm_loss
 
 LOSSES_VERSION = 1
 
@@ -57,11 +66,15 @@ __all__ = [
     "afd_loss",
     "at_loss",
     "catkd_loss",
+    "abkd_loss",
+    "at_loss",
+    "ba_loss",
     "cc_loss",
     "crd_loss",
     "crld_loss",
     "cskd_loss",
     "deit_token_loss",
+    "ctkd_loss",
     "dist_loss",
     "dkd_loss",
     "fsp_loss",
@@ -79,6 +92,8 @@ __all__ = [
     "mgd_loss",
     "mlkd_loss",
     "mutual_loss",
+    "nkd_loss",
+    "normkd_loss",
     "nst_loss",
     "ofd_loss",
     "own_target_loss",
@@ -88,6 +103,7 @@ __all__ = [
     "rkd_loss",
     "rsd_loss",
     "simkd_loss",
+    "rld_loss",
     "soft_cross_entropy",
     "softened_kl",
     "sp_loss",
@@ -95,7 +111,10 @@ __all__ = [
     "srd_projected_loss",
     "srrl_loss",
     "tfkd_loss",
+    "ttm_loss",
     "vid_loss",
     "vkd_loss",
     "wkd_f_loss",
+    "wsld_loss",
+    "wttm_loss",
 ]
