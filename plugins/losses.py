@@ -27,6 +27,7 @@ from .methods.fsp import fsp_loss
 from .methods.ft import ft_loss
 from .methods.ickd import ickd_loss
 from .methods.itrd import itrd_correlation_loss, itrd_mutual_loss
+from .methods.eakd import eakd_loss
 from .methods.kd import kd_loss
 from .methods.kdpp import kdpp_loss
 from .methods.kdsvd import kdsvd_loss
@@ -42,10 +43,13 @@ from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
 from .methods.reviewkd import hcl_loss
+from .methods.rc import rc_loss
+from .methods.revision import revision_loss
 from .methods.rkd import rkd_loss
 from .methods.rsd import rsd_loss
 from .methods.simkd import simkd_loss
 from .methods.rld import rld_loss
+from .methods.sld import sld_loss
 from .methods.soft_logits import ba_loss
 from .methods.sp import sp_loss
 from .methods.srd import srd_loss, srd_projected_loss
@@ -55,6 +59,7 @@ from .methods.ttm import ttm_loss
 from .methods.vid import vid_loss
 from .methods.vkd import vkd_loss
 from .methods.wkd_f import wkd_f_loss
+from .methods.wkd_l import wkd_l_loss
 from .methods.wsld import wsld_loss
 from .methods.wttm import wttm_loss
 
@@ -80,6 +85,7 @@ __all__ = [
     "fsp_loss",
     "ft_loss",
     "hcl_loss",
+    "eakd_loss",
     "hint_distance",
     "ickd_loss",
     "itrd_correlation_loss",
@@ -100,10 +106,13 @@ __all__ = [
     "pefd_loss",
     "pkt_loss",
     "pskd_loss",
+    "rc_loss",
+    "revision_loss",
     "rkd_loss",
     "rsd_loss",
     "simkd_loss",
     "rld_loss",
+    "sld_loss",
     "soft_cross_entropy",
     "softened_kl",
     "sp_loss",
@@ -115,6 +124,7 @@ __all__ = [
     "vid_loss",
     "vkd_loss",
     "wkd_f_loss",
+    "wkd_l_loss",
     "wsld_loss",
     "wttm_loss",
 ]

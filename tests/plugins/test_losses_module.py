@@ -89,6 +89,17 @@ PINNED: dict[str, tuple[str, float]] = {
     "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
     "wsld_loss": ("student_logits, teacher_logits, targets, temperature", 12.431377574759276),
     "wttm_loss": ("student_logits, teacher_logits, gamma", 1.5609590927311927),
+    "eakd_loss": ("student_logits, teacher_logits, temperature, weight_temperature", 2.2258440189694224),
+    "revision_loss": (
+        "student_logits, teacher_logits, targets, logit_weight, probability_weight, eta",
+        28.275712403213294,
+    ),
+    "rc_loss": ("student_logits, targets, temperature", 0.22922385552730162),
+    "sld_loss": ("student_logits, teacher_logits, targets, temperatures, swap_student", 5.212586913408362),
+    "wkd_l_loss": (
+        "student_logits, teacher_logits, targets, cost, temperature, gamma, regularisation, iterations",
+        1.6543394594119052,
+    ),
 }
 
 
@@ -163,6 +174,15 @@ def inputs() -> dict[str, Any]:
         "start": 1.0,
         "span": 20.0,
         "strength": 0.5,
+        "weight_temperature": 2.0,
+        "temperatures": [1.0, 3.0],
+        "swap_student": True,
+        "logit_weight": 4.0,
+        "probability_weight": 2.0,
+        "eta": 0.8,
+        "cost": numbers(5, 5, step=0.5).square(),
+        "regularisation": 0.5,
+        "iterations": 5,
     }
 
 

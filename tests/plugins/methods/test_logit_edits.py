@@ -14,6 +14,9 @@ from kdharness_plugins.methods._edits import corrected_logits, edited_logits, re
 from kdharness_plugins.methods._logits import LogitMethod, eakd_weight
 from kdharness_plugins.methods.dkd import dkd_loss
 from kdharness_plugins.methods.kd import kd_loss
+from kdharness_plugins.methods.rc import rc_loss
+from kdharness_plugins.methods.revision import revision_loss
+from kdharness_plugins.methods.sld import sld_loss
 from torch import Tensor
 
 from kdharness.api import Batch, Outputs, StepInfo
@@ -32,14 +35,31 @@ def draw(seed: int) -> Tensor:
     return 2 * torch.randn(SAMPLES, CLASSES, generator=torch.Generator().manual_seed(seed))
 
 
-def term(name: str, student: Tensor, teacher: Tensor, targets: Tensor = TARGETS, **parameters: Any) -> Tensor:
+class Context:
+    """What these methods look at when they are built."""
+
+    num_classes = CLASSES
+    teachers = ("big",)
+
+
+def outputs(logits: Tensor) -> Outputs:
     nothing: Any = None
+    return Outputs(nothing, logits, {})
+
+
+def batch_of(targets: Tensor = TARGETS, progress: float = 0.75) -> Batch:
     images = torch.zeros(len(targets), 1, 8, 8)
-    batch = Batch(images, targets, StepInfo("train", torch.tensor(30), 40, torch.tensor(0.75)), views=(images,))
+    step = StepInfo("train", torch.tensor(int(40 * progress)), 40, torch.tensor(progress))
+    return Batch(images, targets, step, views=(images,))
+
+
+def term(name: str, student: Tensor, teacher: Tensor, targets: Tensor = TARGETS, **parameters: Any) -> Tensor:
+    """The first distillation term."""
     method = SPECS[name].factory(**parameters)
-    if name == "ctkd":
-        method.build(nothing)
-    losses = method.losses(batch, Outputs(nothing, student, {}), Outputs(nothing, teacher, {}))
+    if name in ("ctkd", "wkd_l"):
+        context: Any = Context()
+        method.build(context)
+    losses = method.losses(batch_of(targets), outputs(student), outputs(teacher))
     return losses[next(term for term, tag in method.terms.items() if tag == "distill")]
 
 
@@ -205,3 +225,85 @@ def test_a_mistake_is_one_line(setting: str, says: str, capsys: pytest.CaptureFi
     assert execute(["run", "--methods", "kd,dist", "--dry-run", "--set", setting, "--out", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
+
+
+# -- methods of their own ----------------------------------------------------------------------------------------------
+
+
+def test_methods_of_their_own_are_kd_with_an_edit_or_weights() -> None:
+    student, teacher = draw(1), draw(2)
+    torch.testing.assert_close(term("eakd", student, teacher), term("kd", student, teacher, weighting="entropy"))
+    torch.testing.assert_close(term("sort", student, teacher), term("kd", student, teacher, edit="sort"))
+    torch.testing.assert_close(term("swap", student, teacher), term("kd", student, teacher, edit="swap", weight=1.0))
+
+
+def test_rc_has_the_teacher_and_itself() -> None:
+    student, teacher = draw(1), draw(2)
+    losses = SPECS["rc"].factory(rc_weight=0.5).losses(batch_of(), outputs(student), outputs(teacher))
+    torch.testing.assert_close(losses["kd"], 0.9 * kd_loss(student, teacher, 4.0))
+    torch.testing.assert_close(losses["rc"], 0.5 * kd_loss(student, corrected_logits(student, TARGETS), 4.0))
+
+
+def test_revision_by_hand() -> None:
+    """The first teacher is right, the second wrong: its label has probability 1/6 of 1/6, 2/3, 1/6."""
+    teacher = torch.log(torch.tensor([[0.7, 0.2, 0.1], [1 / 6, 2 / 3, 1 / 6]]))
+    student = torch.log(torch.tensor([[0.5, 0.3, 0.2], [0.25, 0.25, 0.5]]))
+    b = 0.8 / 1.5
+    revised = [b / 6 + 1 - b, b * 2 / 3, b / 6]
+    right = -math.log(0.5) + 4 * sum((math.log(p / q)) ** 2 for p, q in ((7, 5), (2, 3), (1, 2))) / 3
+    wrong = 2 * sum((p - q) ** 2 for p, q in zip((0.25, 0.25, 0.5), revised, strict=True)) / 3
+    found = revision_loss(student, teacher, torch.tensor([0, 0]), 4.0, 2.0, 0.8)
+    assert found.item() == pytest.approx(right + wrong, rel=1e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_teacher_that_is_always_right_or_always_wrong_gives_finite_gradients(label: int) -> None:
+    teacher = torch.tensor([[3.0, 1.0, 0.0], [5.0, -1.0, 2.0]])
+    student = torch.zeros(2, 3, requires_grad=True)
+    loss = revision_loss(student, teacher, torch.tensor([label, label]), 4.0, 1.0, 0.8)
+    loss.backward()
+    assert loss.isfinite()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+    assert student.grad.abs().max() > 0
+
+
+def two_views(first: Tensor, second: Tensor) -> Outputs:
+    other = outputs(second)
+    return outputs(first).beside([None, lambda: other])
+
+
+@pytest.mark.parametrize(("progress", "late"), [(0.5, False), (0.625, True), (0.9, True)])
+def test_sld_sums_its_views_and_brings_the_student_in_late(progress: float, late: bool) -> None:
+    students, teachers = (draw(1), draw(3)), (draw(2), draw(4))
+    method = SPECS["sld"].factory(temperatures=(1.0, 3.0))
+    losses = method.losses(batch_of(progress=progress), two_views(*students), two_views(*teachers))
+    expected = sum(
+        sld_loss(s, t, TARGETS, (1.0, 3.0), swap_student=late) for s, t in zip(students, teachers, strict=True)
+    )
+    assert (losses["sld"] + losses["own"]).item() == pytest.approx(0.9 * float(expected), rel=1e-5)
+    assert (losses["own"].item() > 0) == late
+    ce = sum(float(torch.nn.functional.cross_entropy(s, TARGETS)) for s in students)
+    assert losses["ce"].item() == pytest.approx(0.1 * ce, rel=1e-5)
+
+
+def test_sld_of_one_view_reads_one() -> None:
+    method = SPECS["sld"].factory(views=1)
+    assert [view.name for view in method.reads.declared_views] == ["recipe"]
+    losses = method.losses(batch_of(), outputs(draw(1)), outputs(draw(2)))
+    found = sum(float(losses[name]) for name in ("sld", "own"))
+    assert found == pytest.approx(0.9 * sld_loss(draw(1), draw(2), TARGETS, range(1, 7), True).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["sld", "rc"])
+def test_a_student_that_teaches_itself_gets_no_gradient_as_the_teacher(loss: str) -> None:
+    """Public code of sld forgets it: the same loss, another gradient."""
+    student = draw(1).requires_grad_()
+    if loss == "sld":
+        own = sld_loss(student, draw(2), TARGETS, [4.0], True) - sld_loss(student, draw(2), TARGETS, [4.0], False)
+        taught = swap_logits(student.detach(), TARGETS)
+    else:
+        own, taught = rc_loss(student, TARGETS, 4.0), corrected_logits(student.detach(), TARGETS)
+    (found,) = torch.autograd.grad(own, student)
+    (expected,) = torch.autograd.grad(kd_loss(student, taught, 4.0), student)
+    torch.testing.assert_close(found, expected)

@@ -287,6 +287,7 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps
     elsewhere |= {"ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"}
+    elsewhere |= {"eakd", "swap", "sort", "sld", "revision", "rc", "wkd_l"}
     embeddings = {"crd"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings
     assert known == set(SPECS)

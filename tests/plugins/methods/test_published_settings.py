@@ -125,6 +125,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "abkd": {**AS_IT_IS, "ce_weight": 1, "weight": 32, "alpha": 0.8, "beta": 0.3, "temperature": 4},
     "soft_logits": {**AS_IT_IS, "ce_weight": 0.1, "weight": 0.9},
     "ctkd": {**AS_IT_IS, "ce_weight": 0.1, "weight": 0.9, "start": 1, "span": 20, "ramp_epochs": 10},
+    "eakd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "weight_temperature": 3},
+    "swap": {"weight": 1, "temperature": 4},
+    "sort": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
+    "sld": {"ce_weight": 0.1, "weight": 0.9, "temperatures": (1, 2, 3, 4, 5, 6), "views": 2, "late": 0.625},
+    "revision": {"logit_weight": 4, "probability_weight": 1, "eta": 0.8},
+    "rc": {"ce_weight": 0.1, "weight": 0.9, "rc_weight": 0.9, "temperature": 4},
+    "wkd_l": {
+        **AS_IT_IS, "ce_weight": 1, "weight": 1, "gamma": 600, "temperature": 8, "regularisation": 0.05,
+        "iterations": 10, "sharpen": 1, "decay_start": 0.625, "images": 500,
+    },
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -157,6 +167,8 @@ READS: dict[str, Reads] = {
     "one": Reads(teachers="none", taps=("stages",)),
     **dict.fromkeys(("vkd", "simkd", "afd"), Reads(taps=("stages",))),
     **dict.fromkeys(("ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"), Reads()),
+    **dict.fromkeys(("eakd", "swap", "sort", "revision", "rc", "wkd_l"), Reads()),
+    "sld": Reads(views=("recipe", "strong")),
 }
 
 
@@ -197,6 +209,10 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "funmatch": {"funmatch": "distill"},
         "one": {"ce": "task", "branch_ce": "task", "one": "distill"},
         "afd": {"ce": "task", "kd": "distill", "afd": "distill"},
+        "swap": {"swap": "distill"},
+        "sld": {"ce": "task", "sld": "distill", "own": "distill"},
+        "revision": {"revision": "distill"},
+        "rc": {"ce": "task", "kd": "distill", "rc": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
