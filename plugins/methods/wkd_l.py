@@ -13,8 +13,9 @@ less; KL compares each class with itself alone.
 X_i: the teacher's answers to images of class i, centred; CKA: linear, of X_i and X_j with their images paired one by
 one. The pairing is a choice, and moves D: image k of one class is paired with image k of the other. In public code the
 order is that of a loader. Here it is that of the training subset, made once before the first epoch from the images
-without augmentation, as many of each class as the rarest has and at most `images`. Answers are logits, as in the
-authors' tool by default and for ImageNet; for CIFAR-100 they took all places of the last feature map.
+without augmentation: as many of each class as there are on average, at most `images`; those of a class that has fewer
+come again. Answers are logits, as in the authors' tool by default and for ImageNet; for CIFAR-100 they took all places
+of the last feature map.
 
 P comes from 10 Sinkhorn steps (v, then u, from u = 1 / (C - 1), with 1e-8 added to what divides), and gradient flows
 through all of them. gamma falls to 0 by a cosine from epoch 150 of 240 on. Defaults are those of resnet32x4 to
@@ -96,6 +97,19 @@ def wkd_l_loss(
     return (target_cross_entropy(student_logits, teacher_logits, targets) + gamma * distance).mean()
 
 
+def first_of_each_class(targets: Tensor, classes: int, most: int) -> tuple[Tensor, Tensor]:
+    """Positions [classes, n] of the first images of each class, and how many it has, [classes].
+
+    n: as many as classes have on average, at most `most`. Of a class that has fewer they come again from its first.
+    """
+    n = min(most, len(targets) // classes)
+    order = targets.argsort(stable=True)
+    each = torch.arange(classes, device=targets.device)
+    begin, end = (torch.searchsorted(targets[order], each, right=right) for right in (False, True))
+    place = torch.arange(n, device=targets.device) % (end - begin).clamp(min=1).unsqueeze(1)
+    return order[(begin.unsqueeze(1) + place).clamp(max=len(targets) - 1)], end - begin
+
+
 def decay(step: StepInfo, start: float) -> Tensor | float:
     """The share of gamma at this step: 1 up to that share of the epochs, then down to 0 by a cosine."""
     if start >= 1:
@@ -125,6 +139,9 @@ class WKDL(LogitMethod):
 
     def build(self, context: BuildContext) -> None:
         self.teachers = len(context.teachers)
+        first, counts = first_of_each_class(context.targets, context.num_classes, self.images)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("is_known", counts > 0, persistent=False)
         self.register_buffer("cost", torch.zeros(context.num_classes, context.num_classes))
 
     def before_epoch(self, epoch: EpochContext) -> None:
@@ -133,15 +150,11 @@ class WKDL(LogitMethod):
 
     def cost_of(self, epoch: EpochContext) -> Tensor:
         """D of the teacher's answers to the first images of each class."""
-        classes = len(self.get_buffer("cost"))
-        counts = epoch.targets.bincount(minlength=classes)
-        n = min(int(counts.min()), self.images)
-        first = counts.cumsum(0) - counts
-        place = first.unsqueeze(1) + torch.arange(n, device=first.device)
-        positions = epoch.targets.argsort(stable=True)[place.flatten()]
-        answers = [epoch.predict_teacher(k, positions) for k in range(self.teachers)]
+        first = self.get_buffer("first")
+        answers = [epoch.predict_teacher(k, first.flatten()) for k in range(self.teachers)]
         logits = answers[0] if self.teachers == 1 else log_mean_probability(answers)
-        return wkd_cost(logits.view(classes, n, classes).double(), self.sharpen)
+        known = self.get_buffer("is_known").view(-1, 1, 1)
+        return wkd_cost(logits.view(*first.shape, len(first)).double() * known, self.sharpen)
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         gamma = self.gamma * decay(batch.step, self.decay_start)

@@ -20,7 +20,7 @@ NAMES = ("vanilla", "kd", "dkd", "dist", "lskd", "fitnet", "at", "sp", "nst", "p
 NAMES += ("label_smoothing", "tfkd")
 NAMES += ("ickd",)
 NAMES += ("ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd")
-NAMES += ("eakd", "swap", "sort", "revision", "rc", "wkd_l")
+NAMES += ("eakd", "swap", "sort", "revision", "rc")
 SPECS = {spec.name: spec for spec in kdharness_methods() if spec.name in NAMES}
 CLASSES = 7
 

@@ -40,6 +40,7 @@ class Context:
 
     num_classes = CLASSES
     teachers = ("big",)
+    targets = TARGETS
 
 
 def outputs(logits: Tensor) -> Outputs:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from kdharness_plugins.methods.wkd_l import WKDL, decay, wkd_cost, wkd_l_loss
+from kdharness_plugins.methods.wkd_l import WKDL, decay, first_of_each_class, wkd_cost, wkd_l_loss
 from torch import Tensor
 
 from kdharness.api import EpochContext, StepInfo, log_mean_probability
 
 torch.set_num_threads(1)
 CLASSES = 4
-# Sixteen images: five of class 0, three of class 2, four of the others.
-TARGETS = torch.tensor([2, 0, 1, 0, 3, 2, 0, 1, 0, 3, 1, 2, 3, 1, 0, 3])
+# Twelve images: four of class 0, two of class 2, three of the others.
+TARGETS = torch.tensor([2, 0, 1, 0, 3, 2, 0, 1, 0, 3, 1, 3])
+# Three of each; those of class 2 come again.
+FIRST = [[1, 3, 6], [2, 7, 10], [0, 5, 0], [4, 9, 11]]
 
 
 def draw(*shape: int, seed: int = 1) -> Tensor:
     return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-ANSWERS = draw(2, 16, CLASSES)
-FIRST = [[1, 3, 6], [2, 7, 10], [0, 5, 11], [4, 9, 12]]
+ANSWERS = draw(2, 12, CLASSES)
 
 
 def epoch(number: int = 0) -> EpochContext:
@@ -37,12 +38,8 @@ def epoch(number: int = 0) -> EpochContext:
     return EpochContext("train", number, 40, nothing, TARGETS, nothing, answer)
 
 
-def built(teachers: int = 1, **parameters: Any) -> WKDL:
-    class Context:
-        num_classes = CLASSES
-
-    context: Any = Context()
-    context.teachers = ("big",) * teachers
+def built(teachers: int = 1, targets: Tensor = TARGETS, **parameters: Any) -> WKDL:
+    context: Any = SimpleNamespace(num_classes=CLASSES, teachers=("big",) * teachers, targets=targets)
     method = WKDL(**parameters)
     method.build(context)
     return method
@@ -82,14 +79,22 @@ def test_it_is_made_once_and_kept_with_the_state() -> None:
     assert torch.equal(resumed.get_buffer("cost"), kept)
 
 
-def test_no_more_images_than_asked_for() -> None:
-    """Were there four of class 2."""
-    more = dataclasses.replace(epoch(), targets=TARGETS.index_fill(0, torch.tensor([14]), 2))
-    found = [built(images=images).cost_of(more) for images in (3, 4)]
-    first = torch.tensor(FIRST)
-    more_of_each = torch.cat([first, torch.tensor([[8], [13], [14], [15]])], dim=1)
-    torch.testing.assert_close(found[0], wkd_cost(ANSWERS[0][first], 1.0))
-    torch.testing.assert_close(found[1], wkd_cost(ANSWERS[0][more_of_each], 1.0))
+def test_images_of_each_class_in_their_order() -> None:
+    first, counts = first_of_each_class(TARGETS, CLASSES, 500)
+    assert first.tolist() == FIRST
+    assert counts.tolist() == [4, 3, 2, 3]
+    assert first_of_each_class(TARGETS, CLASSES, 2)[0].tolist() == [row[:2] for row in FIRST]
+    balanced = torch.tensor([1, 0, 0, 1, 1, 0])
+    assert first_of_each_class(balanced, 2, 500)[0].tolist() == [[1, 2, 5], [0, 3, 4]]
+
+
+def test_a_class_without_images_is_equally_far_from_all() -> None:
+    method = built(targets=TARGETS.clamp(max=2))
+    method.before_epoch(epoch())
+    cost = method.get_buffer("cost")
+    torch.testing.assert_close(cost[3], torch.full((CLASSES,), 1 - math.exp(-1)))
+    assert cost[:3, :3].diagonal().abs().max() < 1e-6
+    assert cost[0, 1] < 0.63
 
 
 @pytest.mark.parametrize("features", [torch.zeros(3, 4, 2), torch.zeros(3, 0, 2), torch.ones(3, 1, 2)])
