@@ -18,16 +18,16 @@ from .methods.cc import cc_loss
 from .methods.crd import crd_loss
 from .methods.crld import crld_loss
 from .methods.cskd import cskd_loss
-from .methods.deit import deit_token_loss
 from .methods.ctkd import ctkd_loss
+from .methods.deit import deit_token_loss
 from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
+from .methods.eakd import eakd_loss
 from .methods.fsp import fsp_loss
 from .methods.ft import ft_loss
 from .methods.ickd import ickd_loss
 from .methods.itrd import itrd_correlation_loss, itrd_mutual_loss
-from .methods.eakd import eakd_loss
 from .methods.kd import kd_loss
 from .methods.kdpp import kdpp_loss
 from .methods.kdsvd import kdsvd_loss
@@ -42,13 +42,13 @@ from .methods.ofd import ofd_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
-from .methods.reviewkd import hcl_loss
 from .methods.rc import rc_loss
+from .methods.reviewkd import hcl_loss
 from .methods.revision import revision_loss
 from .methods.rkd import rkd_loss
+from .methods.rld import rld_loss
 from .methods.rsd import rsd_loss
 from .methods.simkd import simkd_loss
-from .methods.rld import rld_loss
 from .methods.sld import sld_loss
 from .methods.soft_logits import ba_loss
 from .methods.sp import sp_loss
@@ -74,18 +74,19 @@ __all__ = [
     "abkd_loss",
     "at_loss",
     "ba_loss",
+    "catkd_loss",
     "cc_loss",
     "crd_loss",
     "crld_loss",
     "cskd_loss",
-    "deit_token_loss",
     "ctkd_loss",
+    "deit_token_loss",
     "dist_loss",
     "dkd_loss",
+    "eakd_loss",
     "fsp_loss",
     "ft_loss",
     "hcl_loss",
-    "eakd_loss",
     "hint_distance",
     "ickd_loss",
     "itrd_correlation_loss",
@@ -109,9 +110,9 @@ __all__ = [
     "rc_loss",
     "revision_loss",
     "rkd_loss",
+    "rld_loss",
     "rsd_loss",
     "simkd_loss",
-    "rld_loss",
     "sld_loss",
     "soft_cross_entropy",
     "softened_kl",
