@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from .methods._similarities import soft_cross_entropy
 from .methods.ab import ab_loss
-from .methods.afd import afd_loss
 from .methods.abkd import abkd_loss
+from .methods.afd import afd_loss
 from .methods.at import at_loss
 from .methods.bootstrapping import own_target_loss
 from .methods.byot import hint_distance, softened_kl
@@ -68,10 +68,8 @@ LOSSES_VERSION = 1
 __all__ = [
     "LOSSES_VERSION",
     "ab_loss",
-    "afd_loss",
-    "at_loss",
-    "catkd_loss",
     "abkd_loss",
+    "afd_loss",
     "at_loss",
     "ba_loss",
     "catkd_loss",
