@@ -20,44 +20,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+from kdharness.api import Batch, MethodSpec, NotNegative, Outputs, Positive, hookimpl
 
+from ._classes import decoupled, is_class
+from ._divergence import kl_mean
+from ._logits import LogitMethod
 from ._warmup import warmup
-
-
-def _decoupled(logits: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
-    """log b [N, 2], and log p_hat [N, classes] with 0 at the target. logits, is_target (bool): [N, classes]."""
-    log_p = F.log_softmax(logits, dim=1)
-    log_target = log_p.masked_fill(~is_target, 0).sum(dim=1, keepdim=True)
-    log_rest = log_p.masked_fill(is_target, float("-inf")).logsumexp(dim=1, keepdim=True)
-    return torch.cat([log_target, log_rest], dim=1), (log_p - log_rest).masked_fill(is_target, 0)
 
 
 def dkd_loss(
     student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, alpha: float, beta: float, temperature: float
 ) -> Tensor:
     """T^2 (alpha TCKD + beta NCKD). Logits [N, classes], targets int64 [N]; a scalar, the mean over the batch."""
-    is_target = targets.unsqueeze(1) == torch.arange(student_logits.shape[1], device=targets.device)
-    student_binary, student_others = _decoupled(student_logits / temperature, is_target)
-    teacher_binary, teacher_others = _decoupled(teacher_logits.detach() / temperature, is_target)
-    tckd = F.kl_div(student_binary, teacher_binary, reduction="batchmean", log_target=True)
+    is_target = is_class(targets, student_logits)
+    student_binary, student_others = decoupled(student_logits / temperature, is_target)
+    teacher_binary, teacher_others = decoupled(teacher_logits.detach() / temperature, is_target)
+    tckd = kl_mean(student_binary, teacher_binary)
     # The zeros at the target add exp(0) (0 - 0) = 0.
-    nckd = F.kl_div(student_others, teacher_others, reduction="batchmean", log_target=True)
+    nckd = kl_mean(student_others, teacher_others)
     return (alpha * tckd + beta * nckd) * temperature**2
 
 
-class DKD(Method):
+class DKD(LogitMethod):
     """Match the target class and the ranking of the other classes by terms of their own."""
 
     name = "dkd"
     paper = "Zhao, Cui, Song, Qiu, Liang, Decoupled Knowledge Distillation, CVPR 2022"
     terms = {"ce": "task", "dkd": "distill"}
-    mixed_labels = "larger"
+    by_label = True
     ablations = {"target_only": {"beta": 0.0}, "others_only": {"alpha": 0.0}, "no_warmup": {"warmup_epochs": 0}}
     ce_weight: NotNegative = 1.0
     alpha: NotNegative = 1.0
@@ -66,7 +59,10 @@ class DKD(Method):
     warmup_epochs: Annotated[int, Field(ge=0)] = 20
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
-        dkd = dkd_loss(student.logits, teacher.logits, batch.targets, self.alpha, self.beta, self.temperature)
+        alpha, beta, temperature = self.alpha, self.beta, self.temperature
+        dkd = self.mean_loss(
+            lambda s, t, y: dkd_loss(s, t, y, alpha, beta, temperature), batch, student, teacher.logits
+        )
         return {
             "ce": self.ce_weight * batch.task_loss(student.logits),
             "dkd": warmup(batch.step, self.warmup_epochs) * dkd,

@@ -25,7 +25,6 @@ from torch import Tensor
 from kdharness.api import (
     Batch,
     BuildContext,
-    Method,
     MethodSpec,
     Neutral,
     NotNegative,
@@ -35,21 +34,23 @@ from kdharness.api import (
     run_frozen,
 )
 
+from ._divergence import kl_mean
+from ._logits import LogitMethod
 
-def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+
+def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> Tensor:
     """T^2 KL(teacher || student) at temperature T. Logits [N, classes]; a scalar, the mean over the batch."""
     log_student = F.log_softmax(student_logits / temperature, dim=1)
     log_teacher = F.log_softmax(teacher_logits.detach() / temperature, dim=1)
-    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+    return kl_mean(log_student, log_teacher) * temperature**2
 
 
-class KD(Method):
+class KD(LogitMethod):
     """Match softened class probabilities."""
 
     name = "kd"
     paper = "Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, NIPS Deep Learning Workshop 2014"
     terms = {"ce": "task", "kd": "distill"}
-    mixed_labels = "mix"
     ce_weight: NotNegative = 0.1
     weight: NotNegative = 0.9
     temperature: Positive = 4.0
@@ -67,10 +68,9 @@ class KD(Method):
         return teacher.logits.roll(1, dims=0) if self.answers == "shuffled" else teacher.logits
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
-        return {
-            "ce": self.ce_weight * batch.task_loss(student.logits),
-            "kd": self.weight * kd_loss(student.logits, self.answer(batch, teacher), self.temperature),
-        }
+        answer = self.answer(batch, teacher)
+        kd = self.mean_loss(lambda s, t, _: kd_loss(s, t, self.temperature), batch, student, answer)
+        return {"ce": self.ce_weight * batch.task_loss(student.logits), "kd": self.weight * kd}
 
 
 @hookimpl

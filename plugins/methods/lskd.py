@@ -18,7 +18,10 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+from kdharness.api import Batch, BuildContext, MethodSpec, NotNegative, Outputs, Positive, hookimpl
+
+from ._divergence import kl_mean
+from ._logits import LogitMethod
 
 
 def _standardised(logits: Tensor) -> Tensor:
@@ -32,16 +35,15 @@ def lskd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float
     """
     log_student = F.log_softmax(_standardised(student_logits) / temperature, dim=1)
     log_teacher = F.log_softmax(_standardised(teacher_logits.detach()) / temperature, dim=1)
-    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return kl_mean(log_student, log_teacher)
 
 
-class LSKD(Method):
+class LSKD(LogitMethod):
     """Match softened probabilities of logits that are z-scored per sample."""
 
     name = "lskd"
     paper = "Sun, Ren, Li, Wang, Cao, Logit Standardization in Knowledge Distillation, CVPR 2024"
     terms = {"ce": "task", "lskd": "distill"}
-    mixed_labels = "mix"
     ce_weight: NotNegative = 0.1
     weight: NotNegative = 9.0
     temperature: Positive = 2.0
@@ -52,7 +54,7 @@ class LSKD(Method):
         return "standardised logits of two classes are the same for all samples but for their order: they tell nothing"
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
-        lskd = lskd_loss(student.logits, teacher.logits, self.temperature)
+        lskd = self.mean_loss(lambda s, t, _: lskd_loss(s, t, self.temperature), batch, student, teacher.logits)
         return {
             "ce": self.ce_weight * batch.task_loss(student.logits),
             "lskd": self.weight * self.temperature**2 * lskd,

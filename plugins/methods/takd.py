@@ -44,11 +44,12 @@ class TAKD(KD):
 
 
 def kd_step(method: KD, model: str, teachers: Sequence[Requirement]) -> Requirement:
-    """The cell that trains a model by `kd`, with this method's weights and temperature and its cell's seed."""
+    """The cell that trains a model by `kd`, with this method's parameters of KD's loss and its cell's seed."""
+    shared = ("ce_weight", "weight", "temperature", "edit", "weighting", "weight_temperature")
     return Requirement(
         model,
         method="kd",
-        parameters={"ce_weight": method.ce_weight, "weight": method.weight, "temperature": method.temperature},
+        parameters={name: getattr(method, name) for name in shared},
         teachers=tuple(teachers),
         subset="train",
         same_seed=True,

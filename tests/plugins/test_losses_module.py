@@ -23,7 +23,9 @@ VERSION = 1
 PINNED: dict[str, tuple[str, float]] = {
     "ab_loss": ("student_features, teacher_features, margin=1.0", 1.2901189525533487),
     "afd_loss": ("student_features, teacher_features, attention", 0.000822953466027007),
+    "abkd_loss": ("student_logits, teacher_logits, alpha, beta, temperature", 0.0031291330664374364),
     "at_loss": ("student_features, teacher_features, p=2", 0.00861202680655032),
+    "ba_loss": ("student_logits, teacher_logits", 4.18184934851235),
     "cc_loss": ("student_embedding, teacher_embedding", 11.273165707632629),
     "crd_loss": (
         "student_embedding, teacher_embedding, memory_student, memory_teacher, positives, negatives, temperature, "
@@ -37,6 +39,7 @@ PINNED: dict[str, tuple[str, float]] = {
     ),
     "cskd_loss": ("student_logits, partner_logits, temperature", 1.653908270001352),
     "deit_token_loss": ("student_logits, teacher_logits, kind, temperature", 1.653908270001352),
+    "ctkd_loss": ("student_logits, teacher_logits, student_theta, start, span, strength", 1.724769196801712),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
     "fsp_loss": ("student_features, teacher_features", 6.2332185068094965),
@@ -52,6 +55,8 @@ PINNED: dict[str, tuple[str, float]] = {
     "lskd_loss": ("student_logits, teacher_logits, temperature", 0.09708713256434165),
     "mlkd_loss": ("student_logits, teacher_logits, temperatures", 3.3124268721459464),
     "mutual_loss": ("logits, others, temperature=1.0, of_mean=False, of_others='mean'", 1.2534806108478074),
+    "nkd_loss": ("student_logits, teacher_logits, targets, gamma, temperature", 7.599253659185866),
+    "normkd_loss": ("student_logits, teacher_logits, scale", 1.9043148958939555),
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
     "ofd_loss": ("student_features, teacher_features, margins", 818.0900685649763),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
@@ -61,6 +66,10 @@ PINNED: dict[str, tuple[str, float]] = {
     "rkd_loss": ("student_embedding, teacher_embedding, distance_weight, angle_weight", 12.100862578126454),
     "rsd_loss": ("student_embedding, teacher_embedding, kappa", 7.205554858336697),
     "simkd_loss": ("student_feature, teacher_feature", 4.050202014644465),
+    "rld_loss": (
+        "student_logits, teacher_logits, targets, alpha, beta, temperature, alpha_temperature",
+        3.0698808476566235,
+    ),
     "soft_cross_entropy": ("student, teacher", 2.34017826899288),
     "softened_kl": ("logits, target_logits, temperature, t_squared", 1.653908270001352),
     "sp_loss": ("student_features, teacher_features", 0.32118550570745646),
@@ -71,12 +80,26 @@ PINNED: dict[str, tuple[str, float]] = {
         20.90924674256175,
     ),
     "tfkd_loss": ("student_logits, targets, correct_probability, temperature=1.0", 2.330777473556372),
+    "ttm_loss": ("student_logits, teacher_logits, gamma", 0.8288424725514613),
     "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
     "vkd_loss": ("student_embedding, teacher_embedding", 1.0779532630506365),
     "ickd_loss": ("student_feature, teacher_feature", 1.8969364844028087),
     "catkd_loss": ("student_cams, teacher_cams, resolution, normalize", 0.49537205393657163),
     "mgd_loss": ("student_feature, teacher_feature", 145.80727252720075),
     "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
+    "wsld_loss": ("student_logits, teacher_logits, targets, temperature", 12.431377574759276),
+    "wttm_loss": ("student_logits, teacher_logits, gamma", 1.5609590927311927),
+    "eakd_loss": ("student_logits, teacher_logits, temperature, weight_temperature", 2.2258440189694224),
+    "revision_loss": (
+        "student_logits, teacher_logits, targets, logit_weight, probability_weight, eta",
+        22.363779851983427,
+    ),
+    "rc_loss": ("student_logits, targets, temperature", 0.22922385552730162),
+    "sld_loss": ("student_logits, teacher_logits, targets, temperatures, swap_student", 5.753482256817071),
+    "wkd_l_loss": (
+        "student_logits, teacher_logits, targets, cost, temperature, gamma, regularisation, iterations",
+        1.6543394594119052,
+    ),
 }
 
 
@@ -145,6 +168,19 @@ def inputs() -> dict[str, Any]:
         "cross_weight": 0.5,
         "student_factor": maps[0][0],
         "teacher_factor": maps[1][0],
+        "alpha_temperature": 2.0,
+        "scale": 2.0,
+        "student_theta": torch.ones(1, dtype=torch.float64),
+        "start": 1.0,
+        "span": 20.0,
+        "strength": 0.5,
+        "weight_temperature": 2.0,
+        "swap_student": True,
+        "probability_weight": 2.0,
+        "eta": 0.8,
+        "cost": numbers(5, 5, step=0.5).square(),
+        "regularisation": 0.5,
+        "iterations": 5,
     }
 
 

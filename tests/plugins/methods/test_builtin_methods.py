@@ -19,6 +19,8 @@ from kdharness.api import Batch, BuildContext, Method, ModelShape, Outputs, Step
 NAMES = ("vanilla", "kd", "dkd", "dist", "lskd", "fitnet", "at", "sp", "nst", "pkt", "rkd", "cc", "vid")
 NAMES += ("label_smoothing", "tfkd")
 NAMES += ("ickd",)
+NAMES += ("ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd")
+NAMES += ("eakd", "swap", "sort", "revision", "rc")
 SPECS = {spec.name: spec for spec in kdharness_methods() if spec.name in NAMES}
 CLASSES = 7
 

@@ -282,8 +282,9 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere |= {"catkd", "ickd", "mgd", "wkd_f"}
     elsewhere |= {"mlkd", "crld", "funmatch", "deit", "one"}
     private = {"dp_sgd", "pate"}
-    embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd"}
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
+    elsewhere |= {"ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"}
+    elsewhere |= {"eakd", "swap", "sort", "sld", "revision", "rc", "wkd_l"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps
     assert known == set(SPECS)

@@ -23,17 +23,19 @@ MEAL: dict[str, Any] = {
     "weight_decay": None, "adversarial_weights": (), "discriminator_input": "logits", "teachers_drawn": "first",
     "views": "same", "cutmix": None,
 }  # fmt: skip
+# What goes with any loss of logits, and does nothing by default.
+AS_IT_IS: dict[str, Any] = {"edit": "none", "weighting": "none", "weight_temperature": 3}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "vanilla": {"label_smoothing": None, "length": 1},
     "bootstrapping": {"kind": "soft", "beta": None},
     "early_stopping": {"held_out": 0.1, "criterion": "accuracy"},
-    "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own"},
-    "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "assistant": ""},
-    "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "generations": 2},
-    "dkd": {"ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
+    "kd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", **AS_IT_IS},
+    "takd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "assistant": "", **AS_IT_IS},
+    "ban": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "generations": 2, **AS_IT_IS},
+    "dkd": {**AS_IT_IS, "ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "warmup_epochs": 20},
     "dist": {"ce_weight": 1, "beta": 2, "gamma": 2, "temperature": 4},
-    "dot": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "delta": 0.075},
-    "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2},
+    "dot": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "answers": "own", "delta": 0.075, **AS_IT_IS},
+    "lskd": {"ce_weight": 0.1, "weight": 9, "temperature": 2, **AS_IT_IS},
     "fitnet": {"ce_weight": 1, "weight": 100, "hint_stage": 1},
     "at": {"ce_weight": 1, "weight": 1000, "power": 2},
     "sp": {"ce_weight": 1, "weight": 3000},
@@ -111,6 +113,28 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ofd": {"ce_weight": 1, "weight": 0.001},
     "reviewkd": {"ce_weight": 1, "weight": 1, "warmup_epochs": 20},
     "afd": {"ce_weight": 1, "kd_weight": 0.9, "temperature": 4, "weight": 200, "dimension": 128},
+    "ttm": {**AS_IT_IS, "ce_weight": 1, "weight": 45, "gamma": 0.1},
+    "wttm": {**AS_IT_IS, "ce_weight": 1, "weight": 4, "gamma": 0.2},
+    "nkd": {**AS_IT_IS, "ce_weight": 1, "weight": 1, "gamma": 3.5, "temperature": 3},
+    "wsld": {**AS_IT_IS, "ce_weight": 1, "weight": 2.25, "temperature": 4},
+    "normkd": {**AS_IT_IS, "ce_weight": 0.1, "weight": 0.9, "scale": 2},
+    "rld": {
+        **AS_IT_IS, "ce_weight": 1, "alpha": 1, "beta": 8, "temperature": 4, "alpha_temperature": 1,
+        "warmup_epochs": 20,
+    },
+    "abkd": {**AS_IT_IS, "ce_weight": 1, "weight": 32, "alpha": 0.8, "beta": 0.3, "temperature": 4},
+    "soft_logits": {**AS_IT_IS, "ce_weight": 0.1, "weight": 0.9},
+    "ctkd": {**AS_IT_IS, "ce_weight": 0.1, "weight": 0.9, "start": 1, "span": 20, "ramp_epochs": 10},
+    "eakd": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4, "weight_temperature": 3},
+    "swap": {"weight": 1, "temperature": 4},
+    "sort": {"ce_weight": 0.1, "weight": 0.9, "temperature": 4},
+    "sld": {"ce_weight": 0.1, "weight": 0.9, "temperatures": (1, 2, 3, 4, 5, 6), "views": 2, "late": 0.625},
+    "revision": {"logit_weight": 4, "probability_weight": 1, "eta": 0.8},
+    "rc": {"ce_weight": 0.1, "weight": 0.9, "rc_weight": 0.9, "temperature": 4},
+    "wkd_l": {
+        **AS_IT_IS, "ce_weight": 1, "weight": 1, "gamma": 600, "temperature": 8, "regularisation": 0.05,
+        "iterations": 10, "sharpen": 1, "decay_start": 0.625, "images": 500,
+    },
 }  # fmt: skip
 
 # A second view of the recipe's kind, which the student is not shown.
@@ -142,6 +166,9 @@ READS: dict[str, Reads] = {
     "reviewkd": Reads(taps=("stages", "embedding"), teacher_taps=("pre_activations", "embedding")),
     "one": Reads(teachers="none", taps=("stages",)),
     **dict.fromkeys(("vkd", "simkd", "afd"), Reads(taps=("stages",))),
+    **dict.fromkeys(("ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"), Reads()),
+    **dict.fromkeys(("eakd", "swap", "sort", "revision", "rc", "wkd_l"), Reads()),
+    "sld": Reads(views=("recipe", "strong")),
 }
 
 
@@ -182,6 +209,10 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "funmatch": {"funmatch": "distill"},
         "one": {"ce": "task", "branch_ce": "task", "one": "distill"},
         "afd": {"ce": "task", "kd": "distill", "afd": "distill"},
+        "swap": {"swap": "distill"},
+        "sld": {"ce": "task", "sld": "distill", "own": "distill"},
+        "revision": {"revision": "distill"},
+        "rc": {"ce": "task", "kd": "distill", "rc": "distill"},
     }
     assert tags == {name: players.get(name, {"ce": "task", name: "distill"}) for name in SPECS}
 
