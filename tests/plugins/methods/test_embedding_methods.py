@@ -359,3 +359,21 @@ def test_outputs_are_those_of_the_classifier_that_srrl_reuses() -> None:
     pair = Pair("srrl")
     outputs: Outputs = pair.teacher
     torch.testing.assert_close(outputs.model.classifier(outputs.embedding), outputs.logits)
+
+
+def test_kdpp_has_the_weights_that_its_authors_commands_name() -> None:
+    """Of KD and of ND, of the first command the defaults."""
+    commands = {
+        "resnet56:resnet20": (1.0, 2.0),
+        "resnet32x4:resnet8x4": (3.5, 2.0),
+        "wrn_40_2:wrn_40_1": (1.0, 1.5),
+        "resnet50:mobilenet_v2": (3.0, 0.5),
+        "resnet32x4:shuffle_v1": (2.5, 1.5),
+        "resnet32x4:shuffle_v2": (4.0, 0.5),
+    }
+    factory = METHODS["kdpp"].factory
+    for pair, weights in commands.items():
+        method = factory(**factory.published.get(pair, {}))
+        assert (method.kd_weight, method.weight) == weights
+        assert set(pair.split(":")) <= set(MODELS)
+    assert set(factory.published) < set(commands)
