@@ -38,6 +38,7 @@ from .methods.mlkd import mlkd_loss
 from .methods.nkd import nkd_loss
 from .methods.normkd import normkd_loss
 from .methods.nst import nst_loss
+from .methods.ofa import ofa_loss
 from .methods.ofd import ofd_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
@@ -48,6 +49,7 @@ from .methods.revision import revision_loss
 from .methods.rkd import rkd_loss
 from .methods.rld import rld_loss
 from .methods.rsd import rsd_loss
+from .methods.semckd import semckd_loss
 from .methods.simkd import simkd_loss
 from .methods.sld import sld_loss
 from .methods.soft_logits import ba_loss
@@ -100,6 +102,7 @@ __all__ = [
     "nkd_loss",
     "normkd_loss",
     "nst_loss",
+    "ofa_loss",
     "ofd_loss",
     "own_target_loss",
     "pefd_loss",
@@ -110,6 +113,7 @@ __all__ = [
     "rkd_loss",
     "rld_loss",
     "rsd_loss",
+    "semckd_loss",
     "simkd_loss",
     "sld_loss",
     "soft_cross_entropy",

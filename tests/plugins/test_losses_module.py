@@ -86,6 +86,8 @@ PINNED: dict[str, tuple[str, float]] = {
     "ickd_loss": ("student_feature, teacher_feature", 1.8969364844028087),
     "catkd_loss": ("student_cams, teacher_cams, resolution, normalize", 0.49537205393657163),
     "mgd_loss": ("student_feature, teacher_feature", 145.80727252720075),
+    "semckd_loss": ("student_features, teacher_features, student_attention", -0.05542673239649254),
+    "ofa_loss": ("student_logits, teacher_logits, targets, eps, temperature", 6.474396559225114),
     "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
     "wsld_loss": ("student_logits, teacher_logits, targets, temperature", 12.431377574759276),
     "wttm_loss": ("student_logits, teacher_logits, gamma", 1.5609590927311927),
@@ -181,11 +183,12 @@ def inputs() -> dict[str, Any]:
         "cost": numbers(5, 5, step=0.5).square(),
         "regularisation": 0.5,
         "iterations": 5,
+        "student_attention": numbers(6, 1, 2, step=0.5),
     }
 
 
 # Losses of several stages whose maps have equal shapes in student and teacher.
-OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss")
+OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss", "semckd_loss")
 
 
 def equal_shapes() -> dict[str, Any]:
