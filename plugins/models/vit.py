@@ -2,8 +2,8 @@
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", ICLR 2021: patches
 become tokens, a class token comes before them, and blocks of attention and a two-layer perceptron follow, each behind
-its normalisation and added to its input. vit_tiny_p4 has the width, depth and heads of DeiT-Ti with patches of 4x4;
-vit_micro_p2 is for 8x8 digits.
+its normalisation and added to its input. vit_tiny_p4 and vit_small_p4 have the width, depth and heads of DeiT-Ti and
+DeiT-S with patches of 4x4; vit_micro_p2 is for 8x8 digits.
 
 Touvron, Cord, Douze, Massa, Sablayrolles, Jegou, "Training data-efficient image transformers & distillation through
 attention", ICML 2021: the "deit" members have a second token with a classifier of its own, which learns from the
@@ -35,6 +35,7 @@ EXPANSION = 4
 # Name: pixels along a patch, width, blocks, heads.
 MEMBERS: dict[str, tuple[int, int, int, int]] = {
     "tiny_p4": (4, 192, 12, 3),
+    "small_p4": (4, 384, 12, 6),
     "micro_p2": (2, 32, 4, 2),
 }
 

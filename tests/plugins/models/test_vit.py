@@ -23,14 +23,16 @@ def staged(name: str, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8)
     return StagedModel(spec.factory(classes, shape), spec, shape)
 
 
-def test_sizes() -> None:
+@pytest.mark.parametrize(("size", "width", "heads"), [("tiny", 192, 3), ("small", 384, 6)])
+def test_sizes(size: str, width: int, heads: int) -> None:
     """By hand: patches, positions, the class token; 12 blocks; a normalisation and the classifier."""
-    width, hidden = 192, 768
+    hidden = 4 * width
     block = width * 3 * width + 3 * width + width * width + width + 2 * width * hidden + hidden + width + 4 * width
     tokens = (48 * width + width) + 65 * width + width
-    model = staged("vit_tiny_p4", 100, (3, 32, 32))
+    model = staged(f"vit_{size}_p4", 100, (3, 32, 32))
+    assert model.part("stage1.0.attention").heads == heads
     assert sum(p.numel() for p in model.parameters()) == tokens + 12 * block + 2 * width + 100 * (width + 1)
-    distilled = staged("deit_tiny_p4", 100, (3, 32, 32))
+    distilled = staged(f"deit_{size}_p4", 100, (3, 32, 32))
     more = sum(p.numel() for p in distilled.parameters()) - sum(p.numel() for p in model.parameters())
     assert more == 2 * width + 100 * (width + 1)
 
