@@ -20,6 +20,7 @@ class CellInfo:
     student: the model that is trained.
     seed: the cell's.
     recipe: what the benchmark calls its recipe; '' for teachers.
+    track: "default" or "published", the first of those that it stands in; '' for teachers and steps.
     """
 
     key: str
@@ -33,3 +34,4 @@ class CellInfo:
     student: str
     seed: int
     recipe: str = ""
+    track: str = "default"

@@ -139,7 +139,8 @@ class Method(nn.Module, Generic[TeacherT]):
         needs_scenario: a scenario that a plan adds for this method.
         ablations: named parameter sets that `kdharness ablate` runs beside the dropped terms.
         published: by pair, "teacher:student", the parameters that its authors chose for that pair where they differ
-            from the defaults. `--track published` runs with them; rankings are made with one setting for all pairs.
+            from the defaults; under "*" those for all pairs, over which the pair's own stand. `--track published` runs
+            with them; rankings are made with one setting for all pairs.
         unproved: what its proof lacks; such a method is left out of `all`. Empty where it is proved.
 
     Class attributes, or properties where they depend on parameters:

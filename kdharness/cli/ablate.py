@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdharness.cli import options as opt
+from kdharness.errors import UserError
 from kdharness.failures import Failure, attempt
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def ablate(
     from kdharness.report.view import report_of
 
     command = understand(benchmark, options)
+    if (command.selection.track or command.benchmark.track) == "both":
+        raise UserError("ablate takes a method apart in one track: --track default, or --track published")
     registry = command.registry
     factory = registry.get("method", method, "ablate").spec.factory
     method = registry.name_of("method", method)

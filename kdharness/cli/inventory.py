@@ -37,7 +37,7 @@ KINDS = {
 }
 
 _BENCHMARK_KEYS = ("datasets", "pairs", "scenarios", "seeds", "references")
-_METHOD_ATTRIBUTES = ("terms", "regime", "needs_scenario", "ablations", "private_teacher", "unproved")
+_METHOD_ATTRIBUTES = ("terms", "regime", "needs_scenario", "ablations", "private_teacher", "published", "unproved")
 _SPEC_FIELDS = (
     "paper",
     "stem",

@@ -78,6 +78,7 @@ def _spec_lines(row: Row) -> list[Line]:
         _reads(row.get("reads")),
         f"terms {terms}" if terms else "",
         f"regime {row['regime']}" if row.get("regime") else "",
+        f"published parameters for {', '.join(row['published'])}" if row.get("published") else "",
         "on request: not part of 'all'" if row.get("on_request") else "",
     )
     return [

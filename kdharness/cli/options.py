@@ -48,6 +48,13 @@ ScenarioSeeds = Annotated[
     str | None,
     typer.Option(metavar="[fixed|paired]", help="One draw of a scenario's labels and splits, or one for each seed."),
 ]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[default|published|both]",
+        help="Methods by one setting for all pairs, or by what their authors published for each; never in one ranking.",
+    ),
+]
 TeacherSpread = Annotated[
     str | None,
     typer.Option(
@@ -109,6 +116,7 @@ class RunOptions:
     teacher_seeds: TeacherSeeds = None
     scenario_seeds: ScenarioSeeds = None
     teacher_spread: TeacherSpread = None
+    track: Track = None
     scenarios: Scenarios = None
     recipe: Recipe = ""
     recipes: Recipes = None

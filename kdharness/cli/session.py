@@ -65,6 +65,7 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         scenario_seeds=options.scenario_seeds,
         seeds=_seeds("--seeds", options.seeds),
         teacher_spread=_seeds("--teacher-spread", options.teacher_spread),
+        track=options.track,
         settings=tuple(options.settings or ()),
         epochs=options.epochs,
         teachers=tuple(options.teacher or ()),
@@ -296,4 +297,5 @@ def _row(planned: PlannedCell, waiting: bool) -> tuple[str, ...]:
     pair = f"{names}:{student}" if names else student
     action = f"skip: {planned.skip}" if planned.skip else "run" if waiting else "keep its record"
     recipe = "" if cell.recipe_name in ("", STANDARD) else f" {cell.recipe_name}"
-    return cell.role, method, pair, f"{cell.dataset} {cell.scenario}{recipe}", action
+    tracks = "" if not cell.tracks else f" {'+'.join(cell.tracks)}"
+    return cell.role, method, pair, f"{cell.dataset} {cell.scenario}{recipe}{tracks}", action

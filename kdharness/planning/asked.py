@@ -20,6 +20,7 @@ from kdharness.protocol.benchmark import Benchmark, EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.scenario import Scenario
+from kdharness.protocol.track import TRACKS
 from kdharness.protocol.variant import Layer, flattened
 
 
@@ -73,6 +74,7 @@ class Asked:
     defined: the scenarios that the benchmark defines, by name.
     seeds: of students.
     seeding: what each of them draws anew.
+    tracks: by which parameters methods run, in order.
     spread: which of them are trained under other teachers besides.
     evaluation: when networks are measured.
     settings: of --set, but for the recipe.
@@ -110,6 +112,7 @@ class Asked:
     defined: Mapping[str, Scenario]
     seeds: tuple[int, ...]
     seeding: Seeding
+    tracks: tuple[str, ...]
     spread: Spread
     evaluation: EvaluationRule
     settings: Settings
@@ -163,6 +166,7 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         defined=benchmark.scenario,
         seeds=benchmark.seeds if selection.seeds is None else selection.seeds,
         seeding=seeding,
+        tracks=_tracks(benchmark, selection),
         spread=resolve_spread(benchmark, selection.teacher_spread),
         evaluation=benchmark.evaluation,
         settings=settings,
@@ -187,6 +191,14 @@ def ask(benchmark: Benchmark, selection: Selection) -> Asked:
         note=benchmark.note,
         recipes=replace(recipes, deviations=(*taken, *recipes.deviations)),
     )
+
+
+def _tracks(benchmark: Benchmark, selection: Selection) -> tuple[str, ...]:
+    """UserError for what is no track."""
+    chosen = benchmark.track if selection.track is None else selection.track
+    if chosen not in TRACKS:
+        raise UnknownName("track", chosen, TRACKS, "--track")
+    return TRACKS[chosen]
 
 
 def _recipes(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from kdharness.planning.shapes import UNREAD, is_bounded
 from kdharness.protocol.benchmark import STANDARD
 from kdharness.protocol.private_parts import PrivatePart
 from kdharness.protocol.recipe import Recipe
+from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.weights.choice import marked
 
 # Raised by hand. SCHEMA: when the document's form changes. NUMERICS: when a change of the core changes a cell's
@@ -130,6 +131,7 @@ class Cell:
     accounted: whether it was trained on private images by a method that does so (`Method.trains_on`), and states what
         that costs.
     teacher_seed: of a spread's teachers; None where the run's rule says it.
+    tracks: by track that it stands in, its variant there; nothing where that is the default track alone.
     """
 
     key: str
@@ -159,6 +161,27 @@ class Cell:
     secret: bool = False
     accounted: bool = False
     teacher_seed: int | None = None
+    tracks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def standings(self) -> Mapping[str, str]:
+        """By track that it stands in, its variant there. Teachers and steps stand in none, which is called ""."""
+        if self.role not in (STUDENT, SPREAD):
+            return {"": self.variant}
+        return self.tracks or {DEFAULT_TRACK: self.variant}
+
+    def standing_in(self, standings: Mapping[str, str]) -> Cell:
+        """With these standings in place of its own. The default track's variant is the cell's, where it has one."""
+        ordered = dict(sorted(standings.items(), key=lambda item: item[0] != DEFAULT_TRACK))
+        usual = set(ordered) <= {DEFAULT_TRACK, ""}
+        return replace(self, variant=next(iter(ordered.values())), tracks={} if usual else ordered)
+
+    def beside(self, other: Cell) -> Cell:
+        """The same cell, asked for twice: in the greater role, or in the tracks of both."""
+        if other.role != self.role:
+            return other if outranks(other.role, self.role) else self
+        both = {**other.standings, **self.standings}
+        return self if both.keys() == self.standings.keys() else self.standing_in(both)
 
     @property
     def student(self) -> str:
@@ -210,15 +233,20 @@ class Cell:
         """All fields, those too that the document leaves out."""
         return completed_part(self.document["recipe"], Recipe)
 
-    @cached_property  # a large folder's plans ask for it again and again
-    def address(self) -> str:
-        """What the cell is called, whatever its contents: a newer plan's cell at the same address replaces it."""
+    @cached_property  # a large folder's plans ask for them again and again
+    def addresses(self) -> Mapping[str, str]:
+        """By track, what the cell is called, whatever its contents: a newer plan's cell at the same address replaces it
+        there.
+        """
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
-        return canonical({"a": [self.place, self.teacher, *sources]})
+        return {track: canonical({"a": [place, self.teacher, *sources]}) for track, place in self.places.items()}
 
     @cached_property
-    def place(self) -> str:
-        """The address whoever teaches."""
+    def places(self) -> Mapping[str, str]:
+        """The addresses whoever teaches."""
+        return {track: self._place(track, variant) for track, variant in self.standings.items()}
+
+    def _place(self, track: str, variant: str) -> str:
         # Where each student seed has data of its own, so have the teachers of one seed.
         data_seed = self.document.get("scenario", {}).get("seed") if self.seeding.endswith("data") else ""
         names = (
@@ -230,7 +258,8 @@ class Cell:
             self.role,
             self.document["subset"],
             self.method,
-            self.variant,
+            variant,
+            track,
         )
         spread = [] if self.teacher_seed is None else [self.teacher_seed]
         return canonical({"a": [self.benchmark, *names, self.student, self.seed, *spread]})
@@ -251,7 +280,13 @@ class Cell:
         subset = self.document["subset"]
         part = f" {subset}" if PrivatePart.of(subset) else ""
         under = "" if self.teacher_seed is None else f", teacher seed {self.teacher_seed}"
-        return f"{kind}{name} {self.shown_pair} {self.dataset}{scenario}{part}{recipe} seed {self.seed}{under}"
+        where = f"{self.dataset}{scenario}{part}{recipe}{self.shown_track}"
+        return f"{kind}{name} {self.shown_pair} {where} seed {self.seed}{under}"
+
+    @property
+    def shown_track(self) -> str:
+        """For people: ' published' for what stands in no other track."""
+        return "" if self.standings.keys() & {DEFAULT_TRACK, ""} else f" {'+'.join(self.standings)}"
 
     @property
     def info(self) -> CellInfo:
@@ -267,6 +302,7 @@ class Cell:
             student=self.student,
             seed=self.seed,
             recipe=self.recipe_name,
+            track=next(iter(self.standings)),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec
 from kdharness.planning.asked import NO_LAYERS, Asked
-from kdharness.planning.catalogue import Catalogue
+from kdharness.planning.catalogue import Catalogue, Installed
 from kdharness.planning.scenarios import Scenarios
 from kdharness.planning.selection import MethodChoice
+from kdharness.planning.tracks import published_of
+from kdharness.protocol.track import DEFAULT_TRACK, PUBLISHED
 from kdharness.protocol.variant import COMMAND, Layer, Setup, check_variant, set_up
 
 
@@ -22,12 +24,14 @@ class ChosenMethod:
     setups: by pair. A pair is missing where an ablation drops a term that the method has not for that pair.
     scenarios: names.
     part: what an ablation calls it; "" outside one.
+    track: the one that it stands in.
     """
 
     name: str
     setups: Mapping[Pair, Setup]
     scenarios: tuple[str, ...]
     part: str = ""
+    track: str = DEFAULT_TRACK
 
 
 def ablated_of(choices: Iterable[MethodChoice | ChosenMethod]) -> str:
@@ -88,16 +92,34 @@ def _of_kind(needed: str | None, scenarios: Scenarios) -> list[str]:
 def resolve_choices(
     choices: Sequence[MethodChoice], runs_in: MethodScenarios, asked: Asked, methods: Catalogue[MethodSpec]
 ) -> tuple[ChosenMethod, ...]:
-    """The choices with all their parameters. UserError for parameters and loss terms that a method does not have."""
+    """The choices with all their parameters, in every track. UserError for parameters and loss terms that a method does
+    not have.
+    """
     for variant in asked.variants:  # whether they run or not
         check_variant(methods.by_name[variant.name].spec, Layer(variant.parameters, variant.without, variant.place))
-    found = []
-    for choice in choices:
-        name, is_part = choice.name, bool(choice.part)
-        spec, layers = methods.by_name[name].spec, asked.layers.get(name, NO_LAYERS)
-        command = Layer.of(asked.settings.get(name, {}), COMMAND)
-        own = Layer(choice.parameters, choice.without, choice.place)
-        setups = {p: set_up(spec, layers.get(p, layers[None]), command, own, is_part) for p in asked.pairs}
-        kept = {pair: setup for pair, setup in setups.items() if setup is not None}
-        found.append(ChosenMethod(name, kept, runs_in.by_method[name], choice.part))
-    return tuple(found)
+    return tuple(
+        ChosenMethod(
+            choice.name,
+            _setups(choice, asked, methods.by_name[choice.name], track),
+            runs_in.by_method[choice.name],
+            choice.part,
+            track,
+        )
+        for choice in choices
+        for track in asked.tracks
+    )
+
+
+def _setups(choice: MethodChoice, asked: Asked, method: Installed[MethodSpec], track: str) -> dict[Pair, Setup]:
+    """By pair. The references have one setting in all tracks: what is measured against them is theirs alone."""
+    layers = asked.layers.get(choice.name, NO_LAYERS)
+    command = Layer.of(asked.settings.get(choice.name, {}), COMMAND)
+    own = Layer(choice.parameters, choice.without, choice.place)
+    has_own = track == PUBLISHED and choice.name not in asked.references
+    found = {}
+    for pair in asked.pairs:
+        published, fault = published_of(method, pair) if has_own else ({}, "")
+        setup = set_up(method.spec, layers.get(pair, layers[None]), command, own, bool(choice.part), published)
+        if setup is not None:
+            found[pair] = replace(setup, fault=fault)
+    return found

@@ -20,7 +20,6 @@ from kdharness.planning.cell import (
     TeacherSource,
     digest,
     keeps_images_private,
-    outranks,
     saw_private,
 )
 from kdharness.planning.cell_facts import pair_of, references_of, regime_of
@@ -34,6 +33,7 @@ from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.resolve import Resolved
 from kdharness.planning.training import Setting, Sources, Training
 from kdharness.planning.training_data import check_subset, on_own_subset
+from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.protocol.variant import Layer, Setup, set_up, untrainable
 
 if TYPE_CHECKING:  # it loads torch
@@ -110,13 +110,14 @@ class _Expansion:
                 continue
             if scenario not in chosen.scenarios or not spread.has(chosen.name):
                 continue
-            training = Training(chosen.name, setup, pair.student, pair.teachers, seed, SPREAD)
+            training = Training(chosen.name, setup, pair.student, pair.teachers, seed, SPREAD, track=chosen.track)
             for teacher_seed in spread.seeds:
                 self._add(Setting(dataset, scenario, recipe, pair, seed, teacher_seed), training)
 
     def _add_student(self, setting: Setting, chosen: ChosenMethod, setup: Setup) -> None:
         pair = setting.pair
-        cell = self._add(setting, Training(chosen.name, setup, pair.student, pair.teachers, setting.seed))
+        training = Training(chosen.name, setup, pair.student, pair.teachers, setting.seed, track=chosen.track)
+        cell = self._add(setting, training)
         names = self.parts.setdefault(cell.key, []) if chosen.part else []
         if chosen.part not in names:
             names.append(chosen.part)
@@ -146,6 +147,8 @@ class _Expansion:
 
     def _expanded(self, setting: Setting, training: Training, fault: str) -> Cell:
         method, failed = self._made(training)
+        if training.setup.fault:
+            self.warnings[training.setup.fault] = None
         fault = fault or failed
         training = on_own_subset(training, method)
         if method is not None and (line := unlike_recipe(method)):
@@ -158,8 +161,8 @@ class _Expansion:
             check_cells(len(self.cells) + 1)
             self.cells[cell.key] = PlannedCell(cell, sources.fault or self._reason(cell, method) or "")
             self.rests_on[cell.key] = teachers
-        elif outranks(cell.role, known.cell.role):
-            self.cells[cell.key] = replace(known, cell=cell)
+        elif not training.setup.fault:
+            self.cells[cell.key] = replace(known, cell=known.cell.beside(cell))
         return cell
 
     def _teachers_of(self, sources: Sources) -> tuple[TeacherSource, ...]:
@@ -171,6 +174,8 @@ class _Expansion:
 
     def _made(self, training: Training) -> tuple[Method | None, str]:
         """The method with its parameters; or None, and what it raised."""
+        if training.setup.fault:
+            return None, training.setup.fault
         spec = self.resolved.methods.get(training.method).spec
         method = attempt(partial(whole, spec, training.setup.values))
         if isinstance(method, Failure):
@@ -318,6 +323,7 @@ class _Expansion:
             secret=method is not None and method.secret_noise,
             accounted=method is not None and method.trains_on == document["subset"] and saw_private(document),
             teacher_seed=None if training.role == TEACHER else setting.teacher_seed,
+            tracks={} if training.track == DEFAULT_TRACK else {training.track: training.setup.variant},
         )
 
     def _sheltered(self, document: Mapping[str, Any], sources: Sources, method: Method | None) -> bool:

@@ -42,6 +42,7 @@ class Selection:
     seeds: of students.
     teacher_seeds: "single" or "paired".
     scenario_seeds: "fixed" or "paired".
+    track: "default", "published" or "both".
     teacher_spread: seeds of teachers that the first student seed is trained under besides.
     settings: "owner.key=value" of --set.
     epochs: in place of the recipe's.
@@ -61,6 +62,7 @@ class Selection:
     seeds: tuple[int, ...] | None = None
     teacher_seeds: str | None = None
     scenario_seeds: str | None = None
+    track: str | None = None
     teacher_spread: tuple[int, ...] | None = None
     settings: tuple[str, ...] = ()
     epochs: int | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kdharness.api.requirements import Pair, Requirement
 from kdharness.planning.cell import STUDENT, TeacherSource
+from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.protocol.variant import Setup
 
 
@@ -41,6 +42,7 @@ class Training:
     role: "student", "teacher", "step" or "spread".
     subset: the training data it sees.
     requirements: the cells that come before it; None: those that the method says.
+    track: the one that it stands in.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Training:
     role: str = STUDENT
     subset: str = "train"
     requirements: tuple[Requirement, ...] | None = None
+    track: str = DEFAULT_TRACK
 
 
 @dataclass(frozen=True)

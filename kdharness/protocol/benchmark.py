@@ -20,6 +20,7 @@ from kdharness.protocol.recipe_files import with_recipe_file
 from kdharness.protocol.scenario import Scenario
 from kdharness.protocol.seeds import Seed, parse_seeds
 from kdharness.protocol.toml import read_toml
+from kdharness.protocol.track import TrackChoice
 from kdharness.protocol.variant import Layer, Variant, flattened
 from kdharness.text import is_name, is_reference
 
@@ -76,6 +77,7 @@ class Benchmark(_Table):
     scenario_seeds: "fixed" for one draw of a scenario, "paired" for one for each student seed.
     teacher_spread: which students are trained under several teachers; None for none.
     teacher_top1_floor: percent that a teacher from a file must reach; None for chance and a tenth of the rest.
+    track: "default", "published" or "both": by which parameters methods run.
     run: names of methods, or "all".
     references: the methods that gains are measured against.
     metrics: names of those to compute, or "all".
@@ -105,6 +107,7 @@ class Benchmark(_Table):
     scenario_seeds: Literal["fixed", "paired"] = "fixed"
     teacher_spread: TeacherSpread | None = None
     teacher_top1_floor: float | None = None
+    track: TrackChoice = "default"
     run: tuple[str, ...] = ("all",)
     references: tuple[str, ...] = ("vanilla", "kd")
     metrics: tuple[str, ...] = ("all",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -174,11 +175,13 @@ class Setup:
     parameters: all that run.
     own: all as the benchmark has them. A variant's name is what differs from these.
     without: the loss terms left out, in order of names, each with the place that leaves it out.
+    fault: why it cannot be had, of what a plugin says; "" where it can.
     """
 
     parameters: Mapping[str, Value]
     own: Mapping[str, Value]
     without: Mapping[str, str] = field(default_factory=dict)
+    fault: str = ""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -196,9 +199,17 @@ class Setup:
         return any(map(commanded, (*(given.place for given in self.parameters.values()), *self.without.values())))
 
 
-def set_up(spec: MethodSpec, base: Layer, command: Layer, choice: Layer, is_part: bool = False) -> Setup | None:
+def set_up(
+    spec: MethodSpec,
+    base: Layer,
+    command: Layer,
+    choice: Layer,
+    is_part: bool = False,
+    published: Mapping[str, Value] = MappingProxyType({}),
+) -> Setup | None:
     """A method as a benchmark has it, with what --set says of it, and with what tells a choice from the plain method.
 
+    published: what stands in place of its defaults.
     is_part: whether the choice is a part of an ablation: None where it drops a term that there is not.
     UserError for parameters and terms that the method does not have.
     """
@@ -206,7 +217,8 @@ def set_up(spec: MethodSpec, base: Layer, command: Layer, choice: Layer, is_part
     if command.without is not None:
         without = dict.fromkeys(command.without, setting(spec.name, "without"))
     without |= dict.fromkeys(choice.without or (), choice.place)
-    own, changes = completed(spec, base.parameters, base.place), coerced(spec, choice.parameters, choice.place)
+    own = {**defaults(spec), **published, **coerced(spec, base.parameters, base.place)}
+    changes = coerced(spec, choice.parameters, choice.place)
     # What tells a variant from the plain method outweighs --set, or the two would be one.
     given = {**own, **coerced(spec, command.parameters, COMMAND), **changes}
     setup = Setup(given, own, dict(sorted(without.items())))

@@ -119,7 +119,7 @@ class Contents:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The table as plain data, one row per planned cell, in no particular order."""
+        """The table as plain data, a row for each planned cell and track that it stands in, in no particular order."""
         if self.foreign is not None:
             from kdharness.results.table import read_rows  # loads pandas
 
@@ -130,7 +130,7 @@ class Contents:
     def counts(self) -> Mapping[str, int]:
         """Planned cells by status, 'running' for those at work, in alphabetical order."""
         if self.foreign is not None:
-            return dict(sorted(Counter(row["status"] for row in self.rows).items()))
+            return dict(sorted(Counter({row["cell"]: row["status"] for row in self.rows}.values()).items()))
         planned, records, faults = self.planned, self.current, self.unusable
         statuses = {key: status_of(entry, records.get(key), faults.get(key)) for key, entry in planned.items()}
         found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())

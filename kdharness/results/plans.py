@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdharness.errors import UserError
-from kdharness.planning.cell import STUDENT, Cell, outranks
+from kdharness.planning.cell import STUDENT, Cell
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import write_atomic
 from kdharness.results.reading import JsonReader
@@ -67,15 +67,16 @@ def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
     planned: dict[str, PlannedCell] = {}
     taken = _Taken()
     for plan in reversed(tuple(plans)):
-        left = [entry for entry in plan.cells if not taken.hides(entry.cell)]
+        kept = ((entry, taken.left_of(entry.cell)) for entry in plan.cells)
+        left = [entry if cell is entry.cell else replace(entry, cell=cell) for entry, cell in kept if cell is not None]
         if len(left) < len(plan.cells):
             left = _without_orphans(plan, left, planned)
         for entry in left:
             key = entry.cell.key
             if key not in planned:
                 planned[key] = entry
-            elif outranks(entry.cell.role, planned[key].cell.role):
-                planned[key] = replace(planned[key], cell=entry.cell)
+            elif (both := planned[key].cell.beside(entry.cell)) is not planned[key].cell:
+                planned[key] = replace(planned[key], cell=both)
         for entry in left:
             taken.add(entry.cell)
     return planned
@@ -92,17 +93,24 @@ class _Taken:
         self._untaught: set[str] = set()
 
     def add(self, cell: Cell) -> None:
-        self._addresses.add(cell.address)
+        self._addresses.update(cell.addresses.values())
         if cell.role == STUDENT:
-            (self._places if cell.pair.teachers else self._untaught).add(cell.place)
+            (self._places if cell.pair.teachers else self._untaught).update(cell.places.values())
 
-    def hides(self, cell: Cell) -> bool:
-        """Whether one of them stands in the place of an older plan's cell."""
+    def left_of(self, cell: Cell) -> Cell | None:
+        """An older plan's cell as it stands where none of them stands in its place; None where they all do."""
+        left = {track: variant for track, variant in cell.standings.items() if not self._hides(cell, track)}
+        if len(left) == len(cell.standings):
+            return cell
+        return cell.standing_in(left) if left else None
+
+    def _hides(self, cell: Cell, track: str) -> bool:
+        """Whether one of them stands in its place in a track."""
         if cell.role == STUDENT:
-            place = cell.place
+            place = cell.places[track]
             if place in self._untaught or (place in self._places and not cell.pair.teachers):
                 return True
-        return cell.address in self._addresses
+        return cell.addresses[track] in self._addresses
 
 
 def _without_orphans(plan: Plan, left: Sequence[PlannedCell], newer: Container[str]) -> list[PlannedCell]:

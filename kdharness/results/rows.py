@@ -23,14 +23,16 @@ NONE: Mapping[str, Fault] = MappingProxyType({})
 def rows_of(
     planned: Mapping[str, PlannedCell], records: Mapping[str, Record], faults: Mapping[str, Fault] = NONE
 ) -> list[Row]:
-    """Values by column name, of planned cells and what is on record of them. What a row lacks is empty.
+    """Values by column name, of planned cells and what is on record of them: one for each track that a cell stands in.
+    What a row lacks is empty.
 
     faults: by key, why there is a record that cannot be used.
     """
-    return [
-        _faulty_row(entry, faults[key]) if key in faults else _row(entry, planned, records)
-        for key, entry in planned.items()
-    ]
+    found = []
+    for key, entry in planned.items():
+        row = _faulty_row(entry, faults[key]) if key in faults else _row(entry, planned, records)
+        found += [{**row, "track": track, "variant": variant} for track, variant in entry.cell.standings.items()]
+    return found
 
 
 def status_of(entry: PlannedCell, record: Record | None, fault: Fault | None = None) -> str:
@@ -84,7 +86,6 @@ def _cell_row(cell: Cell) -> Row:
         "seeding": cell.seeding,
         "role": cell.role,
         "method": cell.method,
-        "variant": cell.variant,
         "method_package": cell.method_package,
         "method_revision": cell.method_revision,
         "parameters": canonical(cell.parameters),

@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from kdharness.errors import UserError
+from kdharness.planning.cell import SPREAD, STUDENT
+from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.results.files import write_atomic
 from kdharness.results.formulas import guard, unguarded
 from kdharness.results.record import COLUMNS, ENDLESS_COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
@@ -21,8 +23,8 @@ from kdharness.text import plain
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
 LARGEST = 2.0**63  # of a column of integers
 ORDER = (
-    "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "method",
-    "variant", "seed", "cell",
+    "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "track",
+    "method", "variant", "seed", "cell",
 )  # fmt: skip
 
 
@@ -63,6 +65,9 @@ def read_rows(path: Path | str) -> list[Row]:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    if "track" not in frame.columns and "role" in frame.columns:  # written when there was one track
+        roles = frame["role"]
+        frame["track"] = [DEFAULT_TRACK if role in (STUDENT, SPREAD) else "" for role in roles]
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise UserError(f"{path} is no results table of this release: it lacks the columns {', '.join(missing)}")

@@ -49,7 +49,7 @@ def judge(claims: Sequence[Claim], frame: pd.DataFrame, metrics: pd.DataFrame) -
 
     frame, metrics: of `table` and `metrics_table`, of one benchmark. difference: by how much `better` is better,
     whichever way is better; its interval is Student's over seeds. Answers are corrected together for all rows that are
-    answered by a test; what deviates from the benchmark, for those that deviate as it does.
+    answered by a test, each track's by themselves; what deviates from the benchmark, for those that deviate as it does.
     """
     rows = comparable(frame)[0]
     found = [row for claim in claims for row in _rows(claim, rows, metrics)]
@@ -62,7 +62,7 @@ def _with_answers(rows: Sequence[_Row]) -> list[dict[Hashable, Any]]:
     families: dict[Hashable, list[int]] = {}
     for index, row in enumerate(rows):
         if row.compared is not None:
-            families.setdefault(row.known["deviations"], []).append(index)
+            families.setdefault((row.known["deviations"], row.known["track"]), []).append(index)
     found = [row.known for row in rows]
     for family in families.values():
         compared = [each for index in family if (each := rows[index].compared) is not None]

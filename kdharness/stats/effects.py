@@ -32,9 +32,15 @@ def effects_of(plans: Sequence[Plan], frame: pd.DataFrame) -> pd.DataFrame:
     as the whole. Settings without the whole are left out. Largest first.
     """
     newest = {plan.ablated: plan for plan in plans if plan.ablated}
-    parts = [_effects(method, plan.parts, frame) for method, plan in newest.items()]
+    parts = [_effects(method, plan.parts, _of_plan(plan, frame)) for method, plan in newest.items()]
     found = [part for part in parts if len(part)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(EFFECT_COLUMNS))
+
+
+def _of_plan(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the plan asked for: other plans may have its cells in another track."""
+    places = [(planned.cell.key, track) for planned in plan.cells for track in planned.cell.standings]
+    return frame[pd.MultiIndex.from_frame(frame[["cell", "track"]]).isin(places)]
 
 
 def _effects(method: str, parts: Mapping[str, tuple[str, ...]], frame: pd.DataFrame) -> pd.DataFrame:

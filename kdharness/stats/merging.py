@@ -25,9 +25,11 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     warnings = [*_versions(frame), *_protocols(frame)]
     own, drawn_again = _first_releases(frame)
     ordered = own.assign(_ok=own["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
-    once = ordered.drop_duplicates("cell", keep="last").sort_index().drop(columns="_ok").reset_index(drop=True)
+    latest = ordered.drop_duplicates(["cell", "track"], keep="last")
+    once = latest.sort_index().drop(columns="_ok").reset_index(drop=True)
     if len(once) < len(own):
-        warnings.append(f"cells in several folders: {len(own) - len(once)}; the latest result of each counts")
+        several = own.loc[own.duplicated(["cell", "track"]), "cell"].nunique()
+        warnings.append(f"cells in several folders: {several}; the latest result of each counts")
     if drawn_again:
         what = f"cells with secret noise in several folders: {drawn_again}; each is a release of its own"
         warnings.append(f"{what}, which spent more than is stated, and the earliest counts")
@@ -65,6 +67,6 @@ def _protocols(frame: pd.DataFrame) -> list[str]:
     for names, group in students.groupby(list(ALIKE)):
         protocols = sorted(set(group["protocol"]))
         if len(protocols) > 1:
-            where = " ".join(str(name) for name in names[:-1] if name != STANDARD)
+            where = " ".join(str(name) for name in names[:-2] if name != STANDARD)
             found.append(f"{where} has several protocols, ranked apart: {', '.join(protocols)}")
     return found

@@ -33,7 +33,8 @@ class Problem:
 def problems_of(frame: pd.DataFrame) -> tuple[Problem, ...]:
     """Cells that are not ok, and those that are but lack a metric that raised, in ORDER; the most cells first."""
     lacking = (frame["status"] == "ok") & (frame["error_message"] != "")
-    rows = frame.assign(status=frame["status"].mask(lacking, "incomplete"))
+    once = frame.drop_duplicates("cell")  # a cell that stands in two tracks is one problem
+    rows = once.assign(status=frame["status"].mask(lacking, "incomplete"))
     rows = rows[rows["status"] != "ok"]
     several = len(rows[["teacher", "student"]].drop_duplicates()) > 1
     problems = []

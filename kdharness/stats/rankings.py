@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdharness.planning.cell import STUDENT
+from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.stats.settings import (
     ALIKE,
     BLOCK,
@@ -44,12 +45,18 @@ class Ranking:
 
 
 def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, ...]:
-    """One for each setting: those that follow their benchmark, then those that deviate, the longest first."""
+    """One for each setting: those that follow their benchmark, then those that deviate; the default track first, then
+    the longest.
+    """
     found: list[Ranking] = []
     for deviations in sorted(set(frame["deviations"])):
         rows = deviating(frame, deviations) if deviations else frame[frame["deviations"] == ""]
         found += _rankings(frame, rows, deviations, references)
-    return tuple(sorted(found, key=lambda ranking: (ranking.deviations, -len(ranking.board))))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(ranking: Ranking) -> tuple[str, bool, int]:
+    return ranking.deviations, ranking.names["track"] != DEFAULT_TRACK, -len(ranking.board)
 
 
 def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, references: Sequence[str]) -> Iterator[Ranking]:

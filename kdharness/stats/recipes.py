@@ -11,7 +11,7 @@ from kdharness.protocol.benchmark import STANDARD
 from kdharness.stats.rankings import Ranking
 
 # What a setting has under every recipe.
-SHARED = ("benchmark", "dataset", "scenario", "seeding", "teacher", "teacher_source", "student")
+SHARED = ("benchmark", "dataset", "scenario", "seeding", "track", "teacher", "teacher_source", "student")
 
 
 @dataclass(frozen=True)

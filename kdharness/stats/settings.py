@@ -1,7 +1,7 @@
 """What may be compared with what: rows of the table arranged by setting.
 
-A setting is (protocol, dataset, scenario, recipe, seeding, pair) of one benchmark. No statistic crosses a setting's
-protocol, and a variant is a competitor of its own.
+A setting is (protocol, dataset, scenario, recipe, seeding, track, pair) of one benchmark. No statistic crosses a
+setting's protocol or track, and a variant is a competitor of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from kdharness.planning.cell import STUDENT
 
 # teacher_source: '' for teachers that the plan trains, a file's digest otherwise: another teacher of the same name.
-BLOCK = ("benchmark", "protocol", "dataset", "scenario", "recipe", "seeding")
+BLOCK = ("benchmark", "protocol", "dataset", "scenario", "recipe", "seeding", "track")
 SETTING = (*BLOCK, "teacher", "teacher_source", "student")
 COMPETITOR = ("method", "variant")
 # What names a protocol for people: several of one name are ranked apart.

@@ -59,7 +59,8 @@ def test_paired_scenarios_are_drawn_for_each_seed_with_their_teachers(registry: 
     teachers = {c.key: c for c in cells(plan, "teacher", "vanilla")}
     mine = [teachers[c.teachers[0].cell] for c in noisy]
     assert [(t.seed, t.document["scenario"]["seed"]) for t in mine] == [(0, 10), (0, 11), (0, 12)]
-    assert len({t.address for t in mine}) == 3  # a later command for one seed takes none of the others away
+    # A later command for one seed takes none of the others away.
+    assert len({t.addresses[""] for t in mine}) == 3
     clean = [c for c in cells(plan) if c.scenario == "clean"]
     assert {(c.seeding, c.deviations) for c in clean} == {("student", "")}
 
@@ -140,7 +141,7 @@ def test_a_spread_is_the_first_student_under_every_teacher(
     assert {c.protocol for c in found} == {first.protocol}
     assert {c.deviations for c in found} == {""}
     assert spread_of(plan, "vanilla") == []
-    assert len({c.address for c in (*found, first)}) == len(found) + 1
+    assert len({c.addresses["default"] for c in (*found, first)}) == len(found) + 1
 
 
 def test_a_spread_moves_no_key_and_no_role(registry: Registry) -> None:

@@ -18,7 +18,7 @@ def test_the_newest_plan_wins_at_each_address(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path / "tiny")
     old, kept, new = fabricate.cell("kd"), fabricate.cell("fitnets"), fabricate.cell("kd", method_revision="2")
     assert old.key != new.key
-    assert old.address == new.address
+    assert old.addresses == new.addresses
     folder.plans.write(fabricate.plan([old, kept]))
     folder.plans.write(fabricate.plan([new]))
     assert set(folder.load().planned) == {kept.key, new.key}
@@ -131,3 +131,20 @@ def test_a_step_that_another_cell_needs_outlives_the_cell_that_is_replaced() -> 
     first = fabricate.plan([step, old, friend])
     assert set(planned_cells([first, fabricate.plan([new])])) == {c.key for c in (step, friend, new)}
     assert set(planned_cells([fabricate.plan([step, old]), fabricate.plan([new, step])])) == {step.key, new.key}
+
+
+def test_plans_of_two_tracks_stand_beside_each_other() -> None:
+    """The same cell in both, a cell of each, and what a newer plan puts in one cell's place in one track."""
+    shared, own = fabricate.cell("vanilla"), fabricate.cell("kd")
+    tuned = fabricate.cell("kd", parameters={"weight": 3}).standing_in({"published": ""})
+    first = fabricate.plan([shared, own])
+    second = fabricate.plan([shared.standing_in({"published": ""}), tuned])
+    for plans in ([first, second], [second, first]):
+        found = {key: dict(entry.cell.standings) for key, entry in planned_cells(plans).items()}
+        assert found == {
+            shared.key: {"default": "", "published": ""}, own.key: {"default": ""}, tuned.key: {"published": ""},
+        }  # fmt: skip
+    newer = fabricate.cell("vanilla", method_revision="2")
+    planned = planned_cells([second, first, fabricate.plan([newer])])
+    found = {key: dict(entry.cell.standings) for key, entry in planned.items()}
+    assert (found[newer.key], found[shared.key]) == ({"default": ""}, {"published": ""})

@@ -11,7 +11,7 @@ import pandas as pd
 from kdharness.report.sections.captions import drawn
 from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
 from kdharness.report.sections.section import Section, SectionKind
-from kdharness.report.sections.titles import recipe_of, scenario_of
+from kdharness.report.sections.titles import place_of
 from kdharness.stats.answers import Answer
 from kdharness.stats.settings import as_dicts, pair_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
@@ -82,7 +82,7 @@ def _compared(row: Mapping[str, Any]) -> str:
 
 
 def _where(row: Mapping[str, Any]) -> str:
-    words = " ".join(part for part in (row["dataset"], scenario_of(row), recipe_of(row), pair_of(row)) if part)
+    words = " ".join(part for part in (row["dataset"], *place_of(row), pair_of(row)) if part)
     return f"{words} (deviates: {row['deviations']})" if row["deviations"] else words
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import Column, Grid, half_width, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
-from kdharness.report.sections.titles import joined, recipe_of, scenario_of
+from kdharness.report.sections.titles import joined, place_of
 from kdharness.stats.overall import Overall
 from kdharness.stats.settings import as_dicts, competitor_of
 
@@ -18,7 +18,7 @@ HOW = "a pair counts where all planned seeds are done"
 
 def mean_gains_section(overall: Overall) -> Section:
     names, mean = overall.names, f"mean gain over {overall.pairs} pairs"
-    title = joined(names["benchmark"], names["dataset"], scenario_of(names), recipe_of(names), mean)
+    title = joined(names["benchmark"], names["dataset"], *place_of(names), mean)
     over = over_seeds({**names, "teacher": "one for each pair"}, _seeds(overall))
     how = f"± half a 95 % interval {over}; {HOW}"
     return Section(SectionKind.MEAN_GAINS, title, mean_gains_grid(overall), how=(how,))

@@ -9,7 +9,7 @@ import pandas as pd
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import GAIN, Column, Grid, half_width, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
-from kdharness.report.sections.titles import banner, joined, scenario_of
+from kdharness.report.sections.titles import banner, joined, scenario_of, track_of
 from kdharness.stats.recipes import RecipesBeside
 from kdharness.stats.settings import COMPETITOR, as_dicts, competitor_of, pair_of
 
@@ -19,7 +19,7 @@ KEY = ["regime", *COMPETITOR]
 
 def recipes_section(beside: RecipesBeside) -> Section:
     names = beside.names
-    where = joined(names["benchmark"], names["dataset"], scenario_of(names), pair_of(names))
+    where = joined(names["benchmark"], names["dataset"], scenario_of(names), track_of(names), pair_of(names))
     title = joined(where, f"under {len(beside.boards)} recipes")
     counts = [n for board in beside.boards.values() for n in board["n"]]
     over = over_seeds(names, counts)

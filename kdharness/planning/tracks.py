@@ -1,0 +1,38 @@
+"""What authors published for a pair, as a plan uses it in the track of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kdharness.api.requirements import Pair
+from kdharness.api.specs import MethodSpec
+from kdharness.failures import Failure, attempt
+from kdharness.planning.catalogue import Installed
+from kdharness.protocol.variant import Value, coerced
+
+# What `Method.published` calls all pairs.
+EVERY = "*"
+
+
+def published_of(method: Installed[MethodSpec], pair: Pair) -> tuple[dict[str, Value], str]:
+    """The parameters that a method's authors chose for a pair where they differ from its defaults, over those that they
+    chose for all; of methods trained as one, those of each. And why there are none to be had; "" where there are.
+    """
+    found: dict[str, Value] = {}
+    for name, spec in [(f"{part}.", each.spec) for part, each in method.parts.items()] or [("", method.spec)]:
+        values = attempt(partial(_published, spec, pair))
+        if isinstance(values, Failure):
+            return {}, f"what method '{spec.name}' says of published parameters is not usable: {values.error}"
+        found |= {f"{name}{key}": value for key, value in values.items()}
+    return found, ""
+
+
+def _published(spec: MethodSpec, pair: Pair) -> dict[str, Value]:
+    said: Mapping[str, Mapping[str, Any]] = spec.factory.published
+    found: dict[str, Value] = {}
+    for key in (EVERY, str(pair)):
+        if key in said:
+            found |= coerced(spec, said[key], f"published for {key}")
+    return found
