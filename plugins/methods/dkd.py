@@ -12,7 +12,7 @@ The authors' code (mdistiller) removes class t by subtracting 1000 from its logi
 log space, which gives the same numbers and no log(0) for a sure student. One class is decoupled from the others: of a
 mixed image, that with the larger share. The code lets the weight rise from 0 to 1 over the
 first 20 of 240 epochs in steps of one epoch, the first at 1/20; here the rise is continuous and starts at 0. It tunes
-beta per pair (2, 6 or 8); here 8.
+beta per pair (2, 6 or 8); here 8, and theirs by `--track published`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,14 @@ class DKD(LogitMethod):
     terms = {"ce": "task", "dkd": "distill"}
     by_label = True
     ablations = {"target_only": {"beta": 0.0}, "others_only": {"alpha": 0.0}, "no_warmup": {"warmup_epochs": 0}}
+    published = {
+        "resnet56:resnet20": {"beta": 2.0},
+        "resnet110:resnet32": {"beta": 2.0},
+        "vgg13:vgg8": {"beta": 6.0},
+        "vgg13:mobilenet_v2": {"beta": 6.0},
+        "wrn_40_2:wrn_16_2": {"beta": 6.0},
+        "wrn_40_2:wrn_40_1": {"beta": 6.0},
+    }
     ce_weight: NotNegative = 1.0
     alpha: NotNegative = 1.0
     beta: NotNegative = 8.0
