@@ -33,6 +33,7 @@ from .methods.lskd import lskd_loss
 from .methods.mgd import mgd_loss
 from .methods.mlkd import mlkd_loss
 from .methods.nst import nst_loss
+from .methods.ofa import ofa_loss
 from .methods.ofd import ofd_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
@@ -40,6 +41,7 @@ from .methods.pskd import pskd_loss
 from .methods.reviewkd import hcl_loss
 from .methods.rkd import rkd_loss
 from .methods.rsd import rsd_loss
+from .methods.semckd import semckd_loss
 from .methods.simkd import simkd_loss
 from .methods.sp import sp_loss
 from .methods.srd import srd_loss, srd_projected_loss
@@ -80,6 +82,7 @@ __all__ = [
     "mlkd_loss",
     "mutual_loss",
     "nst_loss",
+    "ofa_loss",
     "ofd_loss",
     "own_target_loss",
     "pefd_loss",
@@ -87,6 +90,7 @@ __all__ = [
     "pskd_loss",
     "rkd_loss",
     "rsd_loss",
+    "semckd_loss",
     "simkd_loss",
     "soft_cross_entropy",
     "softened_kl",

@@ -76,6 +76,8 @@ PINNED: dict[str, tuple[str, float]] = {
     "ickd_loss": ("student_feature, teacher_feature", 1.8969364844028087),
     "catkd_loss": ("student_cams, teacher_cams, resolution, normalize", 0.49537205393657163),
     "mgd_loss": ("student_feature, teacher_feature", 145.80727252720075),
+    "semckd_loss": ("student_features, teacher_features, student_attention", -0.05542673239649254),
+    "ofa_loss": ("student_logits, teacher_logits, targets, eps, temperature", 6.474396559225114),
     "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
 }
 
@@ -145,11 +147,12 @@ def inputs() -> dict[str, Any]:
         "cross_weight": 0.5,
         "student_factor": maps[0][0],
         "teacher_factor": maps[1][0],
+        "student_attention": numbers(6, 1, 2, step=0.5),
     }
 
 
 # Losses of several stages whose maps have equal shapes in student and teacher.
-OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss")
+OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss", "semckd_loss")
 
 
 def equal_shapes() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""ICKD, CAT-KD, MGD and WKD-F: what `losses` returns by independent formulas, who gets gradient, what cannot matter."""
+"""ICKD, CAT-KD, MGD, WKD-F, OFA: what `losses` returns by other formulas, who gets gradient, what cannot matter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kdharness_plugins.methods import ickd, mgd, wkd_f
+from kdharness_plugins.methods import ickd, mgd, ofa, wkd_f
 from kdharness_plugins.methods._decay import cosine_decay
 from kdharness_plugins.methods._places import place_embeddings, why_not_apart
 from method_world import MODELS, SPECS, World, network, step_at
@@ -20,7 +20,7 @@ from kdharness.api.staged import Placement
 
 Array = NDArray[np.float64]
 
-NAMES = ("ickd", "catkd", "mgd", "wkd_f")
+NAMES = ("ickd", "catkd", "mgd", "wkd_f", "semckd", "ofa")
 
 
 def array(tensor: Any) -> Array:
@@ -72,7 +72,8 @@ def test_terms_are_finite_in_bf16_and_of_full_precision(name: str) -> None:
         torch.testing.assert_close(loss, full[term], rtol=0.1, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The attention of semckd reads a row of the batch's inner products in the order of the batch.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "semckd"])
 def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
     world = World()
     method = world.built(name, **({"masked": 0.0} if name == "mgd" else {}))
@@ -290,3 +291,60 @@ def test_networks_that_do_not_classify_the_mean_over_places_are_told(behind: nn.
 def test_places_of_tokens_are_told() -> None:
     model = network("vit_micro_p2", 3, (3, 8, 8))
     assert "network of tokens" in str(why_not_apart(model, shape_of(model)))
+
+
+# -- ofa ---------------------------------------------------------------------------------------------------------------
+
+
+def ofa_term(logits: Array, answers: Array, targets: list[int], eps: float, temperature: float) -> float:
+    total = 0.0
+    for z, t, y in zip(logits / temperature, answers / temperature, targets, strict=True):
+        p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (t, z))
+        for c in range(len(p)):
+            label = float(c == y)
+            total -= ((p[c] + label) ** eps - label) * np.log(q[c])
+    return total / len(targets)
+
+
+def test_ofa_teaches_every_exit_and_the_logits() -> None:
+    world = World()
+    method = world.built("ofa", weight=2.0, kd_weight=3.0, eps=1.5, temperature=2.0)
+    student, teacher = world.outputs(method, world.batch())
+    losses = method.losses(world.batch(), student, teacher)
+    answers, targets = array(teacher.logits), world.targets.tolist()
+    with torch.no_grad():
+        exits = [array(leaving(feature)) for leaving, feature in zip(method.exits, student.stages, strict=True)]
+    assert len(exits) == 3
+    expected = sum(ofa_term(logits, answers, targets, 1.5, 2.0) for logits in exits)
+    assert losses["ofa"].item() == pytest.approx(2 * expected, rel=1e-4)
+    final = ofa_term(array(student.logits), answers, targets, 1.5, 2.0)
+    assert losses["kd"].item() == pytest.approx(3 * final, rel=1e-4)
+
+
+def test_ofa_at_eps_1_is_cross_entropy_with_the_teacher() -> None:
+    student, teacher = torch.randn(4, 5, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
+    found = ofa.ofa_loss(student, teacher, torch.tensor([0, 4, 2, 2]), eps=1.0, temperature=1.0)
+    torch.testing.assert_close(found, nn.functional.cross_entropy(student, teacher.softmax(dim=1)))
+
+
+def test_ofa_at_a_larger_eps_raises_the_label_alone() -> None:
+    logits = torch.zeros(1, 4, requires_grad=True)
+    ofa.ofa_loss(logits, torch.zeros(1, 4), torch.tensor([2]), eps=2.0, temperature=1.0).backward()
+    assert logits.grad is not None
+    wanted = torch.tensor([[1 / 16, 1 / 16, (5 / 4) ** 2 - 1, 1 / 16]])  # (1/4)^2, and (1/4 + 1)^2 - 1 at the label
+    torch.testing.assert_close(logits.grad, wanted.sum() / 4 - wanted)
+
+
+def test_exits_of_ofa_halve_the_map_for_every_stage_behind() -> None:
+    exits = World().built("ofa").exits
+    assert [sum(isinstance(m, nn.Conv2d) and m.stride == (2, 2) for m in leaving) for leaving in exits] == [2, 1, 0]
+    assert [leaving[0].in_channels for leaving in exits] == [4, 8, 16]
+    assert [leaving[-1].weight.shape for leaving in exits] == [(5, 32)] * 3
+    assert all(leaving[-1].weight.std() < 0.03 and not leaving[-1].bias.any() for leaving in exits)
+
+
+def test_ofa_reads_no_more_of_a_teacher_than_its_logits_and_skips_students_of_tokens() -> None:
+    world = World(teacher_name="vit_micro_p2")
+    assert world.losses(world.built("ofa"))["ofa"].isfinite()
+    world = World(student_name="vit_micro_p2")
+    assert "'vit_micro_p2' are tokens" in str(SPECS["ofa"].factory().skip(world.context))

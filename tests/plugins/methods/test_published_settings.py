@@ -93,6 +93,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ickd": {"ce_weight": 1, "weight": 2.5},
     "catkd": {"ce_weight": 1, "weight": 40, "resolution": 2, "normalize": True},
     "mgd": {"ce_weight": 1, "weight": 7e-5, "masked": 0.15},
+    "semckd": {"ce_weight": 1, "kd_weight": 1, "temperature": 4, "weight": 400, "softness": 1},
+    "ofa": {"ce_weight": 1, "kd_weight": 1, "weight": 1, "eps": 1, "temperature": 1},
     "wkd_f": {"ce_weight": 1, "weight": 0.08, "mean_weight": 4, "grid": 1, "eps": 1e-5, "decay_start": 0.625},
     "mlkd": {
         "ce_weight": 0.1, "weight": 0.9, "temperatures": (2, 3, 4, 5, 6), "two_views": True, "view": "fixmatch",
@@ -142,6 +144,8 @@ READS: dict[str, Reads] = {
     "reviewkd": Reads(taps=("stages", "embedding"), teacher_taps=("pre_activations", "embedding")),
     "one": Reads(teachers="none", taps=("stages",)),
     **dict.fromkeys(("vkd", "simkd", "afd"), Reads(taps=("stages",))),
+    **dict.fromkeys(("ickd", "catkd", "mgd", "semckd", "wkd_f"), Reads(taps=("stages",))),
+    "ofa": Reads(taps=("stages",), teacher_taps=()),
 }
 
 
@@ -166,6 +170,8 @@ def test_the_tags_of_terms_say_what_is_distillation() -> None:
         "rona": {"hint": "distill", "distill": "distill", "self": "task"},
         "fitnet": {"ce": "task", "hint": "distill"},
         "ft": {"ce": "task", "ft": "distill", "reconstruction": "player"},
+        "semckd": {"ce": "task", "kd": "distill", "semckd": "distill"},
+        "ofa": {"ce": "task", "kd": "distill", "ofa": "distill"},
         "dot": {"ce": "task", "kd": "distill"},
         "vanilla": {"ce": "task"},
         "early_stopping": {"ce": "task"},
