@@ -49,6 +49,7 @@ from .methods.revision import revision_loss
 from .methods.rkd import rkd_loss
 from .methods.rld import rld_loss
 from .methods.rsd import rsd_loss
+from .methods.sdd import sdd_dkd_loss, sdd_loss, sdd_nkd_loss
 from .methods.semckd import semckd_loss
 from .methods.simkd import simkd_loss
 from .methods.sld import sld_loss
@@ -113,6 +114,9 @@ __all__ = [
     "rkd_loss",
     "rld_loss",
     "rsd_loss",
+    "sdd_dkd_loss",
+    "sdd_loss",
+    "sdd_nkd_loss",
     "semckd_loss",
     "simkd_loss",
     "sld_loss",

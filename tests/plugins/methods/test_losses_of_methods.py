@@ -281,6 +281,7 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere |= {"label_smoothing", "tfkd", "pskd", "cskd", "dlb", "mean_teacher"}
     elsewhere |= {"mlkd", "crld", "funmatch", "deit", "one"}
     elsewhere |= {"catkd", "ickd", "mgd", "ofa", "semckd", "wkd_f"}
+    elsewhere |= {"catkd", "ickd", "mgd", "ofa", "sdd", "semckd", "wkd_f"}
     private = {"dp_sgd", "pate"}
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
