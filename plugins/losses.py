@@ -41,6 +41,7 @@ from .methods.pskd import pskd_loss
 from .methods.reviewkd import hcl_loss
 from .methods.rkd import rkd_loss
 from .methods.rsd import rsd_loss
+from .methods.sdd import sdd_dkd_loss, sdd_loss, sdd_nkd_loss
 from .methods.semckd import semckd_loss
 from .methods.simkd import simkd_loss
 from .methods.sp import sp_loss
@@ -90,6 +91,9 @@ __all__ = [
     "pskd_loss",
     "rkd_loss",
     "rsd_loss",
+    "sdd_dkd_loss",
+    "sdd_loss",
+    "sdd_nkd_loss",
     "semckd_loss",
     "simkd_loss",
     "soft_cross_entropy",

@@ -76,6 +76,9 @@ PINNED: dict[str, tuple[str, float]] = {
     "ickd_loss": ("student_feature, teacher_feature", 1.8969364844028087),
     "catkd_loss": ("student_cams, teacher_cams, resolution, normalize", 0.49537205393657163),
     "mgd_loss": ("student_feature, teacher_feature", 145.80727252720075),
+    "sdd_loss": ("student_local_logits, teacher_local_logits, targets, temperature", 2.07685977877653),
+    "sdd_dkd_loss": ("student_local_logits, teacher_local_logits, targets, alpha, beta, temperature", 5.0361757240457),
+    "sdd_nkd_loss": ("student_local_logits, teacher_local_logits, targets, gamma, temperature", 8.313857591484265),
     "semckd_loss": ("student_features, teacher_features, student_attention", -0.05542673239649254),
     "ofa_loss": ("student_logits, teacher_logits, targets, eps, temperature", 6.474396559225114),
     "wkd_f_loss": ("student_feature, teacher_feature, mean_weight, eps=1e-05, grid=1", 11.046895144859008),
@@ -147,6 +150,8 @@ def inputs() -> dict[str, Any]:
         "cross_weight": 0.5,
         "student_factor": maps[0][0],
         "teacher_factor": maps[1][0],
+        "student_local_logits": numbers(6, 5, 3, step=0.7),
+        "teacher_local_logits": numbers(6, 5, 3, step=1.1),
         "student_attention": numbers(6, 1, 2, step=0.5),
     }
 

@@ -280,9 +280,8 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere = {"ban", "bootstrapping", "byot", "dml", "dot", "early_stopping", "meal", "meal_v2", "rona"}
     elsewhere |= {"label_smoothing", "tfkd", "pskd", "cskd", "dlb", "mean_teacher"}
     elsewhere |= {"mlkd", "crld", "funmatch", "deit", "one"}
-    elsewhere |= {"catkd", "ickd", "mgd", "ofa", "semckd", "wkd_f"}
+    elsewhere |= {"catkd", "ickd", "mgd", "ofa", "sdd", "semckd", "wkd_f"}
     private = {"dp_sgd", "pate"}
-    embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd"}
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps

@@ -20,7 +20,7 @@ from kdharness.api.staged import Placement
 
 Array = NDArray[np.float64]
 
-NAMES = ("ickd", "catkd", "mgd", "wkd_f", "semckd", "ofa")
+NAMES = ("ickd", "catkd", "mgd", "wkd_f", "semckd", "ofa", "sdd")
 
 
 def array(tensor: Any) -> Array:

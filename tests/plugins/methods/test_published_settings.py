@@ -94,6 +94,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "catkd": {"ce_weight": 1, "weight": 40, "resolution": 2, "normalize": True},
     "mgd": {"ce_weight": 1, "weight": 7e-5, "masked": 0.15},
     "semckd": {"ce_weight": 1, "kd_weight": 1, "temperature": 4, "weight": 400, "softness": 1},
+    "sdd": {
+        "kind": "kd", "scales": (1, 2, 4), "temperature": 4, "alpha": 1, "beta": 8, "ce_weight": None, "weight": None,
+        "warmup_epochs": None,
+    },
     "ofa": {"ce_weight": 1, "kd_weight": 1, "weight": 1, "eps": 1, "temperature": 1},
     "wkd_f": {"ce_weight": 1, "weight": 0.08, "mean_weight": 4, "grid": 1, "eps": 1e-5, "decay_start": 0.625},
     "mlkd": {
@@ -145,6 +149,7 @@ READS: dict[str, Reads] = {
     "one": Reads(teachers="none", taps=("stages",)),
     **dict.fromkeys(("vkd", "simkd", "afd"), Reads(taps=("stages",))),
     **dict.fromkeys(("ickd", "catkd", "mgd", "semckd", "wkd_f"), Reads(taps=("stages",))),
+    **dict.fromkeys(("ickd", "catkd", "mgd", "sdd", "semckd", "wkd_f"), Reads(taps=("stages",))),
     "ofa": Reads(taps=("stages",), teacher_taps=()),
 }
 
