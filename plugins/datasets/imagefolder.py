@@ -38,6 +38,7 @@ from kdharness.api import (
 from ._cache import atomic, cache_folder
 from ._classes import PARAMETERS, Chosen
 from ._pictures import Remark, decode
+from ._statistics import channel_statistics
 from ._tree import NAME, THREADS, Tree, counted, index_path, read, scan, shown
 
 PACK_VERSION = 4  # raised when the same files give other pixels, or warnings are worded anew
@@ -86,19 +87,6 @@ def decode_file(tree: Tree, path: str, size: int) -> tuple[NDArray[np.uint8], tu
     except Exception as error:
         raise ValueError(f"{named} is not a readable image: {shown(str(error) or type(error).__name__)}") from error
     return picture.pixels, picture.remarks
-
-
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, in units of pixel value / 255, exact before they are rounded."""
-    counts = [np.zeros(256, dtype=np.int64) for _ in range(images.shape[1])]
-    for start in range(0, len(images), 1024):
-        for channel, count in enumerate(counts):
-            count += np.bincount(images[start : start + 1024, channel].ravel(), minlength=256)
-    values = np.arange(256) / 255
-    means = [float(np.average(values, weights=count)) for count in counts]
-    variances = [float(np.average((values - m) ** 2, weights=count)) for m, count in zip(means, counts, strict=True)]
-    # A channel without contrast is only centred.
-    return tuple(round(m, 4) for m in means), tuple(round(v**0.5, 4) or 1.0 for v in variances)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SIZES = {source.name: source for source in SOURCES}
 SIZES["cifar100_npz"] = SIZES["cifar100"]
+# Of those that torchvision's classes do not read: classes, shape, training images.
+SIZES["tiny_imagenet"] = replace(SIZES["cifar100"], num_classes=200, input_shape=(3, 64, 64), train_size=100_000)
+SIZES["imagenet"] = replace(SIZES["cifar100"], num_classes=1000, input_shape=(3, 224, 224), train_size=1_281_167)
 
 
 @pytest.fixture
