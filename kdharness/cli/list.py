@@ -6,13 +6,16 @@ import json as json_module
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kdharness.cli.options import Plugins
-from kdharness.errors import UnknownName
+from kdharness.errors import UnknownName, UserError
 from kdharness.text import printable
+
+if TYPE_CHECKING:
+    from kdharness.registry.manager import Registry
 
 Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
@@ -24,7 +27,12 @@ Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=KIND_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print a list of objects, and nothing else, to stdout.")]
 
 
-def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None) -> None:
+Pairs = Annotated[
+    bool, typer.Option("--pairs", help="Of methods: on which of the standard pairs each runs, and why not on others.")
+]
+
+
+def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None, pairs: Pairs = False) -> None:
     """Show what is installed, and the package, version and file it came from."""
     from kdharness.cli.inventory import KINDS, overview, rows_of
     from kdharness.registry.manager import Registry
@@ -32,11 +40,13 @@ def list_installed(kind: Kind = None, json: Json = False, plugin: Plugins = None
     if kind is not None and kind not in KINDS:
         raise UnknownName("kind", kind, KINDS, "kdharness list")
     registry = Registry.load(plugin or ())
-    rows = overview(registry) if kind is None else rows_of(kind, registry)
+    if pairs and kind != "methods":
+        raise UserError("--pairs is about methods: kdharness list methods --pairs")
+    rows = _pair_rows(registry) if pairs else overview(registry) if kind is None else rows_of(kind, registry)
     if json:
         print(json_module.dumps(rows, indent=2))
     else:
-        _show(kind or "overview", rows)
+        _show("pairs" if pairs else kind or "overview", rows)
     for warning in registry.warnings:
         print(printable(f"warning: {warning}"), file=sys.stderr if json else sys.stdout)
 
@@ -49,13 +59,35 @@ def _show(kind: str, rows: Sequence[Row]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    lines_of = {"overview": _overview_lines, "benchmarks": _benchmark_lines, "plugins": _plugin_lines}.get(
-        kind, _spec_lines
-    )
+    special = {
+        "overview": _overview_lines,
+        "benchmarks": _benchmark_lines,
+        "plugins": _plugin_lines,
+        "pairs": _pair_lines,
+    }
+    lines_of = special.get(kind, _spec_lines)
     for row in rows:
         lines = [Text(printable(text), style) for text, style in lines_of(row) if text]
         table.add_row(Text(printable(row["kind"] if kind == "overview" else row["name"])), Text("\n").join(lines))
     Console(highlight=False).print(table if rows else f"there are no {kind}")
+
+
+def _pair_rows(registry: Registry) -> list[Row]:
+    from kdharness.planning.matrix import standard_matrix  # loads torch
+
+    found = standard_matrix(registry)
+    return [{"name": each.method, "runs": each.runs, "pairs": dict(each.skips)} for each in found]
+
+
+def _pair_lines(row: Row) -> list[Line]:
+    """On how many pairs it runs; then each reason, with the pairs that it is of."""
+    skipped: dict[str, list[str]] = {}
+    for pair, reason in row["pairs"].items():
+        if reason:
+            skipped.setdefault(reason, []).append(pair)
+    whole = "" if skipped else "all "
+    lines = [(f"runs on {whole}{row['runs']}" + (f" of {len(row['pairs'])}" if skipped else ""), "")]
+    return [*lines, *((f"skipped on {', '.join(pairs)}: {reason}", "dim") for reason, pairs in skipped.items())]
 
 
 def _overview_lines(row: Row) -> list[Line]:
