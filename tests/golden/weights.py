@@ -24,7 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "weights.json"
-PROTOCOLS = ("methods", "networks", "precision")
+PROTOCOLS = ("methods", "networks", "precision", "other_pairs")
 
 # By label of a cell: its key and its numbers.
 Cells = dict[str, dict[str, str]]
