@@ -42,7 +42,7 @@ def test_help_loads_nothing_heavy(arguments):
     [
         (["lits"], "unknown command 'lits'; did you mean 'list' or 'results'?"),
         (["--verson"], "unknown option '--verson' (kdharness); did you mean '--version'?"),
-        (["list", "--jsn"], "unknown option '--jsn' (kdharness list); did you mean '--json'?"),
+        (["list", "--jsonn"], "unknown option '--jsonn' (kdharness list); did you mean '--json'?"),
         (["list", "--plugin"], "option '--plugin' requires an argument; see 'kdharness --help'"),
     ],
 )
