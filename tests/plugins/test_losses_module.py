@@ -91,7 +91,6 @@ PINNED: dict[str, tuple[str, float]] = {
         "student_local_logits, teacher_local_logits, targets, alpha, beta, temperature",
         5.036175724045783,
     ),
-    "sdd_dkd_loss": ("student_local_logits, teacher_local_logits, targets, alpha, beta, temperature", 5.0361757240457),
     "sdd_nkd_loss": ("student_local_logits, teacher_local_logits, targets, gamma, temperature", 8.313857591484265),
     "semckd_loss": ("student_features, teacher_features, student_attention", -0.05542673239649254),
     "ofa_loss": ("student_logits, teacher_logits, targets, eps, temperature", 6.474396559225114),
