@@ -38,6 +38,8 @@ class VKD(Method):
     reads = Reads(taps=("stages",))
     terms = {"ce": "task", "kd": "distill", "vkd": "distill"}
     mixed_labels = "mix"
+    # Of equal widths Q is a matrix exponential, which on an accelerator waits for the matrix's norm.
+    capturable = False
     ce_weight: NotNegative = 1.0
     kd_weight: NotNegative = 1.0
     temperature: Positive = 1.0

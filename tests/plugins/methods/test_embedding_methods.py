@@ -355,6 +355,15 @@ def test_vkd_stays_orthogonal_while_it_is_trained() -> None:
     torch.testing.assert_close(weight.T @ weight, torch.eye(weight.shape[1]), atol=1e-5, rtol=0)
 
 
+def test_a_step_with_a_matrix_exponential_is_not_said_to_be_capturable() -> None:
+    """It reads the matrix's norm back to the host: a CUDA graph of it cannot be captured."""
+    pair = Pair("vkd", ("conv8", "conv8"))
+    with torch.profiler.profile() as seen:
+        pair.losses()
+    assert "aten::linalg_matrix_exp" in {event.key for event in seen.key_averages()}
+    assert not pair.method.capturable
+
+
 def test_outputs_are_those_of_the_classifier_that_srrl_reuses() -> None:
     pair = Pair("srrl")
     outputs: Outputs = pair.teacher
