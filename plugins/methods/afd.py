@@ -36,14 +36,6 @@ def _energy(feature: Tensor) -> Tensor:
     return feature.square().mean(dim=1, keepdim=True)
 
 
-def _resized(energy: Tensor, size: tuple[int, int]) -> Tensor:
-    """At this height and width, as by adaptive average pooling, which repeats what is smaller."""
-    rows, columns = size[0] // energy.shape[2], size[1] // energy.shape[3]
-    if size == (rows * energy.shape[2], columns * energy.shape[3]):
-        return energy.repeat_interleave(rows, dim=2).repeat_interleave(columns, dim=3)
-    return pool_to(energy, size)
-
-
 def _unit(energy: Tensor) -> Tensor:
     """u [N, H W]."""
     return F.normalize(energy.flatten(1), dim=1)
@@ -58,7 +50,7 @@ def afd_loss(student_features: Sequence[Tensor], teacher_features: Sequence[Tens
     for teacher in teacher_features:
         energy = _energy(teacher.detach())
         size = (energy.shape[2], energy.shape[3])
-        found = [_unit(_resized(_energy(student), size)) for student in student_features]
+        found = [_unit(pool_to(_energy(student), size)) for student in student_features]
         gaps = [(one - _unit(energy)).square().mean(dim=1) for one in found]
         distances.append(torch.stack(gaps, dim=1))
     return (attention * torch.stack(distances, dim=1)).sum(dim=(1, 2)).mean()

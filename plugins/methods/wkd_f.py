@@ -17,7 +17,7 @@ resnet32x4 to resnet8x4. A part of one place has no deviation: it is then sqrt(1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -27,22 +27,17 @@ from torch import Tensor
 from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Positive, Reads, hookimpl
 
 from ._decay import cosine_decay
-from ._spatial import pool_to_smaller
+from ._spatial import pool_to_smaller, windows
 from .fitnet import make_regressor
-
-
-def _edges(length: int, parts: int) -> Iterator[tuple[int, int]]:
-    """Where each part begins and ends, as adaptive pooling has it: parts may share a row."""
-    return ((part * length // parts, -(-(part + 1) * length // parts)) for part in range(parts))
 
 
 def _moments(feature: Tensor, eps: float, grid: int) -> tuple[Tensor, Tensor]:
     """Means and deviations [N, C, grid^2] of the parts of maps [N, C, H, W]."""
     height, width = feature.shape[2:]
-    columns = list(_edges(width, grid))
+    columns = windows(width, grid)
     parts = [
         feature[:, :, top:bottom, left:right].flatten(2)
-        for top, bottom in _edges(height, grid)
+        for top, bottom in windows(height, grid)
         for left, right in columns
     ]
     means = torch.stack([part.mean(dim=2) for part in parts], dim=2)
