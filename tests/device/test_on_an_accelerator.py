@@ -34,11 +34,13 @@ def accelerator() -> Device:
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_fused_optimisers_step_as_the_others_do(accelerator: Device, name: str) -> None:
     recipe = Recipe.model_validate({"epochs": 1, "optimizer": name, "lr": 0.01})
+    registry = Registry.load()
+    parameters = {parameter.name: parameter.default for parameter in registry.optimizers[name].spec.parameters}
     ends = []
     for fused in (False, accelerator.fused):
         torch.manual_seed(0)
         network = accelerator.put(nn.Linear(8, 4))
-        factory = OptimizerFactory(Registry.load(), {name: {"parameters": {}}}, fused)
+        factory = OptimizerFactory(registry, {name: {"parameters": parameters}}, fused)
         optimizer = factory.make(recipe, {}, list(network.parameters()), frozenset())
         for _ in range(3):
             optimizer.zero_grad()
