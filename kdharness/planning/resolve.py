@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -233,14 +233,22 @@ def _check_names(asked: Asked, choices: tuple[MethodChoice, ...], metrics: tuple
     for owner, changes in asked.settings.items():
         if owner in running:
             continue
-        where = setting(owner, next(iter(changes)))
+        key = next(iter(changes))
+        where = setting(owner, key)
         if owner in registry.known("optimizer"):
             continue  # the plan says which cells use it
         for kind in ("method", "dataset", "model"):
             if owner in registry.known(kind):
-                raise UserError(f"{where}: {kind} '{owner}' is not among those that run")
+                part = _as_part(owner, key, running)
+                raise UserError(f"{where}: {kind} '{owner}' is not among those that run{part}")
         known = {*running, *registry.known("optimizer"), "recipe", "student"}
         raise UnknownName("method, dataset, model, optimizer, 'recipe' or 'student'", owner, known, where)
+
+
+def _as_part(method: str, key: str, running: Collection[str]) -> str:
+    """How to speak of a method that runs as a part of others; "" where it does not."""
+    whole = next((name for name in sorted(running) if method in joined(name)), "")
+    return f"; as a part: {setting(f'{whole}.{method}', key)}" if whole else ""
 
 
 # -- warnings ----------------------------------------------------------------------------------------------------------

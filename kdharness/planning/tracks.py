@@ -10,6 +10,7 @@ from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec
 from kdharness.failures import Failure, attempt
 from kdharness.planning.catalogue import Installed
+from kdharness.protocol.pair import parse_pair
 from kdharness.protocol.variant import Value, coerced
 
 # What `Method.published` calls all pairs.
@@ -31,8 +32,20 @@ def published_of(method: Installed[MethodSpec], pair: Pair) -> tuple[dict[str, V
 
 def _published(spec: MethodSpec, pair: Pair) -> dict[str, Value]:
     said: Mapping[str, Mapping[str, Any]] = spec.factory.published
+    _check(said)
     found: dict[str, Value] = {}
     for key in (EVERY, str(pair)):
         if key in said:
             found |= coerced(spec, said[key], f"published for {key}")
     return found
+
+
+def _check(said: object) -> None:
+    """TypeError for what is no table by pair, ValueError for a key that no pair could be called by."""
+    if not isinstance(said, Mapping):
+        raise TypeError(f"it is to be a table by pair, and is a {type(said).__name__}")
+    for key, table in said.items():
+        if key != EVERY:
+            parse_pair(str(key))
+        if not isinstance(table, Mapping):
+            raise TypeError(f"of '{key}' it is to be a table of parameters, and is a {type(table).__name__}")

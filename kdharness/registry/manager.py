@@ -220,6 +220,8 @@ class Registry:
     def _combined(self, name: str, where: str) -> Registered[MethodSpec]:
         """UserError also for methods that cannot be trained as one."""
         if (whole := self.name_of("method", name)) not in self._combinations:
+            if not all(joined(whole)):
+                raise UserError(f"method '{name}'{f' ({where})' if where else ''}: a name is missing beside '{JOIN}'")
             parts = {part: self.get("method", part, where) for part in joined(whole)}
             if len(parts) < len(joined(whole)):
                 raise UserError(f"method '{whole}'{f' ({where})' if where else ''} names one of its parts twice")

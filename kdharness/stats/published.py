@@ -14,6 +14,7 @@ from kdharness.planning.cell import STUDENT, TEACHER
 from kdharness.planning.plan import PlannedCell
 from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.recipe_files import RecipeFile, recipe_file
+from kdharness.protocol.track import PUBLISHED
 from kdharness.results.published import FIRST_HAND, published_numbers
 from kdharness.stats.settings import as_dicts
 from kdharness.stats.summary import Estimate, estimate
@@ -61,6 +62,7 @@ class Compared:
     published: in percent.
     rule: "last", "best", or "" where nobody says.
     reason: why the two are not comparable; "" where they are.
+    tuned: whether its parameters are those published for the pair, and others than the method's own.
     """
 
     role: str
@@ -74,6 +76,7 @@ class Compared:
     kind: str
     verdict: Match
     reason: str = ""
+    tuned: bool = False
 
     @property
     def difference(self) -> float:
@@ -126,7 +129,8 @@ def published_beside(frame: pd.DataFrame, planned: Mapping[str, PlannedCell]) ->
     found = []
     for (benchmark, dataset), rows in measured.groupby(["benchmark", "dataset"]):
         known = numbers[numbers["dataset"] == dataset]
-        compared = [each for _, group in rows.groupby(list(ALIKE)) for each in _compared(group, known, planned)]
+        groups = [part for _, group in rows.groupby(list(ALIKE)) for part in _by_parameters(group)]
+        compared = [each for group, tuned in groups for each in _compared(group, tuned, known, planned)]
         if compared:
             ordered = sorted(compared, key=_order)
             found.append(PublishedBeside(str(benchmark), str(dataset), tuple(ordered), _spreads(known, compared)))
@@ -135,10 +139,25 @@ def published_beside(frame: pd.DataFrame, planned: Mapping[str, PlannedCell]) ->
 
 def _order(each: Compared) -> tuple[Any, ...]:
     alone = each.role != TEACHER, bool(each.teacher)
-    return (*alone, each.teacher, each.student, each.method, each.kind, each.source)
+    return (*alone, each.teacher, each.student, each.method, each.tuned, each.kind, each.source)
 
 
-def _compared(rows: pd.DataFrame, known: pd.DataFrame, planned: Mapping[str, PlannedCell]) -> Iterator[Compared]:
+def _by_parameters(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, bool]]:
+    """Cells of both tracks apart, and whether they are tuned to the pair, which is to be seen where a seed was trained
+    in both; all as one, each cell once, where a cell stands in both.
+    """
+    is_published = rows["track"] == PUBLISHED
+    published, usual = rows[is_published], rows[~is_published]
+    if published.empty or usual.empty or published["cell"].isin(usual["cell"]).any():
+        yield rows.drop_duplicates("cell"), False
+        return
+    yield usual, False
+    yield published, bool(published["seed"].isin(usual["seed"]).any())
+
+
+def _compared(
+    rows: pd.DataFrame, tuned: bool, known: pd.DataFrame, planned: Mapping[str, PlannedCell]
+) -> Iterator[Compared]:
     """One measured number beside each published one; what is merely listed only where nobody says that they ran it."""
     first = as_dicts(rows)[0]
     # A variant has other parameters than the method, which nobody published.
@@ -152,7 +171,7 @@ def _compared(rows: pd.DataFrame, known: pd.DataFrame, planned: Mapping[str, Pla
     recipe = Recipe.model_validate(dict(cells[0].recipe)) if cells else None
     for number in as_dicts(by_hand if len(by_hand) else same):
         values = rows[MEASURED_BY.get(number["rule"], "top1")]
-        reason = _incomparable(first, number, recipe) or _unmeasured(values)
+        reason = _incomparable(first, tuned, number, recipe) or _unmeasured(values)
         found = estimate(values.dropna().tolist() or rows["top1"].tolist())
         verdict = Match.NOT_COMPARABLE if reason else _verdict(found.mean, number, by_hand)
         yield Compared(
@@ -167,6 +186,7 @@ def _compared(rows: pd.DataFrame, known: pd.DataFrame, planned: Mapping[str, Pla
             str(number["kind"]),
             verdict,
             reason,
+            tuned,
         )
 
 
@@ -174,7 +194,7 @@ def _unmeasured(values: pd.Series[float]) -> str:
     return "" if values.notna().all() else "the best epoch on test was not looked for"
 
 
-def _incomparable(row: Mapping[str, Any], number: Mapping[str, Any], recipe: Recipe | None) -> str:
+def _incomparable(row: Mapping[str, Any], tuned: bool, number: Mapping[str, Any], recipe: Recipe | None) -> str:
     """Why a published number is no measure of a row; "" where it is."""
     if row["deviations"]:
         return f"this run deviates: {row['deviations']}"
@@ -182,8 +202,8 @@ def _incomparable(row: Mapping[str, Any], number: Mapping[str, Any], recipe: Rec
         return f"there: {number['apart']}"
     if number["rule"] not in MEASURED_BY:
         return "the epoch is chosen on validation images there"
-    if number["parameters"] == "pair":
-        return "parameters are chosen for each pair there"
+    if (number["parameters"] == "pair") != tuned:
+        return f"parameters are chosen for each pair {'here' if tuned else 'there'}"
     if not number["recipe"]:
         return "the recipe is not known here"
     file = recipe_file(str(number["recipe"]))

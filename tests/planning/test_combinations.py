@@ -106,7 +106,12 @@ def test_parts_that_other_cells_teach_are_skipped_with_the_reason(registry: Regi
         ({"methods": ("kd+att",)}, "unknown method 'att' (--methods)"),
         ({"settings": ("at+kd.temperature=2",)}, "unknown parameter of method 'at+kd' 'temperature'"),
         ({"settings": ("at+kd.without=kd",)}, "unknown loss term of method 'at+kd' 'kd'"),
-        ({"settings": ("kd.temperature=2",)}, "--set kd.temperature: method 'kd' is not among those that run"),
+        ({"methods": ("kd+",)}, "method 'kd+' (--methods): a name is missing beside '+'"),
+        ({"methods": ("kd++at",)}, "method 'kd++at' (--methods): a name is missing beside '+'"),
+        (
+            {"settings": ("kd.temperature=2",)},
+            "--set kd.temperature: method 'kd' is not among those that run; as a part: --set at+kd.kd.temperature",
+        ),
         ({"skip": ("at+kd",)}, "no method is left: --skip takes them all away"),
     ],
 )

@@ -171,3 +171,21 @@ def test_the_plan_is_shown_with_its_tracks(tmp_path: Path, capsys: pytest.Captur
     assert execute([*arguments, "--seeds", "0", "--dry-run", "--plugin", str(path), "--out", str(tmp_path)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "published" in out
+
+
+@pytest.mark.parametrize(
+    ("published", "says"),
+    [
+        (["conv8:conv4"], "TypeError: it is to be a table by pair, and is a list"),
+        ({"conv8:conv4": 2.0}, "TypeError: of 'conv8:conv4' it is to be a table of parameters, and is a float"),
+        ({"conv16-conv4": {"beta": 2.0}}, "ValueError: 'conv16-conv4' is not of the form teacher:student"),
+    ],
+)
+def test_what_is_no_table_by_pair_is_said_in_words(tmp_path: Path, published: object, says: str) -> None:
+    path = tmp_path / "odd.py"
+    path.write_text(PLUGIN.replace('{"*": {"gamma": 3.0}, "conv16:conv4": {"beta": 8.0}}', repr(published)))
+    asked = Selection(methods=("tuned",), track="published")
+    plan = make_plan(parse(BASE, "small.toml"), asked, Registry.load([path]))
+    skips = [planned.skip for planned in plan.cells if planned.cell.method == "tuned"]
+    assert len(skips) > 0
+    assert all(f"published parameters is not usable: {says}" in skip for skip in skips)

@@ -102,6 +102,37 @@ def test_parameters_by_pair_and_what_differs_there_are_said() -> None:
     assert kd.reason.startswith("there: labels and kd with weight 1 each")
 
 
+def in_track(made: Sequence[Record], track: str) -> list[Record]:
+    return [replace(each, cell=each.cell.standing_in({track: ""})) for each in made]
+
+
+def test_a_cell_that_stands_in_both_tracks_counts_once() -> None:
+    both = {"default": "", "published": ""}
+    made = [replace(each, cell=each.cell.standing_in(both)) for each in records("kd", [73.0, 73.2])]
+    assert of(beside(made), "RepDistiller").measured.n == 2
+
+
+def test_a_seed_more_in_one_track_is_one_more() -> None:
+    first, second = records("kd", [73.0, 73.2])
+    made = [
+        replace(first, cell=first.cell.standing_in({"default": "", "published": ""})),
+        *in_track([second], "published"),
+    ]
+    assert of(beside(made), "RepDistiller").measured.n == 2
+
+
+def test_tracks_are_not_mixed() -> None:
+    """DKD of mdistiller has parameters by pair: the track of those is its measure."""
+    usual = records("dkd", [75.0, 75.2], values={"top1_test_oracle": 75.1})
+    tuned = records("dkd", [76.2, 76.4], values={"top1_test_oracle": 76.3})
+    tuned = [replace(r, cell=replace(r.cell, key=f"{r.cell.key[:-1]}x")) for r in in_track(tuned, "published")]
+    found = [each for each in beside([*usual, *tuned]).compared if each.source == "mdistiller"]
+    assert [(each.tuned, each.measured.n, each.verdict) for each in found] == [
+        (False, 2, Match.NOT_COMPARABLE),
+        (True, 2, Match.REPRODUCED),
+    ]
+
+
 def test_a_recipe_that_leaves_something_out_is_no_measure() -> None:
     made = records("lskd", [78.5], teacher="resnet56", student="DeiT-Tiny")
     assert {each.reason for each in beside(made).compared} == {"parameters are chosen for each pair there"}

@@ -79,7 +79,8 @@ def _points(number: float) -> str:
 
 
 def _method(each: Compared) -> str:
-    return "(teacher)" if each.role == TEACHER else each.method
+    name = "(teacher)" if each.role == TEACHER else each.method
+    return f"{name} (by pair)" if each.tuned else name
 
 
 def _pair(teacher: str, student: str) -> str:
