@@ -375,7 +375,8 @@ def test_what_a_benchmark_names_must_be_known(registry, changes, says):
     ],
 )
 def test_what_a_benchmark_says_of_unknown_names_is_warned_of(registry, changes, says):
-    warnings = plan_of(registry, made(**changes)).warnings
+    # Of every method, some warn of their length.
+    warnings = [line for line in plan_of(registry, made(**changes)).warnings if "of the recipe's epochs" not in line]
     assert len(warnings) == 1
     assert warnings[0].startswith(says)
 

@@ -109,5 +109,8 @@ def test_where_no_image_is_mixed_only_a_fault_is_a_reason(known: Registry, setti
 def test_built_in_methods_run_or_say_why_not(registry: Registry) -> None:
     plan = make_plan(load("digits"), Selection(methods=("all",), settings=(MIXUP,), seeds=(0,)), registry)
     reason = "the recipe mixes images (mixup = 0.2), for which '{}' is not defined: mixed_labels = 'refuse'"
-    assert skips(plan) == {name: reason.format(name) for name in ("dp_sgd", "pate", "rona")}
+    refused = ("crd", "cskd", "dlb", "dp_sgd", "pate", "pskd", "rona")
+    of_other_pairs = {"deit", "fsp", "kdsvd"}
+    skipped = {name: why for name, why in skips(plan).items() if name not in of_other_pairs}
+    assert skipped == {name: reason.format(name) for name in refused}
     assert {p.cell.recipe["mixup"] for p in plan.cells if p.cell.role == "teacher"} == {0.2}

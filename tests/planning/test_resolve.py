@@ -53,6 +53,9 @@ def test_every_parameter_knows_where_it_was_given(registry: Registry) -> None:
         "weight": Value(whole[FIRST].own["weight"].value, "default"),
         "ce_weight": Value(whole[FIRST].own["ce_weight"].value, "default"),
         "answers": Value("own", "default"),
+        "edit": Value("none", "default"),
+        "weighting": Value("none", "default"),
+        "weight_temperature": Value(3.0, "default"),
     }
     assert whole[FIRST].own["temperature"] == Value(3.0, "benchmark 'small'")
     assert whole[FIRST].variant == "temperature=2"

@@ -107,7 +107,7 @@ def test_mistakes_in_the_file(content: dict[str, Any], message: str) -> None:
         ({"variants": [{"method": "kdd"}]}, "unknown method 'kdd' (benchmark 'small', variants); did you mean 'kd'"),
         (
             {"variants": [{"method": "kd", "parameters": {"temprature": 2}}]},
-            "unknown parameter of method 'kd' 'temprature' (benchmark 'small', variants); did you mean 'temperature'?",
+            "unknown parameter of method 'kd' 'temprature' (benchmark 'small', variants); did you mean 'temperature'",
         ),
         (
             {"variants": [{"method": "kd", "parameters": {"temperature": "hot"}}]},
