@@ -258,7 +258,7 @@ def test_the_registry_makes_it_of_what_is_installed(registry: Registry) -> None:
         ("kd+kd", "method 'kd+kd' (--methods) names one of its parts twice"),
         ("kd+dkdd", "unknown method 'dkdd' (--methods); did you mean 'dkd'"),
         ("kd+meal", "method 'kd+meal' (--methods): 'meal' cannot be combined with others: it has an update of its own"),
-        ("kd+", "unknown method '' (--methods)"),
+        ("kd+", "method 'kd+' (--methods): a name is missing beside '+'"),
     ],
 )
 def test_names_that_make_no_method(registry: Registry, name: str, says: str) -> None:
