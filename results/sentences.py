@@ -26,6 +26,8 @@ TITLES = {
     Answer.FAILS: "Does not hold",
     Answer.UNDECIDED: "Undecided",
 }
+# The area under the curve of an attack that guesses.
+CHANCE = 0.5
 # A number that stands by itself, neither part of a name nor in code.
 _NUMBER = re.compile(r"(?<![\w.`-])\d+(?:[.,]\d+)*(?![\w`-])")
 _FILLED = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|`[^`]*`", re.DOTALL)
@@ -131,7 +133,19 @@ def _functions(reference: Reference) -> dict[str, Callable[..., str]]:
         wordings = {Answer.HOLDS: holds, Answer.FAILS: fails, Answer.UNDECIDED: undecided}
         return wordings.get(Answer(claim(text, **setting)["answer"]), unmeasured)
 
-    return {"number": number, "mean": mean, "difference": difference, "says": says}
+    def attacked(network: str, told: str, untold: str, attack: str = "lira") -> str:
+        """Of "teacher" or "student": one of these wordings, told where the interval of any row's area lies above
+        chance, and the area under the attack's curve, or the range of rows.
+        """
+        rows = reference.audit
+        rows = rows[(rows["network"] == network) & (rows["attack"] == attack)]
+        if rows.empty:
+            raise UnknownName("attacked network", network, sorted(set(reference.audit["network"])))
+        areas = sorted({_digits(area, 2) for area in rows["auc"]})
+        shown = areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}"
+        return f"{told if (rows['auc_low'] > CHANCE).any() else untold} (area {shown})"
+
+    return {"number": number, "mean": mean, "difference": difference, "says": says, "attacked": attacked}
 
 
 def _of(rows: pd.DataFrame, method: str) -> pd.Series[bool]:

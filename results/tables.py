@@ -56,6 +56,14 @@ class Reference:
         return pd.read_csv(self.folder / "metrics.csv", keep_default_na=False, na_values={"value": [""]})
 
     @cached_property
+    def audit(self) -> pd.DataFrame:
+        """audit.csv. UserError where membership was no coin, so that there is none."""
+        path = self.folder / "audit.csv"
+        if not path.is_file():
+            raise UserError(f"{self.name} has no audit.csv")
+        return pd.read_csv(path, keep_default_na=False, na_values={"auc": [""], "auc_low": [""], "auc_high": [""]})
+
+    @cached_property
     def plan(self) -> Plan:
         return Plan.from_json(json.loads((self.folder / PLAN).read_text(encoding="utf-8")))
 

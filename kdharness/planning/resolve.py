@@ -109,33 +109,15 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     _check_names(asked, choices, metrics, registry)
     combinations = combinations_of(asked, choices)
     asked = replace(asked, layers=with_layers_of_parts(asked.layers, combinations))
-    methods, datasets = known_methods(registry, combinations), catalogue("dataset", registry).by_name
-    models = catalogue("model", registry)
+    methods, models = known_methods(registry, combinations), catalogue("model", registry)
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
     of_names = (*_clashing(asked, registry), *_unproved(choices, methods))
     runs_in = scenarios_of_methods(choices, scenarios, asked)
     chosen = resolve_choices(choices, runs_in, asked, methods)
-    sides = {
-        side.text: called(
-            side.text,
-            side.method,
-            methods.by_name[side.method].spec,
-            asked.layers.get(side.method, NO_LAYERS)[None],
-            side.place,
-        )
-        for side in asked.sides
-    }
-    setups = {
-        name: set_up_plain(datasets[name].spec, asked.tables.get(name, {}), asked.place, asked.settings.get(name, {}))
-        for name in asked.datasets.names
-    }
-    settings = {name: changes for name, changes in asked.settings.items() if name not in {*needed, *setups}}
-    metric_specs = [registered.spec for registered in registry.metrics.values()]
-    known = {
-        name: describe_dataset(datasets[name], setup, asked.data, name in asked.own_datasets)
-        for name, setup in setups.items()
-    }
+    claims = _claims(asked, methods, registry)
+    settings = {name: each for name, each in asked.settings.items() if name not in {*needed, *asked.datasets.names}}
+    known = _known_datasets(asked, registry)
     of_data = [dataset_warning(name, line) for name, dataset in known.items() for line in dataset.info.warnings]
     faults = faults_of_metrics(registry.get("metric", name).spec for name in metrics)
     return Resolved(
@@ -159,13 +141,42 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
         spread=asked.spread,
         files=asked.files,
         metrics=metrics,
-        claims=tuple(resolve_claim(claim, sides, metric_specs) for _, claim in asked.claims),
+        claims=claims,
         references=asked.references,
         summary=asked.summary,
         # It speaks of the benchmark's data, and heads no report on other data alone.
         note=asked.note if set(asked.own_datasets) & set(asked.datasets.names) else "",
         warnings=(*of_names, *runs_in.warnings, *of_recipes, *of_data, *unprovided, *faults),
     )
+
+
+def _claims(asked: Asked, methods: Catalogue[MethodSpec], registry: Registry) -> tuple[Claim, ...]:
+    """The claims, with the variants that their sides name."""
+    sides = {
+        side.text: called(
+            side.text,
+            side.method,
+            methods.by_name[side.method].spec,
+            asked.layers.get(side.method, NO_LAYERS)[None],
+            side.place,
+        )
+        for side in asked.sides
+    }
+    metrics = [registered.spec for registered in registry.metrics.values()]
+    return tuple(resolve_claim(claim, sides, metrics) for _, claim in asked.claims)
+
+
+def _known_datasets(asked: Asked, registry: Registry) -> dict[str, KnownDataset]:
+    """What is known of the data before it is loaded, by name."""
+    installed = catalogue("dataset", registry).by_name
+    setups = {
+        name: set_up_plain(installed[name].spec, asked.tables.get(name, {}), asked.place, asked.settings.get(name, {}))
+        for name in asked.datasets.names
+    }
+    return {
+        name: describe_dataset(installed[name], setup, asked.data, name in asked.own_datasets)
+        for name, setup in setups.items()
+    }
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -125,6 +125,19 @@ class Pack:
                 pass  # it is made anew
             return self._splits(self._make())
 
+    def info(self) -> DatasetInfo:
+        """What is known without pixels, as `described`."""
+        packed, images = self.described(), (3, self.size, self.size)
+        lines = (*self.tree.warnings, *packed.warnings)
+        return DatasetInfo(packed.identity, len(self.tree.classes), images, len(self.tree.files["train"]), lines)
+
+    def dataset(self) -> ImageDataset:
+        """Normalised by its own training images."""
+        splits = self.splits()
+        mean, std = channel_statistics(splits["train"].images)
+        augmentation = Augmentation(crop_padding=self.size // 8, flip=True)
+        return ImageDataset(splits, self.tree.classes, mean, std, augmentation, self.tree.names)
+
     @property
     def _path(self) -> Path:
         return cache_folder(NAME) / f"{self.tree.key(self.size)}-v{PACK_VERSION}.npz"
@@ -186,18 +199,11 @@ def part_of(tree: Tree, chosen: Chosen) -> Tree:
 
 
 def describe(request: DataRequest) -> DatasetInfo:
-    size, tree = request.parameters["size"], tree_of(request)
-    packed = Pack(tree, size).described()
-    lines = (*tree.warnings, *packed.warnings)
-    return DatasetInfo(packed.identity, len(tree.classes), (3, size, size), len(tree.files["train"]), lines)
+    return Pack(tree_of(request), request.parameters["size"]).info()
 
 
 def load(request: DataRequest) -> ImageDataset:
-    size, tree = request.parameters["size"], tree_of(request)
-    splits = Pack(tree, size).splits()
-    mean, std = channel_statistics(splits["train"].images)
-    augmentation = Augmentation(crop_padding=size // 8, flip=True)
-    return ImageDataset(splits, tree.classes, mean, std, augmentation, tree.names)
+    return Pack(tree_of(request), request.parameters["size"]).dataset()
 
 
 @hookimpl

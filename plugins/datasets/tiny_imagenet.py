@@ -25,7 +25,6 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from kdharness.api import (
-    Augmentation,
     DataRequest,
     DatasetInfo,
     DatasetMissing,
@@ -34,7 +33,6 @@ from kdharness.api import (
     hookimpl,
 )
 
-from ._statistics import channel_statistics
 from ._tree import Tree, file_digests, index_of, stamp
 from .imagefolder import Pack
 
@@ -131,17 +129,11 @@ def tree_of(request: DataRequest) -> LabelledTree:
 
 
 def describe(request: DataRequest) -> DatasetInfo:
-    tree = tree_of(request)
-    packed = Pack(tree, SIDE).described()
-    return DatasetInfo(packed.identity, len(tree.classes), (3, SIDE, SIDE), len(tree.files["train"]), packed.warnings)
+    return Pack(tree_of(request), SIDE).info()
 
 
 def load(request: DataRequest) -> ImageDataset:
-    tree = tree_of(request)
-    splits = Pack(tree, SIDE).splits()
-    mean, std = channel_statistics(splits["train"].images)
-    augmentation = Augmentation(crop_padding=SIDE // 8, flip=True)
-    return ImageDataset(splits, tree.classes, mean, std, augmentation, tree.names)
+    return Pack(tree_of(request), SIDE).dataset()
 
 
 @hookimpl

@@ -146,6 +146,33 @@ def test_tables_that_follow_from_others_are_made_anew(root: Path) -> None:
     assert faults(root) == []
 
 
+AUDIT = """network,attack,auc,auc_low,auc_high
+teacher,lira,0.624,{low},0.65
+student,lira,0.50,0.48,0.52
+student,lira,0.52,0.496,0.55
+"""
+ATTACKED = (
+    """{{ attacked("teacher", told="told", untold="safe") }}; {{ attacked("student", told="told", untold="safe") }}"""
+)
+
+
+@pytest.mark.parametrize(("low", "teacher"), [(0.6, "told"), (0.49, "safe")])
+def test_what_an_attack_tells_is_said_from_its_table(root: Path, low: float, teacher: str) -> None:
+    (root / "reference" / NAME / "audit.csv").write_text(AUDIT.format(low=low), encoding="utf-8")
+    template = root / "words" / "attacks.md"
+    template.write_text(ATTACKED, encoding="utf-8")
+    (kept,) = tables.references(root / "reference")
+    assert sentences.filled(template, kept) == f"{teacher} (area 0.62); safe (area 0.50 to 0.52)"
+
+
+def test_an_attack_that_nobody_made_is_told(root: Path) -> None:
+    template = root / "words" / "attacks.md"
+    template.write_text(ATTACKED, encoding="utf-8")
+    (kept,) = tables.references(root / "reference")
+    with pytest.raises(UserError, match=r"meal-small has no audit\.csv"):
+        sentences.filled(template, kept)
+
+
 def test_numbers_that_differ_by_rounding_alone_are_the_same(root: Path) -> None:
     edit(root / "reference" / NAME / "leaderboard.csv", "91.16", "91.160000001")
     assert faults(root) == []
