@@ -40,6 +40,7 @@ from .methods.normkd import normkd_loss
 from .methods.nst import nst_loss
 from .methods.ofa import ofa_loss
 from .methods.ofd import ofd_loss
+from .methods.padl2 import padl2_loss
 from .methods.pefd import pefd_loss
 from .methods.pkt import pkt_loss
 from .methods.pskd import pskd_loss
@@ -57,6 +58,7 @@ from .methods.soft_logits import ba_loss
 from .methods.sp import sp_loss
 from .methods.srd import srd_loss, srd_projected_loss
 from .methods.srrl import srrl_loss
+from .methods.sskd import sskd_head_loss, sskd_loss
 from .methods.tfkd import tfkd_loss
 from .methods.ttm import ttm_loss
 from .methods.vid import vid_loss
@@ -106,6 +108,7 @@ __all__ = [
     "ofa_loss",
     "ofd_loss",
     "own_target_loss",
+    "padl2_loss",
     "pefd_loss",
     "pkt_loss",
     "pskd_loss",
@@ -126,6 +129,8 @@ __all__ = [
     "srd_loss",
     "srd_projected_loss",
     "srrl_loss",
+    "sskd_head_loss",
+    "sskd_loss",
     "tfkd_loss",
     "ttm_loss",
     "vid_loss",

@@ -60,6 +60,7 @@ PINNED: dict[str, tuple[str, float]] = {
     "nst_loss": ("student_features, teacher_features", 0.17123451372459564),
     "ofd_loss": ("student_features, teacher_features, margins", 818.0900685649763),
     "own_target_loss": ("logits, hard", 1.2058980441010085),
+    "padl2_loss": ("student_embedding, teacher_embedding, log_variance, eps=1e-06", 6.810021883490049),
     "pefd_loss": ("student_projections, teacher_embedding", 1.0427489656190472),
     "pkt_loss": ("student_embedding, teacher_embedding, eps=1e-07", 0.18972991062595723),
     "pskd_loss": ("student_logits, previous_probabilities, targets, alpha", 2.067462386854506),
@@ -79,6 +80,8 @@ PINNED: dict[str, tuple[str, float]] = {
         "student_embedding, teacher_embedding, student_logits, teacher_logits, feature_weight, logit_weight",
         20.90924674256175,
     ),
+    "sskd_head_loss": ("similarities", 0.8268623461560206),
+    "sskd_loss": ("student_scores, teacher_scores, answers, temperature, keep", 1.8986628227661224),
     "tfkd_loss": ("student_logits, targets, correct_probability, temperature=1.0", 2.330777473556372),
     "ttm_loss": ("student_logits, teacher_logits, gamma", 0.8288424725514613),
     "vid_loss": ("student_mean, student_log_scale, teacher_feature, eps=1e-05", 1.796430484782659),
@@ -192,6 +195,12 @@ def inputs() -> dict[str, Any]:
         "student_local_logits": numbers(6, 5, 3, step=0.7),
         "teacher_local_logits": numbers(6, 5, 3, step=1.1),
         "student_attention": numbers(6, 1, 2, step=0.5),
+        "log_variance": numbers(6, 5, step=0.9),
+        "similarities": numbers(6, 2, step=0.9),
+        "student_scores": student,
+        "teacher_scores": teacher,
+        "answers": torch.arange(6) % 5,
+        "keep": 0.5,
     }
 
 

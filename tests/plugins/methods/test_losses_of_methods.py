@@ -284,6 +284,7 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     elsewhere |= {"catkd", "ickd", "mgd", "ofa", "sdd", "semckd", "wkd_f"}
     private = {"dp_sgd", "pate"}
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
+    embeddings |= {"sskd", "padl2"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
     elsewhere |= {"ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"}
     elsewhere |= {"eakd", "swap", "sort", "sld", "revision", "rc", "wkd_l"}
