@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 from kdharness_plugins.methods import ickd, mgd, ofa, wkd_f
 from kdharness_plugins.methods._decay import cosine_decay
 from kdharness_plugins.methods._places import place_embeddings, why_not_apart
-from method_world import MODELS, SPECS, World, network, step_at
+from method_world import MODELS, SPECS, World, network
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kdharness.api import ModelSpec, StagedModel
+from kdharness.api import ModelSpec, StagedModel, StepInfo
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import Placement
 
@@ -26,6 +27,11 @@ NAMES = ("ickd", "catkd", "mgd", "wkd_f", "semckd", "ofa", "sdd")
 def array(tensor: Any) -> Array:
     found: Array = tensor.detach().double().numpy()
     return found
+
+
+def epoch_of(number: int, epochs: int, progress: float = 0.5) -> StepInfo:
+    """A step of that epoch, counted from 1."""
+    return StepInfo("train", torch.tensor(number - 1), epochs, torch.tensor(progress))
 
 
 def parts_of(world: World) -> list[nn.Parameter]:
@@ -174,7 +180,8 @@ def test_wkd_f_compares_means_and_deviations() -> None:
     spreads = [np.sqrt(maps.var((2, 3), ddof=1) + 1e-5) for maps in (source, target)]
     squares += (spreads[0] - spreads[1]) ** 2
     share = (1 + np.cos(np.pi * (0.5 - 0.2) / 0.8)) / 2
-    losses = method.losses(world.batch(progress=0.5), student, teacher)
+    batch = replace(world.batch(), step=epoch_of(2, 4))
+    losses = method.losses(batch, student, teacher)
     assert losses["wkd_f"].item() == pytest.approx(3 * share * squares.sum() / 6, rel=1e-4)
 
 
@@ -194,13 +201,26 @@ def test_wkd_f_of_parts_of_one_place_has_no_spread_and_no_nan() -> None:
     assert maps.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("progress", "share"), [(0.0, 1), (0.625, 1), (0.8125, 0.5), (1.0, 0)])
-def test_a_weight_decays_by_a_cosine_from_epoch_150_of_240(progress: float, share: float) -> None:
-    assert float(cosine_decay(step_at(progress), 0.625)) == pytest.approx(share, abs=1e-6)
+@pytest.mark.parametrize(("number", "share"), [(1, 1), (150, 1), (195, 0.5), (240, 0)])
+def test_a_weight_decays_by_a_cosine_from_epoch_150_of_240(number: int, share: float) -> None:
+    assert float(cosine_decay(epoch_of(number, 240), 0.625)) == pytest.approx(share, abs=1e-6)
 
 
 def test_a_decay_that_never_starts_is_none() -> None:
-    assert cosine_decay(step_at(0.99), 1.0) == 1.0
+    assert cosine_decay(epoch_of(240, 240), 1.0) == 1.0
+
+
+def test_wkd_f_decays_by_epochs() -> None:
+    world = World()
+    method = world.built("wkd_f", decay_start=0.25)
+    student, teacher = world.outputs(method, world.batch())
+
+    def at(number: int, progress: float) -> float:
+        batch = replace(world.batch(), step=epoch_of(number, 4, progress))
+        return method.losses(batch, student, teacher)["wkd_f"].item()
+
+    assert at(2, 0.25) == at(2, 0.49)
+    assert at(1, 0.2) > at(2, 0.3) > at(3, 0.6) > at(4, 0.8)
 
 
 # -- catkd, and the places that it classifies --------------------------------------------------------------------------
