@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from kdharness.api.requirements import Pair
 from kdharness.api.specs import MethodSpec
+from kdharness.errors import UnknownName
 from kdharness.failures import Failure, attempt
 from kdharness.planning.catalogue import Installed
 from kdharness.protocol.pair import parse_pair
@@ -38,6 +39,22 @@ def _published(spec: MethodSpec, pair: Pair) -> dict[str, Value]:
         if key in said:
             found |= coerced(spec, said[key], f"published for {key}")
     return found
+
+
+def unknown_models(method: Installed[MethodSpec], models: Collection[str]) -> list[str]:
+    """A line for each model that a method, or one of those trained as one, names in a pair and nobody provides: no
+    such pair runs, and what is published for it would be passed over in silence.
+    """
+    specs = [part.spec for part in method.parts.values()] or [method.spec]
+    return [line for spec in specs for line in dict.fromkeys(_unknown(spec, models))]
+
+
+def _unknown(spec: MethodSpec, models: Collection[str]) -> Iterator[str]:
+    pairs = attempt(lambda: [parse_pair(key) for key in spec.factory.published if key != EVERY])
+    for pair in [] if isinstance(pairs, Failure) else pairs:  # what is no pair skips the method's cells
+        for name in (*pair.teachers, pair.student):
+            if name not in models:
+                yield str(UnknownName("model", name, models, f"method '{spec.name}', published for {pair}"))
 
 
 def _check(said: object) -> None:

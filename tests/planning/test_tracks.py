@@ -49,9 +49,16 @@ class Fixed(Method):
     published = {"conv8:conv4": {"weight": 1}}
 
 
+class Misspelt(Method):
+    name = "misspelt"
+    terms = {"ce": "task", "kd": "distill"}
+    weight: float = 1.0
+    published = {"conv16+conv8:cnv4": {"weight": 2.0}, "conv8:conv4": {"weight": 3.0}}
+
+
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(each) for each in (Tuned, Wrong, Fixed)]
+    return [MethodSpec.of(each) for each in (Tuned, Wrong, Fixed, Misspelt)]
 """
 
 
@@ -189,3 +196,11 @@ def test_what_is_no_table_by_pair_is_said_in_words(tmp_path: Path, published: ob
     skips = [planned.skip for planned in plan.cells if planned.cell.method == "tuned"]
     assert len(skips) > 0
     assert all(f"published parameters is not usable: {says}" in skip for skip in skips)
+
+
+@pytest.mark.parametrize("run", ["misspelt", "misspelt+kd"])
+def test_a_model_that_nobody_provides_is_named_and_the_nearest_one(registry: Registry, run: str) -> None:
+    line = "unknown model 'cnv4' (method 'misspelt', published for conv16+conv8:cnv4); did you mean 'conv4'"
+    warnings = plan_of(registry, {"run": [run]}, track="published").warnings
+    assert [warning.startswith(line) for warning in warnings] == [True]
+    assert plan_of(registry, {"run": [run]}).warnings == ()
