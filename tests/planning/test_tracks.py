@@ -146,6 +146,22 @@ def test_a_combination_has_what_is_published_for_each_part(registry: Registry) -
     assert found == [(1.0, 3.0), (8.0, 3.0)]
 
 
+def test_a_cell_says_what_its_authors_choose_by_pair(registry: Registry) -> None:
+    """Of `tuned` beta, of which one pair has the default; gamma is chosen for all pairs."""
+    plan = plan_of(registry, {"run": ["tuned", "fixed"]}, track="both")
+    found = {(c.method, c.teacher, "+".join(c.standings)): dict(c.by_pair) for c in students(plan)}
+    assert found == {
+        ("tuned", "conv8", "default"): {}, ("tuned", "conv8", "published"): {"beta": 1.0},
+        ("tuned", "conv16", "default"): {}, ("tuned", "conv16", "published"): {"beta": 8.0},
+        ("fixed", "conv8", "default+published"): {"weight": 1.0},
+        ("fixed", "conv16", "default+published"): {"weight": 1.0},
+    }  # fmt: skip
+    (cell,) = students(plan_of(registry, {"run": ["tuned+fixed"], "pairs": ["conv16:conv4"]}, track="published"))
+    assert cell.by_pair == {"tuned.beta": 8.0, "fixed.weight": 1.0}
+    assert cell.standing_in({"default": ""}).by_pair == {}
+    assert Cell.from_json(cell.to_json()) == cell
+
+
 def test_what_a_plugin_says_wrongly_skips_its_own_cells_of_that_track_and_pair(registry: Registry) -> None:
     plan = plan_of(registry, track="published")
     skips = {p.cell.label: p.skip for p in plan.cells if p.skip}
