@@ -11,6 +11,7 @@ import torch
 from kdharness_plugins.methods import ickd, mgd, ofa, wkd_f
 from kdharness_plugins.methods._decay import cosine_decay
 from kdharness_plugins.methods._places import place_embeddings, why_not_apart
+from kdharness_plugins.methods._token_exits import Block, Merging, TokenExit, count_mergings, make_mergings, why_no_exit
 from method_world import MODELS, SPECS, World, network
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -363,8 +364,81 @@ def test_exits_of_ofa_halve_the_map_for_every_stage_behind() -> None:
     assert all(leaving[-1].weight.std() < 0.03 and not leaving[-1].bias.any() for leaving in exits)
 
 
-def test_ofa_reads_no_more_of_a_teacher_than_its_logits_and_skips_students_of_tokens() -> None:
+def test_ofa_reads_no_more_of_a_teacher_than_its_logits() -> None:
     world = World(teacher_name="vit_micro_p2")
     assert world.losses(world.built("ofa"))["ofa"].isfinite()
-    world = World(student_name="vit_micro_p2")
-    assert "'vit_micro_p2' are tokens" in str(SPECS["ofa"].factory().skip(world.context))
+
+
+@pytest.mark.parametrize("student", ["vit_micro_p2", "deit_micro_p2"])
+def test_ofa_teaches_exits_of_tokens(student: str) -> None:
+    world = World(student_name=student)
+    method = world.built("ofa", weight=2.0)
+    assert [len(leaving.blocks) for leaving in method.exits] == [3, 2, 1, 1]
+    assert {leaving.classifier.in_features for leaving in method.exits} == {32}
+    outputs, teacher = world.outputs(method, world.batch())
+    losses = method.losses(world.batch(), outputs, teacher)
+    exits = [array(leaving(outputs.tokens(k))) for k, leaving in enumerate(method.exits)]
+    expected = sum(ofa_term(e, array(teacher.logits), world.targets.tolist(), 1.0, 1.0) for e in exits)
+    assert losses["ofa"].item() == pytest.approx(2 * expected, rel=1e-4)
+    found = torch.autograd.grad(losses["ofa"], [*parts_of(world), *method.parameters()], allow_unused=True)
+    reached = [gradient is not None and bool(gradient.any()) for gradient in found]
+    assert all(reached[-len(list(method.parameters())) :])
+    assert sum(reached[: len(parts_of(world))]) >= len(parts_of(world)) - 6  # all but the last norm and the heads
+
+
+def test_a_block_of_an_exit_is_the_usual_one_without_biases_of_queries_keys_and_values() -> None:
+    torch.manual_seed(0)
+    block, usual = (
+        Block(8).double(),
+        nn.TransformerEncoderLayer(8, 4, 32, 0.0, "gelu", batch_first=True, norm_first=True),
+    )
+    names = {
+        "self_attn.in_proj_weight": block.attention.qkv.weight, "self_attn.in_proj_bias": torch.zeros(24),
+        "self_attn.out_proj.weight": block.attention.projection.weight,
+        "self_attn.out_proj.bias": block.attention.projection.bias, "linear1.weight": block.perceptron[0].weight,
+        "linear1.bias": block.perceptron[0].bias, "linear2.weight": block.perceptron[2].weight,
+        "linear2.bias": block.perceptron[2].bias, "norm1.weight": block.norm1.weight, "norm1.bias": block.norm1.bias,
+        "norm2.weight": block.norm2.weight, "norm2.bias": block.norm2.bias,
+    }  # fmt: skip
+    usual.double().load_state_dict(names)
+    tokens = torch.randn(2, 5, 8, dtype=torch.float64)
+    torch.testing.assert_close(block(tokens), usual(tokens))
+
+
+def test_exits_of_tokens_merge_patches_two_by_two_down_to_seven() -> None:
+    assert [count_mergings((side, side)) for side in (4, 7, 13, 14, 28, 56)] == [0, 0, 0, 1, 2, 3]
+    first, second = make_mergings((28, 56), 3, 8)
+    assert isinstance(first.activation, nn.GELU)
+    assert isinstance(second.activation, nn.Identity)
+    assert (first.grid, second.grid) == ((28, 56), (14, 28))
+    merging = Merging((2, 4), 2, 8, nn.Identity())
+    merging.norm, merging.reduction = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    tokens = torch.arange(8).view(1, 8, 1).expand(1, 8, 2)
+    # Rows 0 1 2 3 and 4 5 6 7: of each square down the left column first.
+    assert merging(tokens)[0, :, ::2].tolist() == [[0, 4, 1, 5], [2, 6, 3, 7]]
+
+
+@pytest.mark.parametrize(
+    ("exit_of", "says"),
+    [
+        ((1, (14, 14), 8, 8), None),
+        ((0, (14, 14), 6, 8), None),
+        ((1, (14, 14), 6, 6), "its exits attend with 4 heads, and 6 channels are no multiple of that"),
+        ((1, (15, 15), 8, 8), "its exits halve the patches 1 times, and there are 15x15"),
+        ((1, (14, 14), 6, 8), "its exits are 8 wide, and the tokens 6"),
+        ((0, (7, 7), 6, 8), "its exits are 8 wide, and the tokens 6"),
+    ],
+)
+def test_tokens_that_have_no_exit_say_why(exit_of: tuple[int, tuple[int, int], int, int], says: str | None) -> None:
+    assert why_no_exit(*exit_of) == says
+
+
+def test_an_exit_of_tokens_without_a_class_token_classifies_their_mean() -> None:
+    leaving = TokenExit(0, (2, 2), 8, 8, 1, 3)
+    tokens = torch.randn(2, 4, 8)
+    torch.testing.assert_close(leaving(tokens), leaving(tokens.flip(1)))
+    assert TokenExit(0, (14, 14), 4, 8, 1, 3)(torch.randn(2, 196, 4)).shape == (2, 3)
+    of_class = TokenExit(2, (2, 2), 8, 8, 1, 3)
+    of_class.blocks = nn.Sequential()
+    tokens = torch.randn(2, 6, 8)
+    torch.testing.assert_close(of_class(tokens), of_class.classifier(tokens[:, 0]))
