@@ -98,8 +98,21 @@ class Combination(Method[Any]):
         return found
 
     def skip(self, context: BuildContext) -> str | None:
-        reasons = (part.skip(_seen_by(part, context)) for _, part in self._named())
-        return next((reason for reason in reasons if reason is not None), None)
+        for name, part in self._named():
+            if (reason := part.skip(_seen_by(part, context))) is not None:
+                return self._as_a_part(name, part, reason)
+        return None
+
+    def _as_a_part(self, name: str, part: Method[Any], reason: str) -> str:
+        """Why a part cannot serve the pair, where settings have the whole's name. A part with teachers of its own would
+        only be refused for them once what it lacks is set.
+        """
+        taught = {other: type(each).requires for other, each in self._named() if each.reads.teachers != "none"}
+        own = taught.get(name, Method.requires)
+        for other, requires in taught.items():
+            if own is not Method.requires and requires is not own:
+                return f"'{name}' and '{other}' are not taught by the same cells"
+        return reason.replace(f"--set {name}.", f"--set {self.name}.{name}.")
 
     # -- training -----------------------------------------------------------------------------------------------------
 

@@ -118,8 +118,10 @@ class Outputs:
         return self.model.as_maps(stage).float() if stage.ndim == 3 else stage.float()
 
     def tokens(self, k: int) -> Tensor:
-        """Stage number `k` of a network of tokens: [N, L, D], the prefix first."""
-        return self._stage("tokens", k).float()
+        """Stage number `k` of a network of tokens: [N, L, D], the prefix first. Who declares stages has them too."""
+        stages: Sequence[Tensor] = self._taps.get("stages", ())
+        is_stage = "tokens" not in self._taps and len(stages) > 0 and stages[0].ndim == 3
+        return self._stage("stages" if is_stage else "tokens", k).float()
 
     def _stage(self, tap: str, k: int) -> Tensor:
         stages: Sequence[Tensor] = self._tap(tap)

@@ -132,6 +132,7 @@ class Cell:
         that costs.
     teacher_seed: of a spread's teachers; None where the run's rule says it.
     tracks: by track that it stands in, its variant there; nothing where that is the default track alone.
+    by_pair: of the published track, those of its parameters that authors choose for each pair, as they are here.
     """
 
     key: str
@@ -162,6 +163,7 @@ class Cell:
     accounted: bool = False
     teacher_seed: int | None = None
     tracks: Mapping[str, str] = field(default_factory=dict)
+    by_pair: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def standings(self) -> Mapping[str, str]:
@@ -174,14 +176,17 @@ class Cell:
         """With these standings in place of its own. The default track's variant is the cell's, where it has one."""
         ordered = dict(sorted(standings.items(), key=lambda item: item[0] != DEFAULT_TRACK))
         usual = set(ordered) <= {DEFAULT_TRACK, ""}
-        return replace(self, variant=next(iter(ordered.values())), tracks={} if usual else ordered)
+        variant, by_pair = next(iter(ordered.values())), {} if usual else self.by_pair
+        return replace(self, variant=variant, tracks={} if usual else ordered, by_pair=by_pair)
 
     def beside(self, other: Cell) -> Cell:
         """The same cell, asked for twice: in the greater role, or in the tracks of both."""
         if other.role != self.role:
             return other if outranks(other.role, self.role) else self
         both = {**other.standings, **self.standings}
-        return self if both.keys() == self.standings.keys() else self.standing_in(both)
+        if both.keys() == self.standings.keys():
+            return self
+        return replace(self.standing_in(both), by_pair=self.by_pair or other.by_pair)
 
     @property
     def student(self) -> str:

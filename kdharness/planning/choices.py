@@ -11,7 +11,7 @@ from kdharness.planning.asked import NO_LAYERS, Asked
 from kdharness.planning.catalogue import Catalogue, Installed
 from kdharness.planning.scenarios import Scenarios
 from kdharness.planning.selection import MethodChoice
-from kdharness.planning.tracks import published_of
+from kdharness.planning.tracks import chosen_by_pair, published_of
 from kdharness.protocol.track import DEFAULT_TRACK, PUBLISHED
 from kdharness.protocol.variant import COMMAND, Layer, Setup, check_variant, set_up
 
@@ -116,10 +116,12 @@ def _setups(choice: MethodChoice, asked: Asked, method: Installed[MethodSpec], t
     command = Layer.of(asked.settings.get(choice.name, {}), COMMAND)
     own = Layer(choice.parameters, choice.without, choice.place)
     has_own = track == PUBLISHED and choice.name not in asked.references
+    names = chosen_by_pair(method) if has_own else ()
     found = {}
     for pair in asked.pairs:
         published, fault = published_of(method, pair) if has_own else ({}, "")
         setup = set_up(method.spec, layers.get(pair, layers[None]), command, own, bool(choice.part), published)
         if setup is not None:
-            found[pair] = replace(setup, fault=fault)
+            by_pair = {} if fault else {name: value for name, value in setup.values.items() if name in names}
+            found[pair] = replace(setup, fault=fault, by_pair=by_pair)
     return found

@@ -324,6 +324,7 @@ class _Expansion:
             accounted=method is not None and method.trains_on == document["subset"] and saw_private(document),
             teacher_seed=None if training.role == TEACHER else setting.teacher_seed,
             tracks={} if training.track == DEFAULT_TRACK else {training.track: training.setup.variant},
+            by_pair=training.setup.by_pair,
         )
 
     def _sheltered(self, document: Mapping[str, Any], sources: Sources, method: Method | None) -> bool:

@@ -26,9 +26,11 @@ from kdharness.planning.scenarios import resolve_scenarios
 from kdharness.planning.seeding import Seeding, Spread
 from kdharness.planning.selection import MethodChoice
 from kdharness.planning.teacher_files import TeacherFile
+from kdharness.planning.tracks import unknown_models
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
 from kdharness.protocol.scenario import Scenario
+from kdharness.protocol.track import PUBLISHED
 from kdharness.protocol.variant import Layer, called, set_up_plain, setting
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     methods, models = known_methods(registry, combinations), catalogue("model", registry)
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
-    of_names = (*_clashing(asked, registry), *_unproved(choices, methods))
+    of_names = (*_clashing(asked, registry), *_unproved(choices, methods), *_unknown(asked, choices, methods, registry))
     runs_in = scenarios_of_methods(choices, scenarios, asked)
     chosen = resolve_choices(choices, runs_in, asked, methods)
     claims = _claims(asked, methods, registry)
@@ -281,6 +283,14 @@ def _unproved(choices: tuple[MethodChoice, ...], methods: Catalogue[MethodSpec])
     names = dict.fromkeys(choice.name for choice in choices)
     lacking = {name: lacks_proof(methods.by_name[name].spec) for name in names}
     return [f"method '{name}' is unproved, and no part of 'all': {lack}" for name, lack in lacking.items() if lack]
+
+
+def _unknown(
+    asked: Asked, choices: tuple[MethodChoice, ...], methods: Catalogue[MethodSpec], registry: Registry
+) -> list[str]:
+    """A line for each model that nobody provides, of pairs that methods have published parameters for."""
+    names = dict.fromkeys(choice.name for choice in choices) if PUBLISHED in asked.tracks else ()
+    return [line for name in names for line in unknown_models(methods.by_name[name], registry.known("model"))]
 
 
 def _unprovided(asked: Asked, registry: Registry) -> list[str]:

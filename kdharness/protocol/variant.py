@@ -176,12 +176,14 @@ class Setup:
     own: all as the benchmark has them. A variant's name is what differs from these.
     without: the loss terms left out, in order of names, each with the place that leaves it out.
     fault: why it cannot be had, of what a plugin says; "" where it can.
+    by_pair: in the published track those that authors chose for each pair, JSON-valued.
     """
 
     parameters: Mapping[str, Value]
     own: Mapping[str, Value]
     without: Mapping[str, str] = field(default_factory=dict)
     fault: str = ""
+    by_pair: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def combined(parts: Mapping[str, Registered[MethodSpec]], where: str) -> Registe
 def _spec(name: str, specs: Mapping[str, MethodSpec]) -> MethodSpec:
     from kdharness.api.combination import Combination  # here, for it loads torch
 
-    lacking = {part: str(spec.factory.unproved) for part, spec in specs.items() if spec.factory.unproved}
+    lacking = {part: spec.factory.unproved for part, spec in specs.items() if spec.factory.unproved}
     about = {
         "name": name,
         "specs": dict(specs),

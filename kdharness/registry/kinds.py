@@ -80,6 +80,9 @@ def _check(kind: Kind, spec: Any, position: int) -> None:
             raise TypeError(
                 f"{kind.name} '{record.name}': {name} must be {wanted}, got {_type_name(getattr(record, name))}"
             )
+    unproved: object = getattr(getattr(record, "factory", None), "unproved", "")
+    if not isinstance(unproved, str):
+        raise TypeError(f"{kind.name} '{record.name}': unproved must be a text, got {_type_name(unproved)}")
     _check_parameters(kind, record)
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdharness.errors import UserError
+from kdharness.failures import one_line
+from kdharness.text import plain
+
 # method: its name here, several joined by "+"; "" for one that is not here. A network alone is "vanilla".
 # printed: what the source calls it.
 # teacher, student: names of models here, or what the source calls them; a network alone is a student without a teacher.
@@ -25,6 +29,12 @@ COLUMNS = (
 )  # fmt: skip
 NUMBERS = ("top1", "sd", "runs")
 FIRST_HAND = ("own", "rerun")
+# What stands in the columns that have few values.
+WORDS = {
+    "rule": ("last", "best", "validation", ""),
+    "kind": (*FIRST_HAND, "listed"),
+    "parameters": ("pair", ""),
+}
 
 
 def published_files() -> dict[str, Path]:
@@ -35,11 +45,39 @@ def published_files() -> dict[str, Path]:
 
 def published_numbers(datasets: Collection[str]) -> pd.DataFrame:
     """COLUMNS and `dataset`, of those datasets that have a file."""
-    found = [_read(path).assign(dataset=name) for name, path in published_files().items() if name in datasets]
+    found = [read_published(path).assign(dataset=name) for name, path in published_files().items() if name in datasets]
     empty = pd.DataFrame(columns=[*COLUMNS, "dataset"]).astype(dict.fromkeys(NUMBERS, float))
     return pd.concat(found, ignore_index=True) if found else empty
 
 
-def _read(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    return frame.assign(**{name: pd.to_numeric(frame[name].replace("", None)) for name in NUMBERS})
+def read_published(path: Path) -> pd.DataFrame:
+    """One file. UserError that names the file and the line, for what is no such table."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", index_col=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {one_line(error)}") from None
+    if missing := [name for name in COLUMNS if name not in frame.columns]:
+        raise UserError(f"{path}: there is no column '{missing[0]}'")
+    for name in NUMBERS:
+        frame[name] = _numbers(frame[name], path)
+    for name, words in WORDS.items():
+        _refuse(~frame[name].isin(words), frame[name], path, f"none of {', '.join(map(repr, words))}")
+    return frame
+
+
+def _numbers(texts: pd.Series[str], path: Path) -> pd.Series[float]:
+    """Percent, and counts of runs. Only the accuracy must be there."""
+    empty = texts == ""
+    found = pd.to_numeric(texts.where(~empty), errors="coerce")
+    most = float("inf") if texts.name == "runs" else 100.0
+    bad = ~(found.between(0, most, inclusive="both") & (found < float("inf")))
+    _refuse(bad if texts.name == "top1" else bad & ~empty, texts, path, "no number in range")
+    return found
+
+
+def _refuse(bad: pd.Series[bool], texts: pd.Series[str], path: Path, what: str) -> None:
+    """UserError for the first line that is bad."""
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        # The header is line 1.
+        raise UserError(plain(f"{path}, line {row + 2}: {texts.name} '{texts.iloc[row]}' is {what}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -62,7 +62,8 @@ class Compared:
     published: in percent.
     rule: "last", "best", or "" where nobody says.
     reason: why the two are not comparable; "" where they are.
-    tuned: whether its parameters are those published for the pair, and others than the method's own.
+    tuned: whether its parameters are those of the published track, and not known to be the method's own.
+    by_pair: those of them that authors choose for each pair.
     """
 
     role: str
@@ -77,6 +78,7 @@ class Compared:
     verdict: Match
     reason: str = ""
     tuned: bool = False
+    by_pair: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def difference(self) -> float:
@@ -129,8 +131,8 @@ def published_beside(frame: pd.DataFrame, planned: Mapping[str, PlannedCell]) ->
     found = []
     for (benchmark, dataset), rows in measured.groupby(["benchmark", "dataset"]):
         known = numbers[numbers["dataset"] == dataset]
-        groups = [part for _, group in rows.groupby(list(ALIKE)) for part in _by_parameters(group)]
-        compared = [each for group, tuned in groups for each in _compared(group, tuned, known, planned)]
+        groups = [part for _, group in rows.groupby(list(ALIKE)) for part in _by_parameters(group, planned)]
+        compared = [each for group in groups for each in _compared(group, known, planned)]
         if compared:
             ordered = sorted(compared, key=_order)
             found.append(PublishedBeside(str(benchmark), str(dataset), tuple(ordered), _spreads(known, compared)))
@@ -142,23 +144,37 @@ def _order(each: Compared) -> tuple[Any, ...]:
     return (*alone, each.teacher, each.student, each.method, each.tuned, each.kind, each.source)
 
 
-def _by_parameters(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, bool]]:
-    """Cells of both tracks apart, and whether they are tuned to the pair, which is to be seen where a seed was trained
-    in both; all as one, each cell once, where a cell stands in both.
+@dataclass(frozen=True)
+class _Alike:
+    """Cells of one setting that differ in their seeds alone.
+
+    of_all: whether its parameters are those that the method has for all pairs.
+    by_pair: in the published track, those that authors choose for each pair.
     """
+
+    rows: pd.DataFrame
+    of_all: bool
+    by_pair: Mapping[str, Any]
+
+
+def _by_parameters(rows: pd.DataFrame, planned: Mapping[str, PlannedCell]) -> Iterator[_Alike]:
+    """Cells of both tracks apart; all as one, each cell once, where a cell stands in both."""
     is_published = rows["track"] == PUBLISHED
     published, usual = rows[is_published], rows[~is_published]
-    if published.empty or usual.empty or published["cell"].isin(usual["cell"]).any():
-        yield rows.drop_duplicates("cell"), False
+    cells = [planned[key].cell for key in published["cell"] if key in planned]
+    by_pair = cells[0].by_pair if cells else {}
+    if published["cell"].isin(usual["cell"]).any():
+        yield _Alike(rows.drop_duplicates("cell"), True, by_pair)
         return
-    yield usual, False
-    yield published, bool(published["seed"].isin(usual["seed"]).any())
+    if len(usual):
+        yield _Alike(usual, True, {})
+    if len(published):
+        yield _Alike(published, not by_pair, by_pair)
 
 
-def _compared(
-    rows: pd.DataFrame, tuned: bool, known: pd.DataFrame, planned: Mapping[str, PlannedCell]
-) -> Iterator[Compared]:
+def _compared(alike: _Alike, known: pd.DataFrame, planned: Mapping[str, PlannedCell]) -> Iterator[Compared]:
     """One measured number beside each published one; what is merely listed only where nobody says that they ran it."""
+    rows = alike.rows
     first = as_dicts(rows)[0]
     # A variant has other parameters than the method, which nobody published.
     if first["variant"]:
@@ -171,7 +187,7 @@ def _compared(
     recipe = Recipe.model_validate(dict(cells[0].recipe)) if cells else None
     for number in as_dicts(by_hand if len(by_hand) else same):
         values = rows[MEASURED_BY.get(number["rule"], "top1")]
-        reason = _incomparable(first, tuned, number, recipe) or _unmeasured(values)
+        reason = _incomparable(first, alike, number, recipe) or _unmeasured(values)
         found = estimate(values.dropna().tolist() or rows["top1"].tolist())
         verdict = Match.NOT_COMPARABLE if reason else _verdict(found.mean, number, by_hand)
         yield Compared(
@@ -186,7 +202,8 @@ def _compared(
             str(number["kind"]),
             verdict,
             reason,
-            tuned,
+            not alike.of_all,
+            alike.by_pair,
         )
 
 
@@ -194,7 +211,7 @@ def _unmeasured(values: pd.Series[float]) -> str:
     return "" if values.notna().all() else "the best epoch on test was not looked for"
 
 
-def _incomparable(row: Mapping[str, Any], tuned: bool, number: Mapping[str, Any], recipe: Recipe | None) -> str:
+def _incomparable(row: Mapping[str, Any], alike: _Alike, number: Mapping[str, Any], recipe: Recipe | None) -> str:
     """Why a published number is no measure of a row; "" where it is."""
     if row["deviations"]:
         return f"this run deviates: {row['deviations']}"
@@ -202,8 +219,10 @@ def _incomparable(row: Mapping[str, Any], tuned: bool, number: Mapping[str, Any]
         return f"there: {number['apart']}"
     if number["rule"] not in MEASURED_BY:
         return "the epoch is chosen on validation images there"
-    if (number["parameters"] == "pair") != tuned:
-        return f"parameters are chosen for each pair {'here' if tuned else 'there'}"
+    if number["parameters"] == "pair" and not alike.by_pair:
+        return "parameters are chosen for each pair there"
+    if number["parameters"] != "pair" and not alike.of_all:
+        return "parameters are chosen for each pair here"
     if not number["recipe"]:
         return "the recipe is not known here"
     file = recipe_file(str(number["recipe"]))

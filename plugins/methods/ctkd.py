@@ -10,7 +10,7 @@ first one, and stays at 1.
 
 As in the authors' code T and its square both carry gradient, theta starts at 1 (so that T starts at 15.6, not at 1),
 start = 1 and span = 20, and theta is among the student's parameters: it has their learning rate and weight decay. The
-temperature of each instance, by a small network, is not built.
+temperature of each instance, by a small network, is not built: the authors' repository does not hold that network.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ target class above what a doubtful teacher gives it; at 1 the term is cross-entr
 
 The authors' code is followed: the term has no T^2; eps and T are 1 unless said; an exit halves the map by separable
 convolutions once for every stage that is behind its own (a 1x1 convolution where there is none), averages over places
-and classifies. It takes four stages; here as many as the network has. The exits that it makes for students of tokens
-are not there: such a student is skipped. Mixed labels count as their larger part, as there.
+and classifies. Of a student of tokens it merges patches two by two down to seven along a side, has a block of attention
+for every stage behind its own, at least one, and classifies the class token, or the mean. It takes four stages; here as
+many as the network has. Mixed labels count as their larger part, as there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdharness.api import Batch, BuildContext, Method, MethodSpec, NotNegative, Outputs, Positive, Reads, hookimpl
+from kdharness.api import (
+    Batch,
+    BuildContext,
+    Method,
+    MethodSpec,
+    ModelShape,
+    NotNegative,
+    Outputs,
+    Positive,
+    Reads,
+    hookimpl,
+)
+
+from ._token_exits import TokenExit, why_no_exit
 
 
 def ofa_loss(student_logits: Tensor, teacher_logits: Tensor, targets: Tensor, eps: float, temperature: float) -> Tensor:
@@ -63,6 +77,11 @@ def make_exit(channels: int, halvings: int, width: int, num_classes: int) -> nn.
     return leaving
 
 
+def width_of(shape: ModelShape) -> int:
+    """Channels of what a network classifies."""
+    return shape.embedding or shape.stages[-1][0]
+
+
 class OFA(Method):
     """Teach exits at every stage by the teacher's logits, the target class raised."""
 
@@ -81,22 +100,32 @@ class OFA(Method):
     temperature: Positive = 1.0
 
     def skip(self, context: BuildContext) -> str | None:
-        if context.student_model.spec.tokens is None:
+        if (tokens := context.student_model.spec.tokens) is None:
             return None
-        return f"its exits are made for maps, and the stages of '{context.student.name}' are tokens"
+        reasons = (
+            why_no_exit(tokens.prefix, (rows, columns), channels, width_of(context.student))
+            for channels, rows, columns in context.student.stages
+        )
+        return next((reason for reason in reasons if reason is not None), None)
 
     def build(self, context: BuildContext) -> None:
-        stages = context.student.stages
-        embeddings = (context.student.embedding, *(teacher.embedding for teacher in context.teachers))
-        width = max(embedding or stages[-1][0] for embedding in embeddings)
-        self.exits = nn.ModuleList(
-            make_exit(shape[0], len(stages) - number, width, context.num_classes)
-            for number, shape in enumerate(stages, start=1)
-        )
+        stages, tokens = context.student.stages, context.student_model.spec.tokens
+        widths = [width_of(shape) for shape in (context.student, *context.teachers)]
+        exits: list[nn.Module] = []
+        for number, (channels, rows, columns) in enumerate(stages, start=1):
+            behind = len(stages) - number
+            if tokens is None:
+                exits.append(make_exit(channels, behind, max(widths), context.num_classes))
+            else:
+                grid, blocks = (rows, columns), max(1, behind)
+                exits.append(TokenExit(tokens.prefix, grid, channels, widths[0], blocks, context.num_classes))
+        self.exits = nn.ModuleList(exits)
+        self.of_tokens = tokens is not None
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         ofa = student.logits.new_zeros(())
-        for leaving, feature in zip(self.exits, student.stages, strict=True):
+        for number, leaving in enumerate(self.exits):
+            feature = student.tokens(number) if self.of_tokens else student.maps(number)
             ofa = ofa + ofa_loss(leaving(feature), teacher.logits, batch.targets, self.eps, self.temperature)
         kd = ofa_loss(student.logits, teacher.logits, batch.targets, self.eps, self.temperature)
         return {

@@ -10,9 +10,9 @@ Gaussian, and W the squared Wasserstein distance of the two, its means weighted 
 
 The authors' CIFAR-100 code is followed: sigma = sqrt(variance with n - 1 + 1e-5); the regressor is a 1x1 convolution,
 one of stride 2 where the student's map is twice as large, a transposed one where it is half as large. For other sizes,
-which their experiments have not, the larger map is average-pooled. Their cosine steps once an epoch; here it goes on
-from step to step, and its start is a share of the training. Their settings differ by pair; the defaults are those of
-resnet32x4 to resnet8x4. A part of one place has no deviation: it is then sqrt(1e-5) for both.
+which their experiments have not, the larger map is average-pooled. The cosine steps once an epoch, as theirs; its start
+is a share of the training. Their settings differ by pair; the defaults are those of resnet32x4 to resnet8x4. A part of
+one place has no deviation: it is then sqrt(1e-5) for both.
 """
 
 from __future__ import annotations
@@ -88,4 +88,4 @@ class WKDF(Method):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(WKDF, revision=1)
+    yield MethodSpec.of(WKDF, revision=2)

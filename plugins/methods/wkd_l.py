@@ -25,7 +25,6 @@ label with the larger share.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -42,12 +41,12 @@ from kdharness.api import (
     NotNegative,
     Outputs,
     Positive,
-    StepInfo,
     hookimpl,
     log_mean_probability,
 )
 
 from ._classes import decoupled, is_class
+from ._decay import cosine_decay
 from ._logits import LogitMethod
 from .nkd import target_cross_entropy
 
@@ -110,14 +109,6 @@ def first_of_each_class(targets: Tensor, classes: int, most: int) -> tuple[Tenso
     return order[(begin.unsqueeze(1) + place).clamp(max=len(targets) - 1)], end - begin
 
 
-def decay(step: StepInfo, start: float) -> Tensor | float:
-    """The share of gamma at this step: 1 up to that share of the epochs, then down to 0 by a cosine."""
-    if start >= 1:
-        return 1.0
-    done = ((step.epoch + 1) / step.epochs - start) / (1 - start)
-    return (1 + (math.pi * done.clamp(0, 1)).cos()) / 2
-
-
 class WKDL(LogitMethod):
     """Match softened probabilities by what it costs to move one into the other, between classes of known distance."""
 
@@ -157,7 +148,7 @@ class WKDL(LogitMethod):
         return wkd_cost(logits.view(*first.shape, len(first)).double() * known, self.sharpen)
 
     def losses(self, batch: Batch, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
-        gamma = self.gamma * decay(batch.step, self.decay_start)
+        gamma = self.gamma * cosine_decay(batch.step, self.decay_start)
         numbers = (self.get_buffer("cost"), self.temperature, gamma, self.regularisation, self.iterations)
         wkd_l = self.mean_loss(lambda s, t, y: wkd_l_loss(s, t, y, *numbers), batch, student, teacher.logits)
         return {"ce": self.ce_weight * batch.task_loss(student.logits), "wkd_l": self.weight * wkd_l}

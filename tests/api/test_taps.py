@@ -66,6 +66,7 @@ def test_tokens_become_maps_row_by_row() -> None:
     model = token_model(PREFIXED)
     outputs = model.run(IMAGES, ("stem", "stages", "tokens"))
     assert outputs.tokens(0).shape == (3, 8, 5)
+    torch.testing.assert_close(model.run(IMAGES, ("stages",)).tokens(0), outputs.tokens(0), rtol=0, atol=0)
     assert outputs.stem.shape == outputs.maps(0).shape == (3, 5, 2, 3)
     torch.testing.assert_close(outputs.maps(0), outputs.stem, rtol=0, atol=0)  # the patches before they were tokens
     assert [stage.shape for stage in outputs.stages] == [(3, 5, 2, 3)] * 2

@@ -91,12 +91,22 @@ def test_claims_and_references_may_speak_of_it(registry: Registry) -> None:
     assert [line for line in absent.warnings if "'kdd'" in line]
 
 
-def test_parts_that_other_cells_teach_are_skipped_with_the_reason(registry: Registry) -> None:
-    plan = plan_of(
-        registry, {"run": ["takd+kd"], "pairs": ["conv16:conv4"]}, settings=("takd+kd.takd.assistant=conv8",)
-    )
+@pytest.mark.parametrize("settings", [("takd+kd.takd.assistant=conv8",), ()])
+def test_parts_that_other_cells_teach_are_skipped_with_the_reason(
+    registry: Registry, settings: tuple[str, ...]
+) -> None:
+    plan = plan_of(registry, {"run": ["takd+kd"], "pairs": ["conv16:conv4"]}, settings=settings)
     (skip,) = {planned.skip for planned in plan.cells if planned.cell.role == "student"}
     assert "'takd' and 'kd' are not taught by the same cells" in skip
+
+
+def test_what_a_part_lacks_is_advised_by_the_setting_that_gives_it(registry: Registry) -> None:
+    content = {"run": ["vanilla+takd"], "pairs": ["conv16:conv4"]}
+    (skip,) = {planned.skip for planned in plan_of(registry, content).cells if planned.cell.role == "student"}
+    assert skip.startswith("no assistant is named for this pair")
+    advised = skip.rpartition("--set ")[2].removesuffix("=MODEL)")
+    assert advised == "vanilla+takd.takd.assistant"
+    assert not any(p.skip for p in plan_of(registry, content, settings=(f"{advised}=conv8",)).cells)
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,16 @@ class Fixed(Method):
     published = {"conv8:conv4": {"weight": 1}}
 
 
+class Misspelt(Method):
+    name = "misspelt"
+    terms = {"ce": "task", "kd": "distill"}
+    weight: float = 1.0
+    published = {"conv16+conv8:cnv4": {"weight": 2.0}, "conv8:conv4": {"weight": 3.0}}
+
+
 @hookimpl
 def kdharness_methods():
-    return [MethodSpec.of(each) for each in (Tuned, Wrong, Fixed)]
+    return [MethodSpec.of(each) for each in (Tuned, Wrong, Fixed, Misspelt)]
 """
 
 
@@ -139,6 +146,22 @@ def test_a_combination_has_what_is_published_for_each_part(registry: Registry) -
     assert found == [(1.0, 3.0), (8.0, 3.0)]
 
 
+def test_a_cell_says_what_its_authors_choose_by_pair(registry: Registry) -> None:
+    """Of `tuned` beta, of which one pair has the default; gamma is chosen for all pairs."""
+    plan = plan_of(registry, {"run": ["tuned", "fixed"]}, track="both")
+    found = {(c.method, c.teacher, "+".join(c.standings)): dict(c.by_pair) for c in students(plan)}
+    assert found == {
+        ("tuned", "conv8", "default"): {}, ("tuned", "conv8", "published"): {"beta": 1.0},
+        ("tuned", "conv16", "default"): {}, ("tuned", "conv16", "published"): {"beta": 8.0},
+        ("fixed", "conv8", "default+published"): {"weight": 1.0},
+        ("fixed", "conv16", "default+published"): {"weight": 1.0},
+    }  # fmt: skip
+    (cell,) = students(plan_of(registry, {"run": ["tuned+fixed"], "pairs": ["conv16:conv4"]}, track="published"))
+    assert cell.by_pair == {"tuned.beta": 8.0, "fixed.weight": 1.0}
+    assert cell.standing_in({"default": ""}).by_pair == {}
+    assert Cell.from_json(cell.to_json()) == cell
+
+
 def test_what_a_plugin_says_wrongly_skips_its_own_cells_of_that_track_and_pair(registry: Registry) -> None:
     plan = plan_of(registry, track="published")
     skips = {p.cell.label: p.skip for p in plan.cells if p.skip}
@@ -189,3 +212,11 @@ def test_what_is_no_table_by_pair_is_said_in_words(tmp_path: Path, published: ob
     skips = [planned.skip for planned in plan.cells if planned.cell.method == "tuned"]
     assert len(skips) > 0
     assert all(f"published parameters is not usable: {says}" in skip for skip in skips)
+
+
+@pytest.mark.parametrize("run", ["misspelt", "misspelt+kd"])
+def test_a_model_that_nobody_provides_is_named_and_the_nearest_one(registry: Registry, run: str) -> None:
+    line = "unknown model 'cnv4' (method 'misspelt', published for conv16+conv8:cnv4); did you mean 'conv4'"
+    warnings = plan_of(registry, {"run": [run]}, track="published").warnings
+    assert [warning.startswith(line) for warning in warnings] == [True]
+    assert plan_of(registry, {"run": [run]}).warnings == ()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kdharness.errors import UserError
 from kdharness.planning.asked import ask
 from kdharness.planning.resolve import Resolved, resolve
 from kdharness.planning.selection import Selection
@@ -31,7 +32,7 @@ class Bold(Method):
 
 class Odd(Method):
     name = "odd"
-    unproved = 3  # a text is asked for; what is none says nothing
+    unproved = 3
 
 
 @hookimpl
@@ -75,3 +76,11 @@ def test_its_variants_are_not_said_of_it_again(registry: Registry) -> None:
     resolution = found(registry, {"run": ["bold"], "variants": [{"method": "bold", "without": ["bold"]}]})
     assert len(resolution.chosen) == 2
     assert resolution.warnings.count(LINE) == 1
+
+
+def test_what_is_no_text_is_refused_and_costs_the_others_nothing(registry: Registry) -> None:
+    assert "bold" in registry.methods
+    (line,) = registry.warnings
+    assert line.endswith("method 'odd': unproved must be a text, got a int")
+    with pytest.raises(UserError, match="unproved must be a text"):
+        found(registry, {}, methods=("odd+kd",))

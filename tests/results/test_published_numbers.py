@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from kdharness.errors import UserError
 from kdharness.protocol.recipe_files import recipe_names
-from kdharness.results.published import COLUMNS, published_files, published_numbers
+from kdharness.results.published import COLUMNS, published_files, published_numbers, read_published
 
 ALL = published_numbers(published_files())
 
@@ -57,6 +60,49 @@ def test_copies_are_not_said_to_be_runs() -> None:
 def test_the_networks_of_the_standard_pairs_are_there(model: str, top1: float) -> None:
     alone = ALL[(ALL["dataset"] == "cifar100") & (ALL["method"] == "vanilla") & (ALL["student"] == model)]
     assert top1 in set(alone[(alone["source"] == "RepDistiller") & (alone["teacher"] == "")]["top1"])
+
+
+ROW = ["kd", "KD", "resnet56", "resnet20", "70.66", "", "", "last", "own", "crd240", "", "", "RepDistiller", "a/b:c"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("top1", "7O.66", "line 3: top1 '7O.66' is no number in range"),
+        ("top1", "", "line 3: top1 '' is no number in range"),
+        ("top1", "7066", "line 3: top1 '7066' is no number in range"),
+        ("sd", "nan", "line 3: sd 'nan' is no number in range"),
+        ("runs", "inf", "line 3: runs 'inf' is no number in range"),
+        ("rule", "lst", "line 3: rule 'lst' is none of 'last', 'best', 'validation', ''"),
+        ("kind", "", "line 3: kind '' is none of 'own', 'rerun', 'listed'"),
+        ("parameters", "all", "line 3: parameters 'all' is none of 'pair', ''"),
+    ],
+)
+def test_a_row_that_is_edited_badly_is_named(tmp_path: Path, column: str, value: str, says: str) -> None:
+    path = tmp_path / "cifar100.csv"
+    edited = [value if name == column else each for name, each in zip(COLUMNS, ROW, strict=True)]
+    path.write_text("\n".join(map(",".join, (COLUMNS, ROW, edited))) + "\n")
+    with pytest.raises(UserError) as error:
+        read_published(path)
+    assert str(error.value) == f"{path}, {says}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "No columns to parse"),
+        (",".join(COLUMNS[1:]) + "\n", "there is no column 'method'"),
+        (",".join(COLUMNS) + "\n" + ",".join(ROW[:7]) + "\n", "line 2: kind '' is none of"),
+    ],
+    ids=["empty", "column", "short row"],
+)
+def test_a_file_that_is_no_such_table_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "cifar100.csv"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_published(path)
+    assert str(path) in str(error.value)
+    assert says in str(error.value)
 
 
 def test_a_dataset_without_a_file_has_none() -> None:

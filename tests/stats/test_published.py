@@ -102,6 +102,9 @@ def test_parameters_by_pair_and_what_differs_there_are_said() -> None:
     assert kd.reason.startswith("there: labels and kd with weight 1 each")
 
 
+BETA = {"beta": 6.0}
+
+
 def in_track(made: Sequence[Record], track: str) -> list[Record]:
     return [replace(each, cell=each.cell.standing_in({track: ""})) for each in made]
 
@@ -125,12 +128,39 @@ def test_tracks_are_not_mixed() -> None:
     """DKD of mdistiller has parameters by pair: the track of those is its measure."""
     usual = records("dkd", [75.0, 75.2], values={"top1_test_oracle": 75.1})
     tuned = records("dkd", [76.2, 76.4], values={"top1_test_oracle": 76.3})
-    tuned = [replace(r, cell=replace(r.cell, key=f"{r.cell.key[:-1]}x")) for r in in_track(tuned, "published")]
+    tuned = [
+        replace(r, cell=replace(r.cell, key=f"{r.cell.key[:-1]}x", by_pair=BETA)) for r in in_track(tuned, "published")
+    ]
     found = [each for each in beside([*usual, *tuned]).compared if each.source == "mdistiller"]
     assert [(each.tuned, each.measured.n, each.verdict) for each in found] == [
         (False, 2, Match.NOT_COMPARABLE),
         (True, 2, Match.REPRODUCED),
     ]
+
+
+def test_a_published_track_alone_is_the_measure_of_parameters_by_pair() -> None:
+    """And of nothing else: whether they are the method's own nobody knows."""
+    made = in_track(records("dkd", [76.2, 76.4], values={"top1_test_oracle": 76.3}), "published")
+    one = of(beside([replace(r, cell=replace(r.cell, by_pair=BETA)) for r in made]), "mdistiller")
+    assert (one.verdict, one.reason, one.by_pair, one.tuned) == (Match.REPRODUCED, "", BETA, True)
+    plain = of(beside(made), "mdistiller")  # its authors chose nothing by pair
+    assert (plain.tuned, plain.reason) == (False, "parameters are chosen for each pair there")
+    kd = in_track(records("kd", [73.0]), "published")
+    assert of(beside(kd), "RepDistiller").verdict is Match.REPRODUCED
+    of_pairs = of(beside([replace(r, cell=replace(r.cell, by_pair=BETA)) for r in kd]), "RepDistiller")
+    assert of_pairs.reason == "parameters are chosen for each pair here"
+
+
+def test_a_cell_of_both_tracks_is_the_measure_of_either_kind_of_parameters() -> None:
+    """Those of the pair are the method's own: one group, which is no other than the method."""
+    both = {"default": "", "published": ""}
+
+    def shared(made: list[Record]) -> list[Record]:
+        return [replace(r, cell=replace(r.cell.standing_in(both), by_pair=BETA)) for r in made]
+
+    dkd = of(beside(shared(records("dkd", [76.2], values={"top1_test_oracle": 76.3}))), "mdistiller")
+    assert (dkd.verdict, dkd.tuned, dkd.measured.n) == (Match.REPRODUCED, False, 1)
+    assert of(beside(shared(records("kd", [73.0]))), "RepDistiller").verdict is Match.REPRODUCED
 
 
 def test_a_recipe_that_leaves_something_out_is_no_measure() -> None:

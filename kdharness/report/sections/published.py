@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from kdharness.planning.cell import TEACHER
+from kdharness.protocol.variant import shown
 from kdharness.report.sections.grid import Column, Grid, with_error
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import joined
@@ -27,7 +28,8 @@ KINDS = {"own": "", "rerun": "", "listed": " (listed)"}
 def published_sections(beside: PublishedBeside) -> Iterator[Section]:
     """The comparison, then how far published runs of the same lie apart, if more than one is known."""
     where = joined(beside.benchmark, beside.dataset)
-    how = (HOW, LISTED) if any(each.kind == "listed" for each in beside.compared) else (HOW,)
+    listed = (LISTED,) if any(each.kind == "listed" for each in beside.compared) else ()
+    how = (HOW, *listed, *_parameters(beside.compared))
     remarks = tuple(_reasons(beside.compared))
     title = joined(where, "beside published numbers")
     yield Section(SectionKind.PUBLISHED, title, published_grid(beside.compared), remarks=remarks, how=how)
@@ -85,6 +87,18 @@ def _method(each: Compared) -> str:
 
 def _pair(teacher: str, student: str) -> str:
     return f"{teacher}:{student}" if teacher else student
+
+
+def _parameters(compared: Sequence[Compared]) -> Iterator[str]:
+    """A line for each method of the published track: values that its authors chose, and the pairs that have them."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for each in compared:
+        if each.by_pair:
+            values = " ".join(f"{name}={shown(value)}" for name, value in sorted(each.by_pair.items()))
+            found.setdefault(each.method, {}).setdefault(values, {})[_pair(each.teacher, each.student)] = None
+    for method, pairs in sorted(found.items()):
+        each_value = "; ".join(f"{values} for {', '.join(those)}" for values, those in pairs.items())
+        yield f"{method} in the published track: {each_value}"
 
 
 def _letters(compared: Sequence[Compared]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 from kdharness_plugins.methods import ickd, mgd, ofa, wkd_f
 from kdharness_plugins.methods._decay import cosine_decay
 from kdharness_plugins.methods._places import place_embeddings, why_not_apart
-from method_world import MODELS, SPECS, World, network, step_at
+from kdharness_plugins.methods._token_exits import Block, Merging, TokenExit, count_mergings, make_mergings, why_no_exit
+from method_world import MODELS, SPECS, World, network
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kdharness.api import ModelSpec, StagedModel
+from kdharness.api import ModelSpec, StagedModel, StepInfo
 from kdharness.api.shapes import shape_of
 from kdharness.api.staged import Placement
 
@@ -26,6 +28,11 @@ NAMES = ("ickd", "catkd", "mgd", "wkd_f", "semckd", "ofa", "sdd")
 def array(tensor: Any) -> Array:
     found: Array = tensor.detach().double().numpy()
     return found
+
+
+def epoch_of(number: int, epochs: int, progress: float = 0.5) -> StepInfo:
+    """A step of that epoch, counted from 1."""
+    return StepInfo("train", torch.tensor(number - 1), epochs, torch.tensor(progress))
 
 
 def parts_of(world: World) -> list[nn.Parameter]:
@@ -174,7 +181,8 @@ def test_wkd_f_compares_means_and_deviations() -> None:
     spreads = [np.sqrt(maps.var((2, 3), ddof=1) + 1e-5) for maps in (source, target)]
     squares += (spreads[0] - spreads[1]) ** 2
     share = (1 + np.cos(np.pi * (0.5 - 0.2) / 0.8)) / 2
-    losses = method.losses(world.batch(progress=0.5), student, teacher)
+    batch = replace(world.batch(), step=epoch_of(2, 4))
+    losses = method.losses(batch, student, teacher)
     assert losses["wkd_f"].item() == pytest.approx(3 * share * squares.sum() / 6, rel=1e-4)
 
 
@@ -194,13 +202,26 @@ def test_wkd_f_of_parts_of_one_place_has_no_spread_and_no_nan() -> None:
     assert maps.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("progress", "share"), [(0.0, 1), (0.625, 1), (0.8125, 0.5), (1.0, 0)])
-def test_a_weight_decays_by_a_cosine_from_epoch_150_of_240(progress: float, share: float) -> None:
-    assert float(cosine_decay(step_at(progress), 0.625)) == pytest.approx(share, abs=1e-6)
+@pytest.mark.parametrize(("number", "share"), [(1, 1), (150, 1), (195, 0.5), (240, 0)])
+def test_a_weight_decays_by_a_cosine_from_epoch_150_of_240(number: int, share: float) -> None:
+    assert float(cosine_decay(epoch_of(number, 240), 0.625)) == pytest.approx(share, abs=1e-6)
 
 
 def test_a_decay_that_never_starts_is_none() -> None:
-    assert cosine_decay(step_at(0.99), 1.0) == 1.0
+    assert cosine_decay(epoch_of(240, 240), 1.0) == 1.0
+
+
+def test_wkd_f_decays_by_epochs() -> None:
+    world = World()
+    method = world.built("wkd_f", decay_start=0.25)
+    student, teacher = world.outputs(method, world.batch())
+
+    def at(number: int, progress: float) -> float:
+        batch = replace(world.batch(), step=epoch_of(number, 4, progress))
+        return method.losses(batch, student, teacher)["wkd_f"].item()
+
+    assert at(2, 0.25) == at(2, 0.49)
+    assert at(1, 0.2) > at(2, 0.3) > at(3, 0.6) > at(4, 0.8)
 
 
 # -- catkd, and the places that it classifies --------------------------------------------------------------------------
@@ -343,8 +364,81 @@ def test_exits_of_ofa_halve_the_map_for_every_stage_behind() -> None:
     assert all(leaving[-1].weight.std() < 0.03 and not leaving[-1].bias.any() for leaving in exits)
 
 
-def test_ofa_reads_no_more_of_a_teacher_than_its_logits_and_skips_students_of_tokens() -> None:
+def test_ofa_reads_no_more_of_a_teacher_than_its_logits() -> None:
     world = World(teacher_name="vit_micro_p2")
     assert world.losses(world.built("ofa"))["ofa"].isfinite()
-    world = World(student_name="vit_micro_p2")
-    assert "'vit_micro_p2' are tokens" in str(SPECS["ofa"].factory().skip(world.context))
+
+
+@pytest.mark.parametrize("student", ["vit_micro_p2", "deit_micro_p2"])
+def test_ofa_teaches_exits_of_tokens(student: str) -> None:
+    world = World(student_name=student)
+    method = world.built("ofa", weight=2.0)
+    assert [len(leaving.blocks) for leaving in method.exits] == [3, 2, 1, 1]
+    assert {leaving.classifier.in_features for leaving in method.exits} == {32}
+    outputs, teacher = world.outputs(method, world.batch())
+    losses = method.losses(world.batch(), outputs, teacher)
+    exits = [array(leaving(outputs.tokens(k))) for k, leaving in enumerate(method.exits)]
+    expected = sum(ofa_term(e, array(teacher.logits), world.targets.tolist(), 1.0, 1.0) for e in exits)
+    assert losses["ofa"].item() == pytest.approx(2 * expected, rel=1e-4)
+    found = torch.autograd.grad(losses["ofa"], [*parts_of(world), *method.parameters()], allow_unused=True)
+    reached = [gradient is not None and bool(gradient.any()) for gradient in found]
+    assert all(reached[-len(list(method.parameters())) :])
+    assert sum(reached[: len(parts_of(world))]) >= len(parts_of(world)) - 6  # all but the last norm and the heads
+
+
+def test_a_block_of_an_exit_is_the_usual_one_without_biases_of_queries_keys_and_values() -> None:
+    torch.manual_seed(0)
+    block, usual = (
+        Block(8).double(),
+        nn.TransformerEncoderLayer(8, 4, 32, 0.0, "gelu", batch_first=True, norm_first=True),
+    )
+    names = {
+        "self_attn.in_proj_weight": block.attention.qkv.weight, "self_attn.in_proj_bias": torch.zeros(24),
+        "self_attn.out_proj.weight": block.attention.projection.weight,
+        "self_attn.out_proj.bias": block.attention.projection.bias, "linear1.weight": block.perceptron[0].weight,
+        "linear1.bias": block.perceptron[0].bias, "linear2.weight": block.perceptron[2].weight,
+        "linear2.bias": block.perceptron[2].bias, "norm1.weight": block.norm1.weight, "norm1.bias": block.norm1.bias,
+        "norm2.weight": block.norm2.weight, "norm2.bias": block.norm2.bias,
+    }  # fmt: skip
+    usual.double().load_state_dict(names)
+    tokens = torch.randn(2, 5, 8, dtype=torch.float64)
+    torch.testing.assert_close(block(tokens), usual(tokens))
+
+
+def test_exits_of_tokens_merge_patches_two_by_two_down_to_seven() -> None:
+    assert [count_mergings((side, side)) for side in (4, 7, 13, 14, 28, 56)] == [0, 0, 0, 1, 2, 3]
+    first, second = make_mergings((28, 56), 3, 8)
+    assert isinstance(first.activation, nn.GELU)
+    assert isinstance(second.activation, nn.Identity)
+    assert (first.grid, second.grid) == ((28, 56), (14, 28))
+    merging = Merging((2, 4), 2, 8, nn.Identity())
+    merging.norm, merging.reduction = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    tokens = torch.arange(8).view(1, 8, 1).expand(1, 8, 2)
+    # Rows 0 1 2 3 and 4 5 6 7: of each square down the left column first.
+    assert merging(tokens)[0, :, ::2].tolist() == [[0, 4, 1, 5], [2, 6, 3, 7]]
+
+
+@pytest.mark.parametrize(
+    ("exit_of", "says"),
+    [
+        ((1, (14, 14), 8, 8), None),
+        ((0, (14, 14), 6, 8), None),
+        ((1, (14, 14), 6, 6), "its exits attend with 4 heads, and 6 channels are no multiple of that"),
+        ((1, (15, 15), 8, 8), "its exits halve the patches 1 times, and there are 15x15"),
+        ((1, (14, 14), 6, 8), "its exits are 8 wide, and the tokens 6"),
+        ((0, (7, 7), 6, 8), "its exits are 8 wide, and the tokens 6"),
+    ],
+)
+def test_tokens_that_have_no_exit_say_why(exit_of: tuple[int, tuple[int, int], int, int], says: str | None) -> None:
+    assert why_no_exit(*exit_of) == says
+
+
+def test_an_exit_of_tokens_without_a_class_token_classifies_their_mean() -> None:
+    leaving = TokenExit(0, (2, 2), 8, 8, 1, 3)
+    tokens = torch.randn(2, 4, 8)
+    torch.testing.assert_close(leaving(tokens), leaving(tokens.flip(1)))
+    assert TokenExit(0, (14, 14), 4, 8, 1, 3)(torch.randn(2, 196, 4)).shape == (2, 3)
+    of_class = TokenExit(2, (2, 2), 8, 8, 1, 3)
+    of_class.blocks = nn.Sequential()
+    tokens = torch.randn(2, 6, 8)
+    torch.testing.assert_close(of_class(tokens), of_class.classifier(tokens[:, 0]))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kdharness_plugins.methods.wkd_l import WKDL, decay, first_of_each_class, wkd_cost, wkd_l_loss
+from kdharness_plugins.methods.wkd_l import WKDL, first_of_each_class, wkd_cost, wkd_l_loss
 from torch import Tensor
 
-from kdharness.api import EpochContext, StepInfo, log_mean_probability
+from kdharness.api import Batch, EpochContext, StepInfo, log_mean_probability
 
 torch.set_num_threads(1)
 CLASSES = 4
@@ -132,12 +132,21 @@ def test_the_label_is_in_neither_distribution() -> None:
     assert (both[0] - own[0]).item() > 1e-3
 
 
-def test_gamma_falls_to_nothing_by_a_cosine() -> None:
-    def at(done: int, start: float = 0.625) -> float:
-        """After so many of 240 epochs are begun."""
-        return float(decay(StepInfo("train", torch.tensor(done - 1), 240, torch.tensor(0.0)), start))
+def test_gamma_decays_by_epochs() -> None:
+    method = built(decay_start=0.25)
+    method.before_epoch(epoch())
+    student, teacher, label = draw(12, CLASSES, seed=2).float(), ANSWERS[0].float(), TARGETS
+    cost = method.get_buffer("cost")
 
-    assert at(1) == at(150) == 1
-    assert at(195) == pytest.approx(0.5, abs=1e-6)
-    assert at(240) == pytest.approx(0, abs=1e-6)
-    assert at(240, start=1.0) == 1
+    def at(number: int, progress: float) -> float:
+        step = StepInfo("train", torch.tensor(number - 1), 4, torch.tensor(progress))
+        batch = Batch(draw(12, 1), label, step, views=())
+        outputs: list[Any] = [SimpleNamespace(logits=logits) for logits in (student, teacher)]
+        return method.losses(batch, *outputs)["wkd_l"].item()
+
+    def expected(gamma: float) -> float:
+        return wkd_l_loss(student, teacher, label, cost, 8.0, gamma, 0.05, 10).item()
+
+    assert at(2, 0.25) == at(2, 0.49) == pytest.approx(expected(600 * 0.75))
+    assert at(1, 0.1) == pytest.approx(expected(600))
+    assert at(4, 0.9) == pytest.approx(expected(0))

@@ -60,6 +60,20 @@ def test_a_row_for_each_published_number(folder: ResultsFolder) -> None:
     assert (spread["points"][kd], spread["alike"][kd]) == ("1.09", "")
 
 
+def test_what_the_published_track_used_is_said_by_method_and_pair(tmp_path: Path) -> None:
+    made = []
+    for student, beta in (("resnet8x4", 8.0), ("shuffle_v1", 6.5), ("shuffle_v2", 8.0)):
+        record = one("dkd", 76.0, student=student)
+        tuned = replace(record.cell.standing_in({"published": ""}), by_pair={"beta": beta, "alpha": 1.0})
+        made.append(replace(record, cell=tuned))
+    folder = fabricate.write(tmp_path / "cifar100", [r.cell for r in made], made)
+    first, *_ = [s for s in sections(report_of(folder.load(), published=True)) if s.kind.startswith("published")]
+    assert first.how[-1] == (
+        "dkd in the published track: alpha=1 beta=8 for resnet32x4:resnet8x4, resnet32x4:shuffle_v2; "
+        "alpha=1 beta=6.5 for resnet32x4:shuffle_v1"
+    )
+
+
 def test_it_is_drawn_everywhere_and_only_when_asked_for(folder: ResultsFolder) -> None:
     plain, asked = report_of(folder.load()), report_of(folder.load(), published=True)
     assert "published" not in as_text([plain])
