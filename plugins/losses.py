@@ -24,6 +24,7 @@ from .methods.dist import dist_loss
 from .methods.dkd import dkd_loss
 from .methods.dml import mutual_loss
 from .methods.eakd import eakd_loss
+from .methods.fcfd import fcfd_loss
 from .methods.fsp import fsp_loss
 from .methods.ft import ft_loss
 from .methods.ickd import ickd_loss
@@ -87,6 +88,7 @@ __all__ = [
     "dist_loss",
     "dkd_loss",
     "eakd_loss",
+    "fcfd_loss",
     "fsp_loss",
     "ft_loss",
     "hcl_loss",

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from kdharness.api.declarations import ModelSpec, Tap, Wanted
-from kdharness.api.functional import eval_mode
 from kdharness.api.named import Named
 from kdharness.api.prepared import Prepare
 from kdharness.api.preprocessing import Preprocessing, Shape
+from kdharness.api.sections import sections_of
 from kdharness.api.seen_views import SeenViews
 from kdharness.api.tail import DeepEnd, Lead, Statistics
-from kdharness.api.taps import Taps
+from kdharness.api.taps import Taps, behind
 from kdharness.api.tokens import outputs_by_name, to_maps
 
 
@@ -293,33 +293,7 @@ class StagedModel(nn.Module):
 
         The last of them are used beyond the deepest stage. Found by one pass over a blank image in eval mode.
         """
-        found: list[list[nn.Parameter]] = [[] for _ in range(self.num_stages + 1)]
-        seen: set[int] = set()
-        reached = 0
-
-        def enter(module: nn.Module, args: Any) -> None:
-            for parameter in module.parameters(recurse=False):
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    found[reached].append(parameter)
-
-        def leaving(stage: int) -> Callable[..., None]:
-            def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-                nonlocal reached
-                reached = max(reached, stage + 1)
-
-            return hook
-
-        handles = [m.register_forward_pre_hook(enter) for m in self.network.modules()]
-        handles += [stage.register_forward_hook(leaving(k)) for k, stage in enumerate(self.stages)]
-        try:
-            first = next(self.network.parameters())
-            with torch.no_grad(), eval_mode(self.network):
-                self.network(first.new_zeros((1, *self.input_shape)))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return found
+        return sections_of(self.network, self.stages, self.input_shape)
 
     def trunk(self, stage: int | str, images: Tensor) -> Tensor:
         """Stage number `stage` as maps [N, C, H, W], computing nothing beyond it (an early exit's trunk); or what the
@@ -354,12 +328,25 @@ class StagedModel(nn.Module):
         The network's own forward runs, so that nothing is declared twice. ValueError where a connection skips the
         stage.
         """
+        return self.run_tail(stage, features, statistics).logits
+
+    def run_tail(
+        self, stage: int, features: Tensor, statistics: Statistics | None = None, taps: Sequence[Tap] = ()
+    ) -> Outputs:
+        """What `tail` computes, as Outputs: the logits, and taps on the way, but for the stem.
+
+        Of stages and pre-activations those behind stage number `stage` are there: `stages[-1]` is the deepest.
+        """
+        if "stem" in taps:
+            raise ValueError(f"the stem of model '{self.spec.name}' is before all stages, and no part of a deep end")
         blank = torch.zeros((1, *self.input_shape), device=features.device, dtype=features.dtype)
         end = DeepEnd(self.network, self._logits_of, self.spec.name)
-        stages = self.stages[: stage + 1]
+        stages, tapping = self.stages[: stage + 1], Taps(behind(self.spec, stage), Wanted(tuple(taps)), self.part)
         if stage not in self._leads:
             self._leads[stage] = end.lead(stages, blank)
-        return end.logits(stages, features, self._leads[stage], blank, statistics).float()
+        with tapping.hooked() as found:
+            logits = end.logits(stages, features, self._leads[stage], blank, statistics)
+        return Outputs(self, logits, tapping.named(found))
 
 
 @contextmanager

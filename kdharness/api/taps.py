@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,13 @@ from torch.utils.hooks import RemovableHandle
 from kdharness.api.declarations import ModelSpec, Wanted
 
 Found = dict[tuple[str, str], Any]
+
+
+def behind(spec: ModelSpec, stage: int) -> ModelSpec:
+    """The spec without the stem and the stages up to number `stage`."""
+    deep = slice(stage + 1, None)
+    activations, norms = spec.pre_activations[deep], spec.norms[deep]
+    return replace(spec, stem="", stages=spec.stages[deep], pre_activations=activations, norms=norms)
 
 
 class Taps:

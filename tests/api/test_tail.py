@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdharness.api import ModelSpec, StagedModel, Tokens
+from kdharness.api.declarations import Tap
 
 SHAPE = (2, 4, 4)
 
@@ -153,3 +154,66 @@ def test_what_comes_before_the_stage_is_not_run_again(training: bool) -> None:
     with FlopCounterMode(display=False) as counter:
         model.head(outputs.stages[0])
     assert counter.get_total_flops() == 2 * 3 * 3 * 5  # the classifier's, for three samples
+
+
+class Deep(nn.Module):
+    """Three stages, each with a normalisation, and one more behind the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 3, 1)
+        for number in (1, 2, 3):
+            stage = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU())
+            self.add_module(f"stage{number}", stage)
+        self.norm = nn.BatchNorm2d(3)
+        self.relu = nn.ReLU()
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in ("stem", "stage1", "stage2", "stage3", "norm", "relu"):
+            x = getattr(self, part)(x)
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def deep() -> StagedModel:
+    torch.manual_seed(0)
+    network = Deep()
+    stages = ("stage1", "stage2", "stage3")
+    before = ("stage1.2", "stage2.2", "relu")
+    spec = ModelSpec(
+        "deep", lambda c, s: network, stem="stem", stages=stages, pre_activations=before, norms=before, classifier="fc"
+    )
+    return StagedModel(network, spec, SHAPE)
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_taps_of_a_deep_end_are_those_of_the_stages_behind(stage: int) -> None:
+    model = deep().train()
+    taps: tuple[Tap, ...] = ("stages", "pre_activations", "embedding")
+    whole = model.run(torch.randn(4, *SHAPE), taps)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = model.run_tail(stage, whole.stages[stage], "own", taps)
+    assert len(found.stages) == len(found.pre_activations) == 2 - stage
+    pairs = [(found.logits, whole.logits), (found.embedding, whole.embedding)]
+    pairs += zip(found.stages, whole.stages[stage + 1 :], strict=True)
+    pairs += zip(found.pre_activations, whole.pre_activations[stage + 1 :], strict=True)
+    for again, first in pairs:
+        torch.testing.assert_close(again, first, rtol=0, atol=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_gradients_pass_through_a_deep_end_whose_weights_get_none() -> None:
+    model = deep().eval().requires_grad_(False)
+    features = torch.randn(4, 3, 4, 4, requires_grad=True)
+    found = model.run_tail(0, features, "own", ("stages",))
+    (found.stages[-1].square().mean() + found.logits.square().mean()).backward()
+    assert features.grad is not None
+    assert features.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_deep_end_has_no_stem() -> None:
+    with pytest.raises(ValueError, match="the stem of model 'deep' is before all stages"):
+        deep().run_tail(0, torch.zeros(2, 3, 4, 4), None, ("stem",))

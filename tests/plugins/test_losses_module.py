@@ -42,6 +42,7 @@ PINNED: dict[str, tuple[str, float]] = {
     "ctkd_loss": ("student_logits, teacher_logits, student_theta, start, span, strength", 1.724769196801712),
     "dist_loss": ("student_logits, teacher_logits, beta, gamma, temperature", 24.50710474148543),
     "dkd_loss": ("student_logits, teacher_logits, targets, alpha, beta, temperature", 3.5185286856922016),
+    "fcfd_loss": ("student_features, teacher_features", 25.80701219473634),
     "fsp_loss": ("student_features, teacher_features", 6.2332185068094965),
     "ft_loss": ("student_factor, teacher_factor", 0.07688454359758949),
     "hcl_loss": ("student_features, teacher_features", 16.297594665596836),
@@ -205,7 +206,7 @@ def inputs() -> dict[str, Any]:
 
 
 # Losses of several stages whose maps have equal shapes in student and teacher.
-OF_EQUAL_SHAPES = ("ab_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss", "semckd_loss")
+OF_EQUAL_SHAPES = ("ab_loss", "fcfd_loss", "fsp_loss", "hcl_loss", "kdsvd_loss", "ofd_loss", "semckd_loss")
 
 
 def equal_shapes() -> dict[str, Any]:

@@ -27,12 +27,13 @@ def staged(name: str, classes: int = 4, shape: Shape = (3, 8, 8), seed: int = 0,
 
 
 def context_of(student: StagedModel, teacher: StagedModel) -> BuildContext:
-    """What these methods read of a context: shapes and networks."""
+    """What these methods read of a context: shapes and networks, and a generator."""
     given: dict[str, Any] = {
         "student": shape_of(student),
         "teachers": (shape_of(teacher),),
         "student_model": student,
         "teacher_models": (teacher,),
+        "make_generator": lambda name, device: torch.Generator().manual_seed(7),
     }
     return BuildContext(**{field.name: given.get(field.name) for field in dataclasses.fields(BuildContext)})
 

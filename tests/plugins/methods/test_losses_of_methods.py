@@ -286,6 +286,7 @@ def test_the_methods_that_need_more_than_outputs_are_tested_elsewhere() -> None:
     embeddings = {"crd", "srrl", "rsd", "pefd", "srd", "vkd", "kdpp", "itrd", "simkd", "afd"}
     embeddings |= {"sskd", "padl2"}
     maps = {"ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
+    maps = {"ab", "fcfd", "fsp", "ft", "kdsvd", "ofd", "reviewkd"}
     elsewhere |= {"ttm", "wttm", "nkd", "wsld", "normkd", "rld", "abkd", "soft_logits", "ctkd"}
     elsewhere |= {"eakd", "swap", "sort", "sld", "revision", "rc", "wkd_l"}
     known = {name for name, *_ in CASES.values()} | {"vanilla"} | elsewhere | private | embeddings | maps

@@ -129,7 +129,7 @@ def test_the_hint_is_the_second_stage(pair: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize("name", ["ab", "fsp", "ft", "kdsvd", "ofd", "reviewkd"])
+@pytest.mark.parametrize("name", ["ab", "fcfd", "fsp", "ft", "kdsvd", "ofd", "reviewkd"])
 def test_a_step_on_every_pair(name: str, pair: str) -> None:
     """A term of each phase that reaches the student or, before it trains, the method's own parts."""
     method = built(name, pair)
