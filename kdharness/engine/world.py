@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdharness.api.executors import WorkerSettings
+from kdharness.api.executors import TeacherUse, WorkerSettings
 from kdharness.api.specs import ViewSpec
 from kdharness.data.prepare import DataStore
 from kdharness.device.device import Device
@@ -12,6 +12,7 @@ from kdharness.device.door import open_device
 from kdharness.engine.initial_weights import InitialWeights
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.teachers import TeacherStore
+from kdharness.engine.view_tables import FOLDER as VIEW_TABLES, ViewTables
 from kdharness.errors import CellError
 from kdharness.measure.costs import CostCache
 from kdharness.planning.cell import Cell
@@ -31,6 +32,7 @@ class World:
         download: bool = False,
         teacher_top1_floor: float | None = None,
         teacher_claims: tuple[tuple[str, float], ...] = (),
+        teacher_uses: tuple[TeacherUse, ...] = (),
     ) -> None:
         self.registry = registry
         self.folder = folder
@@ -38,6 +40,7 @@ class World:
         self.data = DataStore(registry, data_root, device.torch, download)
         self.networks = NetworkFactory(registry, device, InitialWeights(data_root, download))
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor, dict(teacher_claims))
+        self.tables = ViewTables(folder.path / VIEW_TABLES, registry, teacher_uses)
         self.costs = CostCache(device)
 
     def view(self, name: str) -> ViewSpec:
@@ -76,5 +79,6 @@ def world_of(settings: WorkerSettings, name: str) -> World:
             settings.download,
             settings.teacher_top1_floor,
             settings.teacher_claims,
+            settings.teachers,
         )
     return _worlds[name, settings]
