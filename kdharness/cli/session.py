@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import typer
@@ -199,12 +200,24 @@ class RunRequest:
             teachers=self.teacher_uses(),
         )
 
+    @cached_property
+    def students(self) -> list[Cell]:
+        return [p.cell for p in self.plan.cells if not p.skip and p.cell.role != TEACHER]
+
+    @cached_property
+    def _reads(self) -> TeacherReads:
+        return TeacherReads(self.registry)
+
     def teacher_uses(self) -> tuple[TeacherUse, ...]:
         """Of the teachers whose outputs may be kept."""
         if not self.keeps_outputs:
             return ()
-        cells = [p.cell for p in self.plan.cells if not p.skip and p.cell.role != TEACHER]
-        return tuple(teacher_uses(cells, TeacherReads(self.registry).of, max_group(self.devices)))
+        return tuple(teacher_uses(self.students, self._reads.of, max_group(self.devices)))
+
+    def of_rows(self) -> frozenset[str]:
+        """Keys of the cells for which a table of what teachers say will do, where it is kept."""
+        cells = self.students if self.keeps_outputs else ()
+        return frozenset(cell.key for cell in cells if self._reads.of(cell)[1])
 
 
 def run_plan(request: RunRequest) -> int:
@@ -216,7 +229,16 @@ def run_plan(request: RunRequest) -> int:
         with folder.planned(request.plan):
             settings = request.settings(folder.held)
             executor = _executor(request, settings)
-            outcome = execute(request.plan, folder, settings, executor, request.registry, make_display(), request.rerun)
+            outcome = execute(
+                request.plan,
+                folder,
+                settings,
+                executor,
+                request.registry,
+                make_display(),
+                request.rerun,
+                of_rows=request.of_rows(),
+            )
         folder.check_held()
         folder.progress.remove()
         contents = folder.load()
@@ -279,9 +301,12 @@ def dry(request: RunRequest) -> int:
 
 
 def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
-    """Warns of what a run would fail with before its first step; whether there is such."""
+    """Warns of what a run would fail with before its first step; whether there is such. Where there is none, says what
+    becomes of teachers' outputs.
+    """
     from kdharness.device.door import open_device  # loads torch, as does what follows
     from kdharness.engine.foreseen import foreseen
+    from kdharness.engine.table_lines import table_lines
     from kdharness.engine.world import World
 
     device = open_device(request.devices[0])
@@ -292,6 +317,9 @@ def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
     for line in foreseen(cells, world, lambda text: print(printable(text), file=sys.stderr, flush=True)):
         warn(f"its cells would fail: {line}")
         fails = True
+    told = attempt(lambda: [*table_lines(request.students, request.teacher_uses(), world)])
+    for line in () if isinstance(told, Failure) else told:  # of data that is not there, foreseen has said so
+        print(printable(line))
     return fails
 
 

@@ -15,8 +15,6 @@ from kdharness.engine.view_table import ViewTable
 from kdharness.planning.teacher_uses import pays
 from kdharness.registry.manager import Registry
 
-FOLDER = "view_tables"
-
 
 class ViewTables:
     """The tables of one results folder.

@@ -12,11 +12,12 @@ from kdharness.device.door import open_device
 from kdharness.engine.initial_weights import InitialWeights
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.teachers import TeacherStore
-from kdharness.engine.view_tables import FOLDER as VIEW_TABLES, ViewTables
+from kdharness.engine.view_tables import ViewTables
 from kdharness.errors import CellError
 from kdharness.measure.costs import CostCache
 from kdharness.planning.cell import Cell
 from kdharness.registry.manager import Registry
+from kdharness.results.kept_outputs import KeptOutputs
 from kdharness.results.store import ResultsFolder
 
 
@@ -40,7 +41,7 @@ class World:
         self.data = DataStore(registry, data_root, device.torch, download)
         self.networks = NetworkFactory(registry, device, InitialWeights(data_root, download))
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor, dict(teacher_claims))
-        self.tables = ViewTables(folder.path / VIEW_TABLES, registry, teacher_uses)
+        self.tables = ViewTables(KeptOutputs(folder.path).path, registry, teacher_uses)
         self.costs = CostCache(device)
 
     def view(self, name: str) -> ViewSpec:

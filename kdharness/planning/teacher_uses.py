@@ -71,10 +71,14 @@ def _use(
     return TeacherUse(teacher, online, maps, apart)
 
 
-def pays(use: TeacherUse, each: int) -> bool:
-    """Whether a table spares enough. each: how many pictures there are of an image.
+def passes_with_table(use: TeacherUse, each: int) -> float:
+    """How many epochs a teacher runs for, where what it says is kept. each: how many pictures there are of an image.
 
     Of k draws out of n pictures, n (1 - (1 - 1 / n)^k) differ.
     """
-    differ = each * (1 - (1 - 1 / each) ** use.apart)
-    return use.online - use.maps - differ >= LEAST_SPARED * use.online > 0
+    return use.maps + each * (1 - (1 - 1 / each) ** use.apart)
+
+
+def pays(use: TeacherUse, each: int) -> bool:
+    """Whether a table spares enough."""
+    return use.online - passes_with_table(use, each) >= LEAST_SPARED * use.online > 0
