@@ -18,6 +18,22 @@ TRAIN_GROUP = f"{__name__}:run_job"
 
 
 @dataclass(frozen=True)
+class TeacherUse:
+    """How often a teacher would run over its images in a run. Counts are of epochs.
+
+    teacher: its identity.
+    online: without tables of what it says.
+    maps: for methods that read its maps, which no table holds.
+    apart: for seeds and recipes whose methods read none, each once.
+    """
+
+    teacher: str
+    online: int
+    maps: int
+    apart: int
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """What every worker of a run knows.
 
@@ -34,6 +50,7 @@ class WorkerSettings:
     checkpoint_seconds: least time between two checkpoints of a cell.
     keep_weights: keys of the cells whose weights are written.
     lock: the inode of the folder's lock, by which workers know the folder again; 0 where nobody holds it.
+    teachers: how often each teacher would run, by which workers decide whether to keep what it says.
     """
 
     folder: Path
@@ -48,6 +65,7 @@ class WorkerSettings:
     checkpoint_seconds: float = 30.0
     keep_weights: frozenset[str] = frozenset()
     lock: int = 0
+    teachers: tuple[TeacherUse, ...] = ()
 
 
 @dataclass(frozen=True)

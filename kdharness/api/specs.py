@@ -94,6 +94,23 @@ class ViewInfo:
 
 
 @dataclass(frozen=True)
+class FiniteView:
+    """That a view has finitely many pictures of an image, so that what a teacher makes of each can be kept.
+
+    Pictures are numbered from 0; two draws of one number give one picture, bit for bit.
+
+    count: how many there are of an image.
+    number: of draws, as `ViewSpec.draws` gives them, on any device: int64 [n]. None: there is one picture, whatever is
+        drawn.
+    draws: of numbers, int64 [n]: draws that give these pictures, on the numbers' device. None: as for `number`.
+    """
+
+    count: Callable[[ViewInfo], int]
+    number: Callable[[Mapping[str, Tensor], ViewInfo], Tensor] | None = None
+    draws: Callable[[Tensor, ViewInfo], Mapping[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
 class ViewSpec:
     """A view: a random picture of each image of a batch.
 
@@ -105,6 +122,7 @@ class ViewSpec:
     summary: one line for listings.
     paper: authors, title, venue, year.
     revision: raised by hand when its pictures change; None: the package's version stands for it.
+    finite: how its pictures are counted, where there are finitely many of an image.
     """
 
     name: str
@@ -113,6 +131,7 @@ class ViewSpec:
     summary: str = ""
     paper: str = ""
     revision: int | None = None
+    finite: FiniteView | None = None
 
     def __post_init__(self) -> None:
         if check_name(self.name, "view") == "recipe":

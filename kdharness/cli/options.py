@@ -69,6 +69,14 @@ Settings = Annotated[
         help="method.parameter=value, and so of datasets, models, optimizers; recipe.field=value, student.field=value.",
     ),
 ]
+TeacherOutputs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[auto|online|table]",
+        help="auto: keep what teachers say where it pays and changes no number; online: run them for every batch; "
+        "table: by rows of a table, a recipe of its own.",
+    ),
+]
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs for teachers and students; a deviation from the benchmark.", min=1)
 ]
@@ -121,6 +129,7 @@ class RunOptions:
     recipe: Recipe = ""
     recipes: Recipes = None
     settings: Settings = None
+    teacher_outputs: TeacherOutputs = None
     epochs: Epochs = None
     device: Device = "auto"
     workers: Workers = None

@@ -1,4 +1,4 @@
-"""`kdharness results prune`: forgets what former commands left undone."""
+"""`kdharness results prune`: forgets what former commands left undone, and what can be made again."""
 
 from __future__ import annotations
 
@@ -30,19 +30,23 @@ def results(
 ) -> None:
     """Put a results folder in order. What is ok stays."""
     from kdharness.results.finding import find_folders
+    from kdharness.results.kept_outputs import KeptOutputs
     from kdharness.text import printable
 
     if action not in ACTIONS:
         raise UnknownName("action", action, ACTIONS, "kdharness results")
     for found in find_folders(folder):
         with found.lock(lambda message: print(printable(message), file=sys.stderr)):
-            pruning = found.pruning(damaged)
+            pruning, tables = found.pruning(damaged), KeptOutputs(found.path)
+            room = tables.bytes_on_disk()
             if yes:
                 pruning.carry_out()
+                tables.drop()
         drops = "dropped" if yes else "would drop"
         cells, plans = len(pruning.cells), sum(plan is None for plan in pruning.plans.values())
         what = f"{_counted(cells, 'cell')} that are not ok, {_counted(plans, 'plan')} of which nothing is left"
-        print(printable(f"{found.path}: {drops} {what}"))
+        kept = f", view tables of {room / 1e6:.1f} MB" if room else ""
+        print(printable(f"{found.path}: {drops} {what}{kept}"))
         for path, fault in pruning.damaged.items():
             print(printable(f"{path}: {drops if damaged else 'stays'}, cannot be read ({fault.reason})"))
         if pruning.damaged and not damaged:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import typer
@@ -13,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.api.executors import Executor, WorkerSettings
+from kdharness.api.executors import Executor, TeacherUse, WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.cli.recipe_lines import recipe_lines
 from kdharness.cli.teacher_claims import teacher_claims
-from kdharness.device.names import slots
+from kdharness.device.names import max_group, slots
 from kdharness.errors import UserError
 from kdharness.execution.display import make_display
 from kdharness.execution.rerun import Rerun
@@ -25,10 +26,12 @@ from kdharness.execution.resume import resume, unmeasured
 from kdharness.execution.run import execute
 from kdharness.failures import Failure, attempt
 from kdharness.planning import make_plan
-from kdharness.planning.cell import STEP, Cell
+from kdharness.planning.cell import STEP, TEACHER, Cell
 from kdharness.planning.networks import network_text
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
+from kdharness.planning.teacher_outputs import ONLINE, as_settings
+from kdharness.planning.teacher_uses import TeacherReads, teacher_uses
 from kdharness.protocol.benchmark import STANDARD, Benchmark, load
 from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.manager import Registry
@@ -53,6 +56,7 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
     if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
     registry = Registry.load(options.plugin or ())
+    loaded = load(benchmark)
     selection = Selection(
         methods=listed(options.methods),
         skip=listed(options.skip) or (),
@@ -66,13 +70,13 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
         seeds=_seeds("--seeds", options.seeds),
         teacher_spread=_seeds("--teacher-spread", options.teacher_spread),
         track=options.track,
-        settings=tuple(options.settings or ()),
+        settings=(*(options.settings or ()), *as_settings(options.teacher_outputs, loaded.recipe)),
         epochs=options.epochs,
         teachers=tuple(options.teacher or ()),
         data_root=data_root(options.data),
         download=options.download,
     )
-    return RunCommand(load(benchmark), selection, registry, options)
+    return RunCommand(loaded, selection, registry, options)
 
 
 def _seeds(option: str, text: str | None) -> tuple[int, ...] | None:
@@ -106,6 +110,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
         rerun=options.rerun,
         show=show or _report,
         teacher_claims=teacher_claims(options.teacher_top1 or (), plan),
+        keeps_outputs=options.teacher_outputs != ONLINE,
     )
     request.registry.get("executor", request.executor, "--executor")
     _check_precision(request.plan, request.devices)
@@ -154,6 +159,7 @@ class RunRequest:
     rerun: which finished cells are run again; None for none.
     show: prints the results.
     teacher_claims: by "dataset/model", percent that a teacher from a file is said to reach.
+    keeps_outputs: whether what teachers say is kept where that pays.
     """
 
     plan: Plan
@@ -169,6 +175,7 @@ class RunRequest:
     rerun: Rerun | None
     show: Callable[[Contents], None]
     teacher_claims: tuple[tuple[str, float], ...] = ()
+    keeps_outputs: bool = True
 
     @property
     def folder(self) -> Path:
@@ -190,7 +197,27 @@ class RunRequest:
             teacher_claims=self.teacher_claims,
             keep_weights=frozenset(required | teachers),
             lock=lock,
+            teachers=self.teacher_uses(),
         )
+
+    @cached_property
+    def students(self) -> list[Cell]:
+        return [p.cell for p in self.plan.cells if not p.skip and p.cell.role != TEACHER]
+
+    @cached_property
+    def _reads(self) -> TeacherReads:
+        return TeacherReads(self.registry)
+
+    def teacher_uses(self) -> tuple[TeacherUse, ...]:
+        """Of the teachers whose outputs may be kept."""
+        if not self.keeps_outputs:
+            return ()
+        return tuple(teacher_uses(self.students, self._reads.of, max_group(self.devices)))
+
+    def of_rows(self) -> frozenset[str]:
+        """Keys of the cells for which a table of what teachers say will do, where it is kept."""
+        cells = self.students if self.keeps_outputs else ()
+        return frozenset(cell.key for cell in cells if self._reads.of(cell)[1])
 
 
 def run_plan(request: RunRequest) -> int:
@@ -202,7 +229,16 @@ def run_plan(request: RunRequest) -> int:
         with folder.planned(request.plan):
             settings = request.settings(folder.held)
             executor = _executor(request, settings)
-            outcome = execute(request.plan, folder, settings, executor, request.registry, make_display(), request.rerun)
+            outcome = execute(
+                request.plan,
+                folder,
+                settings,
+                executor,
+                request.registry,
+                make_display(),
+                request.rerun,
+                of_rows=request.of_rows(),
+            )
         folder.check_held()
         folder.progress.remove()
         contents = folder.load()
@@ -265,9 +301,12 @@ def dry(request: RunRequest) -> int:
 
 
 def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
-    """Warns of what a run would fail with before its first step; whether there is such."""
+    """Warns of what a run would fail with before its first step; whether there is such. Where there is none, says what
+    becomes of teachers' outputs.
+    """
     from kdharness.device.door import open_device  # loads torch, as does what follows
     from kdharness.engine.foreseen import foreseen
+    from kdharness.engine.table_lines import table_lines
     from kdharness.engine.world import World
 
     device = open_device(request.devices[0])
@@ -278,6 +317,9 @@ def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
     for line in foreseen(cells, world, lambda text: print(printable(text), file=sys.stderr, flush=True)):
         warn(f"its cells would fail: {line}")
         fails = True
+    told = attempt(lambda: [*table_lines(request.students, request.teacher_uses(), world)])
+    for line in () if isinstance(told, Failure) else told:  # of data that is not there, foreseen has said so
+        print(printable(line))
     return fails
 
 

@@ -14,7 +14,9 @@ from kdharness.api.specs import ViewInfo, ViewSpec
 from kdharness.api.staged import StagedModel
 from kdharness.data.images import as_pixels
 from kdharness.data.mixing import EpochMixing, MixingRequest, larger_labels, mixed_images, soft_labels
+from kdharness.data.pictures import Pictures
 from kdharness.data.prepare import Data
+from kdharness.data.sheet import Numbers
 from kdharness.data.views import EpochView, ViewKey
 from kdharness.data.watched import Summed
 from kdharness.device.checksum import Balance
@@ -134,7 +136,7 @@ class EpochBatches:
 
     find: gives the installed view of a name; UserError where there is none.
     ledger: is told what is made, and who reads it.
-    axes: what its draws depend on: subset, batch size, seed and epoch.
+    axes: what its draws depend on: subset, batch size, seed and epoch. info: what views are told.
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class EpochBatches:
         self.targets = data.targets
         self.device = device
         self._find = find
-        self._info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
+        self.info = ViewInfo(data.dataset.augmentation, data.input_shape[1:])
         self.axes = (request.subset, request.batch_size, request.seed, request.epoch)
         positions = (
             torch.tensor(request.selection, dtype=torch.int64) if request.selection else torch.arange(len(self.subset))
@@ -162,7 +164,7 @@ class EpochBatches:
         self._mixing = None
         if request.mixing is not None:
             sizes, seed = [end - start for start, end in self.bounds], stream("mixing", *self.axes)
-            self._mixing = EpochMixing(request.mixing, sizes, self._info.size, seed, device.torch)
+            self._mixing = EpochMixing(request.mixing, sizes, self.info.size, seed, device.torch)
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -186,6 +188,22 @@ class EpochBatches:
         soft = soft_labels(targets, mixing, self._classes)
         return Samples(larger_labels(targets, mixing), positions, make, self._shelf.ledger, mixing, soft)
 
+    def pictures_each(self, key: ViewKey) -> int:
+        """How many pictures a view has of an image; 0 where they are not counted, or images are mixed."""
+        return 0 if self._mixing is not None else self._view(key).count
+
+    def pictures(self, key: ViewKey) -> Pictures:
+        """Which picture of which image each sample is, of a view that counts them."""
+        view = self._view(key)
+        numbers, each = view.numbers(), view.count
+        ids = self.subset[self.order].cpu() * each + numbers
+
+        def make(ids: Numbers) -> Tensor:
+            chosen = torch.from_numpy(ids)
+            return as_pixels(view.pictures(self.images[(chosen // each).to(self.images.device)], chosen % each))
+
+        return Pictures(ids.numpy(), each, len(self.images), make)
+
     def _repeated(self, of_images: Tensor) -> Tensor:
         """What holds a number per image, with one per sample."""
         times = self.request.repeats
@@ -197,7 +215,7 @@ class EpochBatches:
     def _view(self, key: ViewKey) -> EpochView:
         def make() -> EpochView:
             seed = stream("views", key.name, key.occurrence, *self.axes)
-            return EpochView(self._find(key.name), self._info, len(self.order), seed, self.device)
+            return EpochView(self._find(key.name), self.info, len(self.order), seed, self.device)
 
         return self._shelf.read(key, make)
 

@@ -47,6 +47,7 @@ class EpochView:
     def __init__(self, spec: ViewSpec, info: ViewInfo, n: int, seed: int, device: Device) -> None:
         self.spec = spec
         self.info = info
+        self.n = n
         self.generators = device.default_generators()
         with self._drawing_nothing("draws() draws from a default generator, and not from the one it is given"):
             drawn = spec.draws(n, torch.Generator().manual_seed(seed))
@@ -57,7 +58,37 @@ class EpochView:
 
     def images(self, images: Tensor, start: int, end: int) -> Tensor:
         """The view, uint8, of `images`, which are the samples from `start` to `end`. It may change them in place."""
-        draws = {name: tensor[start:end].clone() for name, tensor in self._draws.items()}
+        return self._applied(images, {name: tensor[start:end].clone() for name, tensor in self._draws.items()})
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are of an image; 0 where they are not counted."""
+        return 0 if self.spec.finite is None else self.spec.finite.count(self.info)
+
+    def numbers(self) -> Tensor:
+        """The number of each sample's picture, int64 [n] on the CPU. CellError for what is none."""
+        finite, count = self.spec.finite, self.count
+        if finite is None or finite.number is None:
+            return torch.zeros(self.n, dtype=torch.int64)
+        with self._drawing_nothing("finite.number() draws from a default generator"):
+            numbers = finite.number({name: tensor.clone() for name, tensor in self._draws.items()}, self.info).cpu()
+        if numbers.dtype != torch.int64 or numbers.shape != (self.n,):
+            raise self._error(f"finite.number() must give int64 [{self.n}], got {_shown(numbers)}")
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+            raise self._error(f"finite.number() gives {int(numbers.max())}, and there are {count} pictures")
+        return numbers
+
+    def pictures(self, images: Tensor, numbers: Tensor) -> Tensor:
+        """The pictures of these numbers, int64 [n], of `images`, uint8 [n, C, H, W], on their device."""
+        finite = self.spec.finite
+        if finite is None or finite.draws is None:
+            drawn = self.spec.draws(len(numbers), torch.Generator().manual_seed(0))
+        else:
+            drawn = finite.draws(numbers.to(images.device), self.info)
+        checked = self._checked(drawn, len(numbers))
+        return self._applied(images, {name: tensor.to(images.device) for name, tensor in checked.items()})
+
+    def _applied(self, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
         copies = list(draws.values())
         before = sum(tensor._version for tensor in copies)
         with self._drawing_nothing("apply() draws from a default generator: what is random belongs in draws()"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -74,7 +74,7 @@ class Group:
         self.world = world
         self.emit = emit
         self.beat = beat
-        self.lockstep = Lockstep(world.device, world.view, self._fail_member, beat)
+        self.lockstep = Lockstep(world.device, world.view, self._fail_member, beat, world.tables)
         self.guard = Guard(self.lockstep)
         self.members: list[Member] = []
         self.started: dict[str, str] = {}
@@ -154,8 +154,7 @@ class Group:
         with self.world.device.contained(lambda error: self._fail(cell, error)) as failed:
             data = self.world.data.of(cell)
             self.guard.know_data(data)
-            for line in self.world.data.warnings():
-                self.emit(WorkerWarning(self.job.number, line))
+            self._tell(self.world.data.warnings())
             self.beat(number)
             self.world.device.set_precision(str(cell.recipe["precision"]))  # teachers run, methods may
             self.world.check_plugins(cell)
@@ -174,6 +173,10 @@ class Group:
         if not failed:
             self.members.append(member)
 
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.emit(WorkerWarning(self.job.number, line))
+
     # -- one round: an epoch of every member --------------------------------------------------------------------------
 
     def _round(self) -> None:
@@ -191,6 +194,8 @@ class Group:
         for request, members in asked.items():
             alive = self.lockstep.run(request, members)
             self.guard.check()
+            self.lockstep.commit()
+            self._tell(self.world.tables.lines())
             for member in alive:
                 self._end_epoch(member, request)
         due: dict[tuple[str, str], list[Member]] = {}

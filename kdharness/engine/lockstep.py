@@ -14,8 +14,10 @@ from kdharness.device.device import Device
 from kdharness.device.ledger import Ledger, Shelf, Thing
 from kdharness.engine.member import Member
 from kdharness.engine.shared_numbers import SharedNumbers
+from kdharness.engine.table_pages import Pages
 from kdharness.engine.teacher_batch import TeacherBatch
 from kdharness.engine.teachers import CHANGED as TEACHER_CHANGED, AnyTeacher, each_alone, put_right
+from kdharness.engine.view_tables import ViewTables
 from kdharness.errors import CellError
 
 
@@ -24,7 +26,7 @@ class Lockstep:
 
     balance, of_teachers: what batches, and the networks of teachers, were and are.
     doubted: whether something was changed in the open after others had it, who may have changed it unnoticed.
-    find_view: gives the installed view of a name.
+    find_view: gives the installed view of a name. tables: of teachers' outputs.
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
 
@@ -34,7 +36,9 @@ class Lockstep:
         find_view: Callable[[str], ViewSpec],
         fail: Callable[[Member, Exception], None],
         beat: Callable[[int | None], None],
+        tables: ViewTables,
     ) -> None:
+        self.tables = tables
         self.device = device
         self.find_view = find_view
         self.ledger = Ledger(device.clock())
@@ -44,12 +48,14 @@ class Lockstep:
         self.fail = fail
         self.beat = beat
         self._shared: SharedBatch | None = None
+        self._pages: Pages | None = None
 
     def run(self, request: BatchRequest, members: list[Member]) -> list[Member]:
         """One epoch for `members`, who all asked for `request`. Returns those who are still alive."""
         with self.ledger.making() as order:
             batches = EpochBatches(request, members[0].data, self.find_view, self.device, self.ledger)
         _read_by(members, order)
+        self._pages = Pages(self.tables, batches, members[0].recipe.teacher_outputs == "table")
         alive = list(members)
         for number in range(len(batches)):
             if not alive:
@@ -59,6 +65,12 @@ class Lockstep:
         self._shared = None
         self._account(members)
         return alive
+
+    def commit(self) -> None:
+        """Keeps what teachers said of the last epoch. Called once it is known that nobody changed what cells share."""
+        pages, self._pages = self._pages, None
+        if pages is not None:
+            pages.commit()
 
     def _batch(self, batches: EpochBatches, number: int, alive: list[Member]) -> None:
         """Every member's step on one batch. Takes out of `alive` those that leave."""
@@ -94,7 +106,7 @@ class Lockstep:
     def _prepare(self, batches: EpochBatches, number: int, members: Sequence[Member]) -> SharedBatch:
         """The batch for members that will step on it."""
         with self.ledger.making() as bare:
-            self._shared = SharedBatch(batches.samples(number), tuple(members), (*batches.axes, number))
+            self._shared = SharedBatch(batches.samples(number), tuple(members), (*batches.axes, number), self._pages)
         _read_by(members, bare)
         return self._shared
 
@@ -138,10 +150,14 @@ class SharedBatch:
     """One batch and what the teachers make of it, watched for changes.
 
     axes: name the batch: the subset, batch size, seed and epoch of its pass, and its number.
+    pages: what view tables give of the epoch.
     seen: whether a cell had it, and nobody looked since what it did to it.
     """
 
-    def __init__(self, samples: Samples, members: Sequence[Member], axes: Sequence[str | int]) -> None:
+    def __init__(
+        self, samples: Samples, members: Sequence[Member], axes: Sequence[str | int], pages: Pages | None = None
+    ) -> None:
+        self.pages = pages
         self.samples = samples
         self.members = members
         self.axes = axes
@@ -158,7 +174,8 @@ class SharedBatch:
         def make() -> TeacherBatch:
             samples = self.samples if key is None else member.transformed(self.samples, info, *self.axes)
             readers = [other for other in self.members if other.transform_key == key]
-            self._seen.append(TeacherBatch(samples, _wanted(readers)))
+            page = None if self.pages is None or key is not None else (self.pages, int(self.axes[-1]))
+            self._seen.append(TeacherBatch(samples, _wanted(readers), page))
             return self._seen[-1]
 
         return self._shelf.read(key, make)

@@ -14,34 +14,52 @@ from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
 from kdharness.data.views import ViewKey
+from kdharness.engine.table_pages import Pages, kept_outputs
 from kdharness.engine.teachers import AnyTeacher, Ensemble, Teacher
+
+NOTHING = Wanted()
 
 
 class TeacherBatch:
     """The teachers' outputs, each made when it is first asked for.
 
-    wanted: by the id of a teacher, the union of what is read of it.
+    wanted: by the id of a teacher, the union of what is read of it. page: what view tables give of this batch, and its
+    number in the epoch; None where they give nothing.
     """
 
-    def __init__(self, samples: Samples, wanted: Mapping[int, Wanted]) -> None:
+    def __init__(self, samples: Samples, wanted: Mapping[int, Wanted], page: tuple[Pages, int] | None = None) -> None:
         self.samples = samples
         self.wanted = wanted
+        self.page = page
 
-    def outputs(self, teacher: AnyTeacher, view: ViewKey) -> Outputs:
-        """Of one view alone."""
+    def outputs(self, teacher: AnyTeacher, view: ViewKey, wanted: Wanted = NOTHING) -> Outputs:
+        """Of one view alone. wanted: what the asking cell reads beside logits."""
+        asked = self._asked(teacher, wanted)
 
         def make() -> Outputs:
-            made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view)
+            made = self._mean(teacher, view) if isinstance(teacher, Ensemble) else self._run(teacher, view, asked)
             self.samples.watched.watch({f"teacher.{name}": t for name, t in made.named_tensors().items()})
             return made
 
-        return self.samples.shelf.read(("teacher", id(teacher), view), make)
+        return self.samples.shelf.read(("teacher", id(teacher), view, asked), make)
 
-    def _run(self, teacher: Teacher, view: ViewKey) -> Outputs:
-        self.samples.prepare(view, teacher.model)
-        wanted = self.wanted.get(id(teacher), Wanted())
-        with torch.no_grad():
-            return teacher.model.run(self.samples.view(view), wanted.taps, wanted.modules)
+    def _asked(self, teacher: AnyTeacher, wanted: Wanted) -> Wanted:
+        """What a teacher is asked for: all that anybody reads. Where rows of a table are asked for by name, a cell that
+        reads no maps gets rows alone and in company, whoever beside it has the teacher run.
+        """
+        union = self.wanted.get(id(teacher), NOTHING)
+        return wanted if self.page is not None and self.page[0].by_name and kept_outputs(wanted) else union
+
+    def _run(self, teacher: Teacher, view: ViewKey, wanted: Wanted) -> Outputs:
+        def online() -> Outputs:
+            self.samples.prepare(view, teacher.model)
+            with torch.no_grad():
+                return teacher.model.run(self.samples.view(view), wanted.taps, wanted.modules)
+
+        if self.page is None:
+            return online()
+        pages, number = self.page
+        return pages.outputs(teacher, view, number, wanted, online)
 
     def _mean(self, ensemble: Ensemble, view: ViewKey) -> Outputs:
         logits = [self.outputs(member, view).logits for member in ensemble.members]
@@ -96,4 +114,4 @@ class TeacherOutputs(Sequence[Outputs]):
 
 def _shown(batch: TeacherBatch, teacher: AnyTeacher, view: ViewKey, wanted: Wanted) -> Outputs:
     """A teacher on a view, as far as one cell declared that it reads it."""
-    return batch.outputs(teacher, view).only(wanted)
+    return batch.outputs(teacher, view, wanted).only(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -48,9 +49,21 @@ class Teacher:
     """A frozen network in eval mode.
 
     digest: SHA-256 of its file, "" of one that comes from none. data, device: what it is asked about, and where.
+    source: the identity of what it comes from. facts: all that decides what it makes of an image, as canonical JSON;
+    "": nothing that it says may be kept.
     """
 
-    def __init__(self, model: StagedModel, digest: str, data: Data, device: Device) -> None:
+    def __init__(
+        self,
+        model: StagedModel,
+        digest: str,
+        data: Data,
+        device: Device,
+        source: str = "",
+        facts: str = "",
+    ) -> None:
+        self.source = source
+        self.facts = facts
         self.model = model.eval().requires_grad_(False)
         self.digest = digest
         self._data = data
@@ -244,7 +257,7 @@ class TeacherStore:
 
     def _each(self, sources: Sequence[TeacherSource], cell: Cell, data: Data) -> list[Teacher]:
         recipe = Recipe.model_validate(dict(cell.recipe))
-        return [self._teacher(source, data, recipe, cell.dataset) for source in sources]
+        return [self._teacher(source, data, recipe, cell) for source in sources]
 
     def untrained(self, cell: Cell, data: Data) -> list[Teacher]:
         """Networks of the cell's teachers as they are initialised, for trials that need no trained ones."""
@@ -289,7 +302,7 @@ class TeacherStore:
             self._ensembles[key] = Ensemble(teachers)
         return self._ensembles[key]
 
-    def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe, dataset: str) -> Teacher:
+    def _teacher(self, source: TeacherSource, data: Data, recipe: Recipe, cell: Cell) -> Teacher:
         path, digest = self.found(source)
         # Precision and layout change what a teacher gives, and cells that differ in them may share a worker.
         key = (
@@ -303,11 +316,25 @@ class TeacherStore:
         if key not in self._teachers:
             model = self.networks.make(source.network, data, "teacher", 0, recipe)
             fill(model, load_weights(path, chosen=source.chosen))
-            teacher = Teacher(model, digest, data, self.device)
+            facts = "" if cell.has_private_images else self._facts(source, digest, model, recipe, cell)
+            teacher = Teacher(model, digest, data, self.device, source.identity, facts)
             if source.sha256:
-                self._check(teacher, data, path, self.claims.get(f"{dataset}/{source.model}"))
+                self._check(teacher, data, path, self.claims.get(f"{cell.dataset}/{source.model}"))
             self._teachers[key] = teacher
         return self._teachers[key]
+
+    def _facts(self, source: TeacherSource, digest: str, model: StagedModel, recipe: Recipe, cell: Cell) -> str:
+        """All that decides what a teacher makes of an image of the cell's dataset."""
+        return canonical(
+            {
+                "weights": marked(digest, source.chosen),
+                "network": dict(source.network),
+                "preprocessing": asdict(model.prepare.preprocessing),
+                "images": dict(cell.document["dataset"]),
+                "channels_last": recipe.channels_last,
+                "fingerprint": self.device.fingerprint(recipe.precision),
+            }
+        )
 
     def _check(self, teacher: Teacher, data: Data, path: Path, claim: float | None) -> None:
         """UserError for a file's teacher that knows too little, or other things than are said of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdharness.api.executors import WorkerSettings
+from kdharness.api.executors import TeacherUse, WorkerSettings
 from kdharness.api.specs import ViewSpec
 from kdharness.data.prepare import DataStore
 from kdharness.device.device import Device
@@ -12,10 +12,12 @@ from kdharness.device.door import open_device
 from kdharness.engine.initial_weights import InitialWeights
 from kdharness.engine.networks import NetworkFactory
 from kdharness.engine.teachers import TeacherStore
+from kdharness.engine.view_tables import ViewTables
 from kdharness.errors import CellError
 from kdharness.measure.costs import CostCache
 from kdharness.planning.cell import Cell
 from kdharness.registry.manager import Registry
+from kdharness.results.kept_outputs import KeptOutputs
 from kdharness.results.store import ResultsFolder
 
 
@@ -31,6 +33,7 @@ class World:
         download: bool = False,
         teacher_top1_floor: float | None = None,
         teacher_claims: tuple[tuple[str, float], ...] = (),
+        teacher_uses: tuple[TeacherUse, ...] = (),
     ) -> None:
         self.registry = registry
         self.folder = folder
@@ -38,6 +41,7 @@ class World:
         self.data = DataStore(registry, data_root, device.torch, download)
         self.networks = NetworkFactory(registry, device, InitialWeights(data_root, download))
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor, dict(teacher_claims))
+        self.tables = ViewTables(KeptOutputs(folder.path).path, registry, teacher_uses)
         self.costs = CostCache(device)
 
     def view(self, name: str) -> ViewSpec:
@@ -76,5 +80,6 @@ def world_of(settings: WorkerSettings, name: str) -> World:
             settings.download,
             settings.teacher_top1_floor,
             settings.teacher_claims,
+            settings.teachers,
         )
     return _worlds[name, settings]

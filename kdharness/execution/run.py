@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -75,15 +75,16 @@ def execute(
     display: Display,
     rerun: Rerun | None = None,
     runner: str = RUNNER,
+    of_rows: Collection[str] = (),
 ) -> Outcome:
     """Runs what is missing of the plan; the caller holds the folder's lock. runner: 'module:function' that opens and
-    trains the jobs.
+    trains the jobs. of_rows: as the scheduler's.
 
     Ctrl-C, or a request of the system to end, ends it early, with the finished cells kept; a second one while it stops
     kills the workers at once.
     UserError when nothing more can be written, or to another folder than the one that was locked.
     """
-    run = _Run(plan, folder, settings, executor, registry, display, rerun, runner)
+    run = _Run(plan, folder, settings, executor, registry, display, rerun, runner, of_rows)
     interrupted = False
     with terminations_interrupt():
         try:
@@ -108,7 +109,9 @@ class _Run:
         display: Display,
         rerun: Rerun | None,
         runner: str,
+        of_rows: Collection[str],
     ) -> None:
+        self.of_rows = of_rows
         self.plan = plan
         self.folder = folder
         self.executor = executor
@@ -148,7 +151,7 @@ class _Run:
         """Of cells that are to be run. Their ok records, if any, are set aside once they are handed out."""
         self.to_set_aside = {cell.key for cell in cells}
         done = [key for key, status in self.statuses.items() if status is Status.OK]
-        return Scheduler(cells, done, self.executor.slots, self.largest, self.unavailable, jobs)
+        return Scheduler(cells, done, self.executor.slots, self.largest, self.unavailable, jobs, self.of_rows)
 
     def _train(self) -> None:
         """Until nothing runs and nothing can start."""

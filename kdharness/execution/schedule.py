@@ -57,13 +57,14 @@ def group_size(cells: int, slots: int, max_group: int) -> int:
     return max(1, min(max_group, math.ceil(cells / groups)))
 
 
-def pick_group(cells: Sequence[Cell], size: int) -> list[Cell]:
+def pick_group(cells: Sequence[Cell], size: int, of_rows: Collection[str] = ()) -> list[Cell]:
     """Up to `size` of these cells, which share their data: those of one teacher, then others that fit in whole.
 
-    A teacher with more cells than `size` has them cut into equal parts.
+    A teacher with more cells than `size` has them cut into equal parts. of_rows: keys of those for which a table of
+    what teachers say will do. They come last, and together: what teachers say to the others is in the table by then.
     """
     by_teacher: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: cell.key in of_rows):
         by_teacher.setdefault(tuple((t.model, t.identity) for t in cell.teachers), []).append(cell)
     first, *others = by_teacher.values()
     if len(first) > size:
@@ -87,6 +88,7 @@ class Scheduler:
 
     cells: to be run, what is required first. done: keys of cells that are done already.
     unavailable: required cells that will not be done, with the reason. jobs: how many jobs were handed out before.
+    of_rows: keys of the cells that read of teachers what tables hold, and nothing else.
 
     A cell that brought its worker down is tried once more, alone. Where no cell can be blamed (a death at no cell, a
     lost device, an error on an accelerator, a change of what the group shares), each cell of the group is tried once
@@ -102,8 +104,10 @@ class Scheduler:
         max_group: int = MAX_GROUP,
         unavailable: Mapping[str, str] | None = None,
         jobs: int = 0,
+        of_rows: Collection[str] = (),
     ) -> None:
         self.slots = slots
+        self._of_rows = frozenset(of_rows)
         self.max_group = max_group
         self.not_run: dict[str, str] = {}
         self._cells = {cell.key: cell for cell in cells}
@@ -143,7 +147,8 @@ class Scheduler:
         # Running cells count, lest groups shrink to single cells as the queue empties.
         size = group_size(len(ready) + sum(len(r.left) for r in self._running.values()), self.slots, self.max_group)
         first = next((cell for cell in ready if cell.role == TEACHER), ready[0])
-        group = pick_group([cell for cell in ready if self._share[cell.key] == self._share[first.key]], size)
+        sharing = [cell for cell in ready if self._share[cell.key] == self._share[first.key]]
+        group = pick_group(sharing, size, self._of_rows)
         for cell in group:
             del self._waiting[cell.key]
         return self._hand_out(group)

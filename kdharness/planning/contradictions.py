@@ -19,7 +19,8 @@ def check_recipes(recipes: Recipes, models: Iterable[str]) -> tuple[str, ...]:
     for whose, recipe in _whole(recipes, models):
         if recipe.contradiction:
             line = f"{whose}: {recipe.contradiction}"
-            if recipe.min_lr > recipe.lr or not is_trial or "warmup_epochs" in recipes.base_commanded:
+            is_warmup = recipe.contradiction.startswith("warmup_epochs")
+            if not (is_warmup and is_trial) or "warmup_epochs" in recipes.base_commanded:
                 raise UserError(line)
             warnings[line] = None
     return tuple(warnings)

@@ -45,7 +45,8 @@ class Recipes:
 
     def of_teacher(self, model: str) -> Recipe:
         """The recipe of a network that teaches."""
-        return self._of_model(self.base.replaced(self.teacher).replaced(self.models.get(model, {})), model)
+        recipe = self._of_model(self.base.replaced(self.teacher).replaced(self.models.get(model, {})), model)
+        return recipe.replaced({"teacher_outputs": "auto"})  # nobody teaches it
 
     def of_student(self, model: str, name: str) -> Recipe:
         """The recipe of a network that learns, under the recipe of that name."""

@@ -26,6 +26,7 @@ from kdharness.planning.scenarios import resolve_scenarios
 from kdharness.planning.seeding import Seeding, Spread
 from kdharness.planning.selection import MethodChoice
 from kdharness.planning.teacher_files import TeacherFile
+from kdharness.planning.teacher_outputs import check_tables
 from kdharness.planning.tracks import unknown_models
 from kdharness.protocol.benchmark import EvaluationRule
 from kdharness.protocol.claim import Claim
@@ -115,6 +116,7 @@ def resolve(asked: Asked, registry: Registry) -> Resolved:
     needed = {choice.name: methods.by_name[choice.name].spec.factory.needs_scenario for choice in choices}
     scenarios = resolve_scenarios(asked, needed)
     of_names = (*_clashing(asked, registry), *_unproved(choices, methods), *_unknown(asked, choices, methods, registry))
+    check_tables(asked.recipes, asked.model_names, catalogue("view", registry), scenarios.by_name)
     runs_in = scenarios_of_methods(choices, scenarios, asked)
     chosen = resolve_choices(choices, runs_in, asked, methods)
     claims = _claims(asked, methods, registry)

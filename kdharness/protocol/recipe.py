@@ -52,6 +52,9 @@ class Recipe(BaseModel):
     mixing_probability: the share of batches that are mixed.
     mixing_off_epoch: from this epoch on (from 0, of the whole training) no batch is mixed.
     label_smoothing: epsilon; labels y become (1 - epsilon) y + epsilon / classes.
+    teacher_outputs: "table": what teachers say of a picture is a row of a table, made in a batch that is the same for
+        every student, and so no matter which pictures a student sees beside it; "auto": it is what they say of each
+        batch as it is, whether they run or a table that equals it bit for bit is read.
     loss: on labels: "ce" is cross-entropy, "bce" the mean of binary cross-entropies over classes.
     """
 
@@ -84,6 +87,7 @@ class Recipe(BaseModel):
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS), Neutral(1)] = 1
     ema_decay: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     evaluate: Annotated[Literal["last", "ema"], Neutral("last")] = "last"
+    teacher_outputs: Annotated[Literal["auto", "table"], Neutral("auto")] = "auto"
 
     @field_validator("milestones")
     @classmethod
@@ -109,6 +113,8 @@ class Recipe(BaseModel):
             return f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}"
         if self.warmup_epochs > self.epochs:
             return f"warmup_epochs = {self.warmup_epochs:g} is longer than the run, which has epochs = {self.epochs}"
+        if self.teacher_outputs == "table" and self.mixes:
+            return "teacher_outputs = 'table': mixup and cutmix make pictures that no table has"
         return ""
 
     @property

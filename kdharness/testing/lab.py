@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from kdharness.api.executors import CellFinished, Event, WorkerSettings
+from kdharness.api.executors import CellFinished, Event, TeacherUse, WorkerSettings
 from kdharness.device.device import Device
 from kdharness.device.door import open_device
 from kdharness.device.random import default_generators_kept
@@ -38,6 +38,7 @@ class Lab:
     checkpoint_seconds: least time between two checkpoints of a cell; 0 for one after every epoch.
     timeout_seconds: limit on one cell's own time.
     metrics: names; None for all but those on request.
+    teachers: whose outputs are kept where that pays.
     events: all that was told, in order. on_event: called with each; what it raises ends the training.
     beats: the number of the cell that was stepping, in order.
     """
@@ -49,6 +50,7 @@ class Lab:
     checkpoint_seconds: float = 1e9
     timeout_seconds: float | None = None
     metrics: tuple[str, ...] | None = None
+    teachers: tuple[TeacherUse, ...] = ()
     events: list[Event] = field(default_factory=list)
     beats: list[int | None] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda event: None
@@ -112,7 +114,7 @@ class Lab:
 
     @cached_property
     def _world(self) -> World:
-        return World(self.registry, self.folder, self.path, self.device)
+        return World(self.registry, self.folder, self.path, self.device, teacher_uses=self.teachers)
 
     def beat(self, cell: int | None) -> None:
         self.beats.append(cell)
@@ -132,4 +134,5 @@ class Lab:
             timeout_seconds=self.timeout_seconds,
             checkpoint_seconds=self.checkpoint_seconds,
             keep_weights=frozenset(cell.key for cell in cells),
+            teachers=self.teachers,
         )

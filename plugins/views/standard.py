@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdharness.api import ViewInfo, ViewSpec, hookimpl
+from kdharness.api import FiniteView, ViewInfo, ViewSpec, hookimpl
 
 
 def draw_crop_and_flip(n: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -30,11 +30,44 @@ def crop_and_flip(images: Tensor, draws: Mapping[str, Tensor], info: ViewInfo, o
         height, width = images.shape[2:]
         # A view of every possible crop: indexing it gathers a batch of crops in one kernel.
         windows = F.pad(images, (padding,) * 4, value=outside).unfold(2, height, 1).unfold(3, width, 1)
-        dy, dx = ((draws[name] * (2 * padding + 1)).long() for name in ("dy", "dx"))
+        dy, dx = (_place(draws[name], padding) for name in ("dy", "dx"))
         images = windows[torch.arange(len(images), device=images.device), :, dy, dx]
     if info.augmentation.flip:
-        images = torch.where((draws["flip"] < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
+        images = torch.where(_flipped(draws).view(-1, 1, 1, 1), images.flip(3), images)
     return images
+
+
+def _place(draws: Tensor, padding: int) -> Tensor:
+    """Which of the crops along one side."""
+    return (draws * (2 * padding + 1)).long()
+
+
+def _flipped(draws: Mapping[str, Tensor]) -> Tensor:
+    return draws["flip"] < 0.5
+
+
+def count(info: ViewInfo) -> int:
+    """162 for a frame of four pixels and a flip: 9 x 9 crops, and their mirror images."""
+    return (2 * info.augmentation.crop_padding + 1) ** 2 * (2 if info.augmentation.flip else 1)
+
+
+def number(draws: Mapping[str, Tensor], info: ViewInfo) -> Tensor:
+    """Crops row by row, each before its mirror image."""
+    padding = info.augmentation.crop_padding
+    crop = _place(draws["dy"], padding) * (2 * padding + 1) + _place(draws["dx"], padding)
+    return crop * 2 + _flipped(draws).long() if info.augmentation.flip else crop
+
+
+def draws_of(numbers: Tensor, info: ViewInfo) -> dict[str, Tensor]:
+    """From the middle of what gives each picture."""
+    side = 2 * info.augmentation.crop_padding + 1
+    crop = numbers // 2 if info.augmentation.flip else numbers
+    flipped = numbers % 2 == 1
+    return {
+        "dy": (crop // side + 0.5) / side,
+        "dx": (crop % side + 0.5) / side,
+        "flip": torch.where(flipped, 0.25, 0.75),
+    }
 
 
 @hookimpl
@@ -46,4 +79,5 @@ def kdharness_views() -> Iterable[ViewSpec]:
         summary="the dataset's own crop and flip",
         paper="He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition, CVPR 2016",
         revision=1,
+        finite=FiniteView(count, number, draws_of),
     )

@@ -37,11 +37,11 @@ GROUPS = {
     "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "CellInfo"),
     "Models": ("ModelSpec", "Tokens", "Preprocessing", "Pretrained"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
-    "Views": ("ViewSpec", "ViewInfo"),
+    "Views": ("ViewSpec", "ViewInfo", "FiniteView"),
     "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
     "Executors": (
-        "WorkerSettings", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished", "CellAborted",
-        "JobFinished", "JobLost", "WorkerError", "WorkerWarning",
+        "WorkerSettings", "TeacherUse", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished",
+        "CellAborted", "JobFinished", "JobLost", "WorkerError", "WorkerWarning",
     ),
 }  # fmt: skip
 

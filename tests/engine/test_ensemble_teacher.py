@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from kdharness.engine.lockstep import Lockstep
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherBatch
 from kdharness.engine.teachers import Ensemble
+from kdharness.engine.view_tables import ViewTables
 from kdharness.engine.world import World
 from kdharness.protocol.benchmark import parse
 
@@ -89,7 +92,9 @@ def run_one_epoch(member: Member) -> None:
     def fail(one: Member, error: Exception) -> None:
         raise error
 
-    Lockstep(open_device("cpu"), find, fail, lambda number: None).run(member.request(), [member])
+    Lockstep(open_device("cpu"), find, fail, lambda number: None, ViewTables(Path("unused"), member.registry)).run(
+        member.request(), [member]
+    )
 
 
 def test_the_reported_teacher_is_the_ensemble(trained) -> None:

@@ -102,6 +102,15 @@ def test_too_many_cells_of_one_teacher_are_cut_evenly() -> None:
     assert len(pick_group(cells, 12)) == 7
 
 
+def test_cells_of_rows_come_after_those_that_have_their_teacher_run() -> None:
+    teacher = make_teacher()
+    cells = students("kd", "at", "dkd", "fitnet", "rkd", teacher=teacher)
+    of_rows = {cell.key for cell in cells if cell.method in ("kd", "dkd", "rkd")}
+    scheduler = Scheduler(cells, [teacher.key], slots=1, max_group=3, of_rows=of_rows)
+    assert [methods(job) for job in drain(scheduler)] == [["at", "fitnet", "kd"], ["dkd", "rkd"]]
+    assert [c.method for c in pick_group(cells, 12, of_rows)] == ["at", "fitnet", "kd", "dkd", "rkd"]
+
+
 def test_the_order_is_always_the_same() -> None:
     teacher = make_teacher()
     cells = [teacher, *students(*"abcdefgh", teacher=teacher), *students("vanilla")]

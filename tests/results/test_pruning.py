@@ -53,6 +53,20 @@ def test_what_is_ok_and_what_the_newest_command_asks_for_stays(folder: ResultsFo
     assert folder.load().counts == {"failed": 1, "ok": 2}
 
 
+def test_what_teachers_said_can_be_said_again(folder: ResultsFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = folder.path / "view_tables" / "0123"
+    tables.mkdir(parents=True)
+    (tables / "logits.f32").write_bytes(bytes(range(256)) * 4096)
+    assert execute(["results", "prune", str(folder.path)]) == 0
+    assert "view tables of 1.0 MB" in capsys.readouterr().out
+    assert tables.is_dir()
+    assert execute(["results", "prune", str(folder.path), "--yes"]) == 0
+    assert "dropped" in capsys.readouterr().out
+    assert not tables.parent.exists()
+    assert execute(["results", "prune", str(folder.path), "--yes"]) == 0
+    assert "view tables" not in capsys.readouterr().out
+
+
 @pytest.fixture
 def damaged(folder: ResultsFolder) -> ResultsFolder:
     """A failure of a former command, an ok cell of it and a cell of the newest, none of which can be read; a plan."""

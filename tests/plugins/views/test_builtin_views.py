@@ -13,9 +13,10 @@ from kdharness_plugins.views.standard import crop_and_flip
 from torch import Tensor
 from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy, RandAugment, functional as vision
 
-from kdharness.api import Augmentation, ViewInfo, ViewSpec
+from kdharness.api import Augmentation, FiniteView, ViewInfo, ViewSpec
 from kdharness.data.views import EpochView
 from kdharness.device.door import open_device
+from kdharness.errors import CellError
 from kdharness.testing.operations import operations
 from kdharness.testing.rehearsal import fake_accelerator, meta_device
 
@@ -330,3 +331,58 @@ def test_a_quarter_of_the_strong_images_is_erased() -> None:
     whole = few["height"] == 0
     assert torch.equal(made[whole], plain[whole])
     assert torch.equal(made, erasing.erase(plain, few))
+
+
+# -- pictures that can be counted --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "count"),
+    [(STANDARD, 162), (Augmentation(4, False), 81), (Augmentation(0, True), 2), (Augmentation(0, False), 1)],
+)
+def test_standard_has_so_many_pictures_and_each_number_gives_one(augmentation: Augmentation, count: int) -> None:
+    info = ViewInfo(augmentation, (SIZE, SIZE))
+    finite = VIEWS["standard"].finite
+    assert finite is not None
+    assert finite.count(info) == count
+    image = noise(1).expand(count, -1, -1, -1)
+    numbers = torch.arange(count)
+    drawn = finite.draws(numbers, info)
+    assert torch.equal(finite.number(drawn, info), numbers)
+    pictures = crop_and_flip(image.clone(), drawn, info)
+    assert len(torch.unique(pictures, dim=0)) == count
+
+
+def test_draws_of_one_number_give_one_picture() -> None:
+    finite = VIEWS["standard"].finite
+    images = noise(MANY // 40)
+    draws = VIEWS["standard"].draws(len(images), generator(3))
+    numbers = finite.number(draws, INFO)
+    assert int(numbers.min()) == 0
+    assert int(numbers.max()) == 161
+    again = crop_and_flip(images.clone(), finite.draws(numbers, INFO), INFO)
+    assert torch.equal(again, crop_and_flip(images.clone(), draws, INFO))
+
+
+def test_which_views_say_how_many_pictures_they_have() -> None:
+    assert {name for name, spec in VIEWS.items() if spec.finite is not None} == {"none", "standard"}
+    assert VIEWS["none"].finite.count(INFO) == 1
+
+
+@pytest.mark.parametrize(
+    ("finite", "message"),
+    [
+        (FiniteView(lambda info: 2, lambda draws, info: draws["place"]), r"must give int64 \[5\], got float32 \[5\]"),
+        (
+            FiniteView(lambda info: 2, lambda draws, info: draws["place"].long() + 2),
+            "gives 2, and there are 2 pictures",
+        ),
+    ],
+)
+def test_numbers_that_are_none_are_the_views_fault(finite: FiniteView, message: str) -> None:
+    def draws(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"place": torch.rand(n, generator=generator)}
+
+    spec = ViewSpec("odd", draws, lambda images, draws, info: images, finite=finite)
+    with pytest.raises(CellError, match=message):
+        EpochView(spec, INFO, 5, 0, CPU).numbers()
