@@ -269,6 +269,7 @@ class _Run:
 
     def _ended(self, record: Record) -> None:
         self.statuses[record.cell.key] = record.status
+        self.scheduler.note_seconds(record.cell, float(record.values.get("train_seconds", 0.0)))
         self.tally.count(record.status)
         self.display.ended(record.cell, record.status, record)
         if self.registry.listens("cell_finished"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -51,20 +51,28 @@ def share_key(cell: Cell) -> str:
     return canonical({**shared, "seed": cell.seed, "role": cell.role, "dataset_parameters": cell.dataset_parameters})
 
 
+def _kind(cell: Cell) -> tuple[str, ...]:
+    """What cells have in common that differ by their seed alone."""
+    return cell.method, canonical(dict(cell.parameters)), cell.shown_pair, cell.dataset, cell.scenario, cell.recipe_name
+
+
 def group_size(cells: int, slots: int, max_group: int) -> int:
     """How many cells a group gets when so many are ready or running."""
     groups = slots * GROUPS_PER_SLOT if slots > 1 else 1
     return max(1, min(max_group, math.ceil(cells / groups)))
 
 
-def pick_group(cells: Sequence[Cell], size: int, of_rows: Collection[str] = ()) -> list[Cell]:
+def pick_group(
+    cells: Sequence[Cell], size: int, of_rows: Collection[str] = (), seconds: Callable[[Cell], float] = lambda cell: 0.0
+) -> list[Cell]:
     """Up to `size` of these cells, which share their data: those of one teacher, then others that fit in whole.
 
     A teacher with more cells than `size` has them cut into equal parts. of_rows: keys of those for which a table of
     what teachers say will do. They come last, and together: what teachers say to the others is in the table by then.
+    seconds: what a cell is expected to take. Long ones come first, so that the end has short ones to share out.
     """
     by_teacher: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.key in of_rows):
+    for cell in sorted(cells, key=lambda cell: (cell.key in of_rows, -seconds(cell))):
         by_teacher.setdefault(tuple((t.model, t.identity) for t in cell.teachers), []).append(cell)
     first, *others = by_teacher.values()
     if len(first) > size:
@@ -119,6 +127,8 @@ class Scheduler:
         self._together: deque[Sequence[Cell]] = deque()
         self._running: dict[int, _Running] = {}
         self._attempts: dict[str, int] = {}
+        self._took: dict[tuple[str, ...], float] = {}
+        self._kinds = {cell.key: _kind(cell) for cell in cells}
         self.jobs = jobs
         for key in dict.fromkeys(k for cell in cells for k in cell.requires):
             if key not in self._cells and key not in self._done:
@@ -148,10 +158,17 @@ class Scheduler:
         size = group_size(len(ready) + sum(len(r.left) for r in self._running.values()), self.slots, self.max_group)
         first = next((cell for cell in ready if cell.role == TEACHER), ready[0])
         sharing = [cell for cell in ready if self._share[cell.key] == self._share[first.key]]
-        group = pick_group(sharing, size, self._of_rows)
+        group = pick_group(sharing, size, self._of_rows, self._expected)
         for cell in group:
             del self._waiting[cell.key]
         return self._hand_out(group)
+
+    def note_seconds(self, cell: Cell, seconds: float) -> None:
+        """How long a cell took: others like it will take about as long."""
+        self._took[self._kinds.get(cell.key) or _kind(cell)] = seconds
+
+    def _expected(self, cell: Cell) -> float:
+        return self._took.get(self._kinds[cell.key], 0.0)
 
     def handle(self, event: Event) -> list[CellEnd]:
         """Takes note of an event; says which cells it ends without a record of their own."""

@@ -102,6 +102,14 @@ def test_too_many_cells_of_one_teacher_are_cut_evenly() -> None:
     assert len(pick_group(cells, 12)) == 7
 
 
+def test_long_cells_come_first_once_it_is_known_how_long_they_take() -> None:
+    cells = [make_cell(name, seed) for seed in (0, 1) for name in ("short", "long", "middle")]
+    scheduler = Scheduler(cells, (), slots=1, max_group=2)
+    for cell, seconds in zip(cells, (1.0, 9.0, 4.0), strict=False):
+        scheduler.note_seconds(cell, seconds)
+    assert [methods(job) for job in drain(scheduler)] == [["long", "middle"], ["short"]] * 2
+
+
 def test_cells_of_rows_come_after_those_that_have_their_teacher_run() -> None:
     teacher = make_teacher()
     cells = students("kd", "at", "dkd", "fitnet", "rkd", teacher=teacher)
