@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
+    ("speed",),
     ("execution", "testing"),
     ("engine", "report"),
     ("measure", "stats"),

@@ -36,6 +36,7 @@ VERBS = {
     "leaderboard": "leaderboard",
     "ablate": "ablate",
     "results": "results",
+    "bench": "bench",
 }
 
 # The base of all that the parser says about arguments. Releases of typer differ in where they keep it.

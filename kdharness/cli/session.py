@@ -16,6 +16,7 @@ from rich.text import Text
 
 from kdharness.api.executors import Executor, TeacherUse, WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
+from kdharness.cli.precision import check_precision
 from kdharness.cli.recipe_lines import recipe_lines
 from kdharness.cli.teacher_claims import teacher_claims
 from kdharness.device.names import max_group, slots
@@ -113,7 +114,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
         keeps_outputs=options.teacher_outputs != ONLINE,
     )
     request.registry.get("executor", request.executor, "--executor")
-    _check_precision(request.plan, request.devices)
+    check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
 
 
@@ -130,16 +131,6 @@ def _check_temporary_folder() -> None:
         tempfile.gettempdir()
     except OSError as error:
         raise UserError(f"no temporary folder can be written (TMPDIR names one): {error.strerror}") from None
-
-
-def _check_precision(plan: Plan, devices: tuple[str, ...]) -> None:
-    """UserError for a precision that one of the devices has not."""
-    from kdharness.device.door import open_device  # loads torch
-
-    for precision in sorted({str(planned.cell.recipe["precision"]) for planned in plan.cells}):
-        for name in dict.fromkeys(devices):
-            if reason := open_device(name).lacks(precision):
-                raise UserError(f"recipe.precision = '{precision}': {reason} (--device {name})")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from kdharness.failures import message_of
 # A GPU is idle on small batches. So many pixels are evaluated at a time: 2,000 images of 32x32.
 EVALUATION_PIXELS = 2000 * 32 * 32
 
-# The first generation with TF32.
+# The first generation with TF32, and with bf16.
 TF32_CAPABILITY = (8, 0)
 
 # What the libraries' own allocations say when there is nothing left.
@@ -62,6 +62,10 @@ class CudaDevice(Device):
         if precision == "tf32" and torch.cuda.get_device_capability(self.torch) < TF32_CAPABILITY:
             return f"{torch.cuda.get_device_name(self.torch)} has no TF32"
         return ""
+
+    def makes_up(self, precision: str) -> str:
+        slow = precision == "bf16" and torch.cuda.get_device_capability(self.torch) < TF32_CAPABILITY
+        return f"{torch.cuda.get_device_name(self.torch)} has no units for bf16" if slow else ""
 
     def _where(self) -> str:
         cudnn = torch.backends.cudnn.version()

@@ -11,6 +11,7 @@ from torch import nn
 
 from kdharness.device.clock import Clock
 from kdharness.device.memory import MemoryMeter, says_out_of_memory
+from kdharness.device.processor import multiplies_bf16
 from kdharness.device.random import RandomState
 from kdharness.device.torch_settings import settings_as_torch_begins
 from kdharness.errors import Contained
@@ -52,6 +53,11 @@ class Device:
     def lacks(self, precision: str) -> str:
         """Why a recipe's precision cannot be had here; "" when it can."""
         return "the CPU has no TF32" if precision == "tf32" else ""
+
+    def makes_up(self, precision: str) -> str:
+        """Why a precision that can be had costs time rather than sparing it; "" where it does not."""
+        slow = precision == "bf16" and not multiplies_bf16()
+        return "this processor has no instructions for bf16" if slow else ""
 
     def fingerprint(self, precision: str) -> str:
         """Within one fingerprint the same cell gives the same bits."""

@@ -1,0 +1,1 @@
+"""Speed on the machine at hand: measured side by side in one run, and told as ratios."""
