@@ -139,7 +139,7 @@ class PlainLoop:
             student = self.state.student.run(images, reads.taps, reads.modules)
         batch = Batch(images, targets, self._info(), (images,), positions if reads.indices else None)
         with self.clock.charge(LOSS):
-            loss = torch.stack([term for term in method.losses(batch, student, teacher).values()]).sum()
+            loss = torch.stack(list(method.losses(batch, student, teacher).values())).sum()
         optimizers = self.state.players.optimizers.values()
         with self.clock.charge(BACKWARD):
             for optimizer in optimizers:
