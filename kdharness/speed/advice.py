@@ -70,7 +70,7 @@ class Steps:
                 told = self.teacher.run(self.pixels).logits
             loss = loss + F.kl_div(logits.log_softmax(1), told.softmax(1), reduction="batchmean")
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
 
 

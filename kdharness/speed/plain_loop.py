@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdharness.api import Batch, Method, Outputs, Phase, StagedModel, StepInfo
+from kdharness.api import Batch, Method, Phase, StagedModel, StepInfo
 from kdharness.api.data import Augmentation, ImageDataset
 from kdharness.api.declarations import View
 from kdharness.api.prepared import Prepare
@@ -118,26 +118,27 @@ class PlainLoop:
         self.state.players.set_rates(Place(0, 1, 0, 1))
         loader = DataLoader(self.train, self.batch_size, shuffle=order is None, sampler=order, num_workers=self.workers)
         batches = iter(loader)
-        for _ in range(len(loader)):
+        for number in range(len(loader)):
             with self.clock.charge(VIEWS):
                 images, targets, positions = next(batches)
             with self.around():
-                self._step(images.to(self.device), targets.to(self.device), positions.to(self.device))
+                images, targets, positions = (each.to(self.device) for each in (images, targets, positions))
+                self._step(images, targets, positions, self._info(number / len(loader)))
         del batches  # its workers end, and what they computed counts
         with self.clock.charge(EVALUATION):
             self._evaluate()
         return self.loss.mean
 
-    def _step(self, images: Tensor, targets: Tensor, positions: Tensor) -> None:
+    def _step(self, images: Tensor, targets: Tensor, positions: Tensor, info: StepInfo) -> None:
         method, reads = self.state.method, self.state.method.reads
-        teacher: Outputs | None = None
+        teacher: Any = None  # as a method is given it that reads none
         if self.teacher is not None:
             with self.clock.charge(TEACHER), torch.no_grad():
                 wanted = reads.of_teachers
                 teacher = self.teacher.run(images, wanted.taps, wanted.modules)
         with self.clock.charge(STUDENT):
             student = self.state.student.run(images, reads.taps, reads.modules)
-        batch = Batch(images, targets, self._info(), (images,), positions if reads.indices else None)
+        batch = Batch(images, targets, info, (images,), positions if reads.indices else None)
         with self.clock.charge(LOSS):
             loss = torch.stack(list(method.losses(batch, student, teacher).values())).sum()
         optimizers = self.state.players.optimizers.values()
@@ -153,10 +154,9 @@ class PlainLoop:
         self.loss.add(loss.item(), len(targets))
         self.top1.add(_percent(student.logits, targets), len(targets))
 
-    def _info(self) -> StepInfo:
-        rates = self.state.players.rates
-        zero = torch.zeros((), device=self.device)
-        return StepInfo(self.state.clock.phase.name, zero.long(), 1, zero, rates)
+    def _info(self, progress: float) -> StepInfo:
+        epoch, done = torch.tensor(0, device=self.device), torch.tensor(progress, device=self.device)
+        return StepInfo(self.state.clock.phase.name, epoch, 1, done, self.state.players.rates)
 
     def _evaluate(self) -> None:
         self.state.student.eval()

@@ -147,5 +147,5 @@ def _train(bed: Bed) -> None:
     for images, targets in _batches(bed):
         loss = F.cross_entropy(student.run(images).logits, targets)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()

@@ -49,7 +49,7 @@ def test_all_rows(tmp_path, capsys):
     [
         (["--rows", "solo,tabel"], "unknown row 'tabel' (--rows); did you mean 'table'?"),
         (["--precision", "bf61"], "unknown precision 'bf61' (--precision); did you mean 'bf16'?"),
-        (["--methods", "kdd"], "unknown method 'kdd' (--methods); did you mean 'dkd' or 'kd'?"),
+        (["--methods", "kdd"], "unknown method 'kdd' (--methods); did you mean 'kd' or 'kdsvd' or 'vkd'?"),
         (["--batch-size", "64"], "--batch-size 64: there are 32 images (--images)"),
         (["--out", "/nowhere/x.csv"], "--out /nowhere/x.csv: no file can be written there"),
         (["--methods", ","], "--methods: none is given"),
