@@ -12,8 +12,9 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from kdharness.api import StepInfo
 from kdharness.api.taps import Taps
@@ -24,7 +25,9 @@ from kdharness.engine.lockstep import Lockstep, SharedBatch
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherOutputs
 from kdharness.engine.world import World
+from kdharness.errors import UserError
 from kdharness.protocol.benchmark import parse
+from kdharness.testing.case import SCENARIOS
 from kdharness.testing.lab import Lab
 
 PLUGIN = Path(__file__).with_name("random_images.py")
@@ -50,11 +53,16 @@ def microseconds(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times * 1e6
 
 
-def member_of(pair: str, method: str, folder: Path) -> Member:
-    """The method's cell with networks as initialised."""
+def member_of(pair: str, method: str, folder: Path, parameters: Mapping[str, object] = MappingProxyType({})) -> Member:
+    """The method's cell with networks as initialised. UserError with the plan's reason where it is not to run."""
     lab = Lab(folder, plugin_files=(PLUGIN,))
     content = {"name": "speed", "datasets": ["random_images"], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
-    cell = lab.plan(parse(content, "speed"), methods=(method,), epochs=None).cells[-1].cell
+    protocol = parse({**content, "scenario": SCENARIOS, "methods": {method: dict(parameters)}}, "speed")
+    cells = lab.plan(protocol, methods=(method,), epochs=None).cells
+    planned = next(each for each in cells if (each.cell.role, each.cell.method) == ("student", method))
+    if planned.skip:
+        raise UserError(planned.skip)
+    cell = planned.cell
     device = open_device("cpu")
     device.use()
     world = World(lab.registry, lab.folder, folder, device)

@@ -1,16 +1,21 @@
-"""A plugin with random 32x32 colour images in 100 classes: for timing only, where no dataset is to be had."""
+"""A plugin with random 32x32 colour images in 100 classes: for timing only, where no dataset is to be had.
+
+RANDOM_IMAGES, in the environment: how many the training split has.
+"""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 
 from kdharness.api import Augmentation, DataRequest, DatasetInfo, DatasetSpec, ImageDataset, Split, hookimpl
 
-TRAIN, TEST, CLASSES = 512, 256, 100
+TRAIN, TEST, CLASSES = int(os.environ.get("RANDOM_IMAGES", "512")), 256, 100
 
 
 def describe(request: DataRequest) -> DatasetInfo:
-    return DatasetInfo("random-images-1", CLASSES, (3, 32, 32), TRAIN)
+    return DatasetInfo(f"random-images-{TRAIN}", CLASSES, (3, 32, 32), TRAIN)
 
 
 def load(request: DataRequest) -> ImageDataset:

@@ -47,11 +47,11 @@ def afd_loss(student_features: Sequence[Tensor], teacher_features: Sequence[Tens
     Maps [N, C, H, W] of each stage; attention: alpha, [N, teacher's stages, student's stages], which is trained.
     """
     distances = []
+    energies = [_energy(student) for student in student_features]
     for teacher in teacher_features:
         energy = _energy(teacher.detach())
-        size = (energy.shape[2], energy.shape[3])
-        found = [_unit(pool_to(_energy(student), size)) for student in student_features]
-        gaps = [(one - _unit(energy)).square().mean(dim=1) for one in found]
+        wanted, size = _unit(energy), (energy.shape[2], energy.shape[3])
+        gaps = [(_unit(pool_to(one, size)) - wanted).square().mean(dim=1) for one in energies]
         distances.append(torch.stack(gaps, dim=1))
     return (attention * torch.stack(distances, dim=1)).sum(dim=(1, 2)).mean()
 
@@ -117,4 +117,4 @@ class AFD(Method):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(AFD, revision=1)
+    yield MethodSpec.of(AFD, revision=2)

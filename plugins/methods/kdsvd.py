@@ -47,7 +47,7 @@ def _leading(gram: Tensor, k: int) -> Tensor:
     gaps = values[:, None, :k] - values[:, :, None]
     apart = gaps.abs() > torch.finfo(gram.dtype).eps * gram.shape[-1] * values[:, :1, None]
     rates = torch.where(apart, 1 / torch.where(apart, gaps, 1), 0)
-    change: Tensor = vectors.mT @ (gram - gram.detach()) @ leading
+    change: Tensor = vectors.mT @ ((gram - gram.detach()) @ leading)
     exact: Tensor = leading + vectors @ (rates * change)
     return exact
 
@@ -120,4 +120,4 @@ class KDSVD(Method):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(KDSVD, revision=1)
+    yield MethodSpec.of(KDSVD, revision=2)

@@ -11,7 +11,8 @@ Means are over all N^2 pairs and N^3 triplets, the degenerate ones with their ze
 RepDistiller and mdistiller (lambda_D = 25, lambda_A = 50, 1e-12 as the least squared distance). Those select the
 distances that mu averages by a mask whose size depends on the data; here zeros on the diagonal are summed and divided
 by N (N - 1). Where two samples coincide, theirs divides the gradient of the angle by 1e-12; here that angle is a
-constant 0.
+constant 0. Theirs builds N^2 differences of D numbers; here distances come from inner products, and angles from
+distances by the law of cosines. Samples coincide where their distance is lost in the rounding of these.
 """
 
 from __future__ import annotations
@@ -25,21 +26,35 @@ from torch import Tensor
 from kdharness.api import Batch, Method, MethodSpec, NotNegative, Outputs, Reads, hookimpl
 
 _LEAST_SQUARE = 1e-12
+# A square of a distance below so many units in the last place of what it is the difference of is rounding.
+_ROUNDED = 32
+
+
+def _squares(embedding: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distances [N, N], 0 where samples coincide, and where they do not. embedding: [N, D]."""
+    centred = embedding - embedding.mean(dim=0)  # distances do not see it, and less cancels out
+    products = centred @ centred.T
+    own = products.diagonal()
+    sums = own.unsqueeze(1) + own
+    square = sums - 2 * products
+    rounding = _ROUNDED * torch.finfo(sums.dtype).eps * sums.detach()
+    apart = square > rounding.clamp(min=_LEAST_SQUARE)
+    return torch.where(apart, square, 0), apart
 
 
 def _relations(embedding: Tensor) -> tuple[Tensor, Tensor]:
     """psi_D [N, N], and psi_A [N, N, N] whose first index is the corner of the angle. embedding: [N, D]."""
-    difference = embedding.unsqueeze(0) - embedding.unsqueeze(1)
-    square = difference.square().sum(dim=2)
-    length = square.clamp(min=_LEAST_SQUARE).sqrt()
+    square, apart = _squares(embedding)
+    length = torch.where(apart, square, _LEAST_SQUARE).sqrt()
 
     count = embedding.shape[0]
     off_diagonal = 1 - torch.eye(count, dtype=embedding.dtype, device=embedding.device)
     distance = length * off_diagonal
     mean_distance = distance.sum() / max(count * (count - 1), 1)
 
-    direction = difference * ((square > _LEAST_SQUARE) / length).unsqueeze(2)
-    angle = direction @ direction.transpose(1, 2)
+    inverse = apart / length
+    product = square.unsqueeze(2) + square.unsqueeze(1) - square
+    angle = product * (inverse / 2).unsqueeze(2) * inverse.unsqueeze(1)
     return distance / mean_distance.clamp(min=_LEAST_SQUARE), angle
 
 
@@ -78,4 +93,4 @@ class RKD(Method):
 
 @hookimpl
 def kdharness_methods() -> Iterable[MethodSpec]:
-    yield MethodSpec.of(RKD, revision=1)
+    yield MethodSpec.of(RKD, revision=2)
