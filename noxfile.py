@@ -4,6 +4,7 @@ nox -s lint                     ruff and mypy
 nox -s tests                    all tests, in parallel
 nox -s lowest                   all tests at the lowest versions that pyproject.toml declares
 nox -s newest                   all tests on the newest Python that Debian stable has
+nox -s pairs                    a step of every method on every standard pair, with numbers
 nox -s tests -- tests/stats     what follows `--` goes to pytest
 """
 
@@ -42,6 +43,13 @@ def lowest(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """All tests on the newest interpreter."""
     _test(session)
+
+
+@nox.session
+def pairs(session: nox.Session) -> None:
+    """Every method on every standard pair, with numbers; the tests have all of them without."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-n", "auto", "tests/pairs/every_combination_for_real.py", *session.posargs)
 
 
 def _test(session: nox.Session, *pins: str) -> None:

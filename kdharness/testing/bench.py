@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,11 +23,21 @@ from kdharness.engine.builder import build
 from kdharness.engine.lockstep import SharedBatch
 from kdharness.engine.member import Member
 from kdharness.engine.world import World
+from kdharness.planning.cell import Cell
 from kdharness.protocol.seeds import stream
+from kdharness.registry.manager import Registry
 from kdharness.results.store import ResultsFolder
-from kdharness.testing.case import MethodCase
 
 SAMPLES = 6
+
+
+class Subject(Protocol):
+    """What a bench asks of a case."""
+
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def cell(self) -> Cell: ...
 
 
 class Bench:
@@ -38,9 +48,11 @@ class Bench:
     returned: what `losses` returned last, whatever it is.
     """
 
-    def __init__(self, case: MethodCase, device: Device, seed: int = 0, mixed: bool = False) -> None:
+    def __init__(
+        self, case: Subject, device: Device, seed: int = 0, mixed: bool = False, world: World | None = None
+    ) -> None:
         cell = replace(case.cell, start=None, seed=seed)
-        world = World(case.registry, ResultsFolder(Path()), Path(), device)
+        world = World(case.registry, ResultsFolder(Path()), Path(), device) if world is None else world
         data = world.data.of(cell)
         teachers = world.teachers.untrained(cell, data)
         self.teachers = [teacher.model for teacher in teachers]
