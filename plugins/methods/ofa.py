@@ -110,7 +110,8 @@ class OFA(Method):
 
     def build(self, context: BuildContext) -> None:
         stages, tokens = context.student.stages, context.student_model.spec.tokens
-        widths = [width_of(shape) for shape in (context.student, *context.teachers)]
+        # An ensemble has no embedding.
+        widths = [width_of(context.student), *(shape.embedding or stages[-1][0] for shape in context.teachers)]
         exits: list[nn.Module] = []
         for number, (channels, rows, columns) in enumerate(stages, start=1):
             behind = len(stages) - number
