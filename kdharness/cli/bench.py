@@ -84,7 +84,8 @@ def _tell(line: str) -> None:
 
 
 def _measure(request: BenchRequest, out: Path | None) -> None:
-    """Ctrl-C ends it with what was measured until then."""
+    """Ctrl-C, or SIGTERM, ends it with what was measured until then."""
+    from kdharness.execution.signals import terminations_interrupt
     from kdharness.speed.bed import Bed
     from kdharness.speed.findings import Findings
     from kdharness.speed.request import Setting
@@ -96,7 +97,8 @@ def _measure(request: BenchRequest, out: Path | None) -> None:
         if request.setting != Setting():
             plain = Bed(replace(request, setting=Setting()), _folder(folder, "plain"))
         try:
-            Rounds(bed, plain, findings).run(_tell)
+            with terminations_interrupt():
+                Rounds(bed, plain, findings).run(_tell)
         finally:
             _show(findings, out)
 

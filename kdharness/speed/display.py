@@ -89,7 +89,9 @@ def _remarks(findings: Findings, rows: list[Row]) -> Iterator[str]:
             f" it has paid after {math.ceil(findings.paid_after_epochs)} epochs of its group"
         )
     seconds = "CPU seconds of this process and its children" if is_cpu(request.device) else "seconds"
-    rounds = f"{request.repeats} rounds in turn, medians (least to most), {seconds}"
+    least, most = min(row.rounds for row in rows), max(row.rounds for row in rows)
+    measured = f"{least}" if least == most else f"{least} to {most}"
+    rounds = f"{measured} rounds in turn of {request.repeats}, medians (least to most), {seconds}"
     yield f"{rounds}; {request.images} random images, {test_images(request.images)} for evaluation"
     yield f"batches of {request.batch_size}; cells/h: {request.epochs} epochs of {request.train_images} images"
     yield f"plain: fp32, {request.loaders} processes that make pictures; {findings.where}"

@@ -41,7 +41,8 @@ class Spread:
 class Row:
     """One way of training some methods.
 
-    kind: of request.ROWS. methods: their names. cpu, wall: seconds of all cells, each with its evaluation.
+    kind: of request.ROWS. methods: their names. rounds: how many measured all of them.
+    cpu, wall: seconds of all cells, each with its evaluation.
     parts: the share of each part. memory_bytes: the most that tensors held which were made in a round; 0: not measured.
     operations: dispatched per step of a cell. to_plain, to_solo: how many times faster than those, round by round.
     bound: how many times faster it can be than cells by themselves, and share_of_bound what is reached of that.
@@ -49,6 +50,7 @@ class Row:
 
     kind: str
     methods: tuple[str, ...]
+    rounds: int
     cpu: Spread
     wall: Spread
     parts: dict[str, float]
@@ -133,6 +135,7 @@ class Findings:
         return Row(
             kind=kind,
             methods=methods,
+            rounds=len(laps),
             cpu=Spread.of([lap.cpu for lap in laps]),
             wall=Spread.of([lap.wall for lap in laps]),
             parts={part: whole.parts.get(part, 0.0) / sums for part in PARTS},

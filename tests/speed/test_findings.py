@@ -45,6 +45,7 @@ def test_cells_one_by_one_are_summed_round_by_round(findings):
     assert (plain.kind, plain.methods) == ("plain", ("kd", "fitnet"))
     assert (plain.cpu.low, plain.cpu.median, plain.cpu.high) == (8.0, 10.0, 16.0)
     assert plain.to_plain is None
+    assert plain.rounds == 3
     assert plain.parts["teacher"] == pytest.approx(0.25)
 
 
@@ -92,6 +93,7 @@ def test_people_see_it_in_80_columns(findings):
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert "group of 2" in text
+    assert "3 rounds in turn of 3, medians" in text
     assert "133% of 1.50" in text
     assert "it has paid after 162" in " ".join(text.split())
 
@@ -100,8 +102,9 @@ def test_what_an_interruption_leaves_has_rows(findings):
     for unit in list(findings.laps):
         if unit[0] not in ("solo",):
             del findings.laps[unit]
+    del findings.laps["solo", ("fitnet",)][1:]
     (row,) = findings.rows()
-    assert row.kind == "solo"
+    assert (row.kind, row.rounds) == ("solo", 1)
     assert as_csv(findings).count("\n") == 2
 
 
