@@ -1,10 +1,12 @@
-"""Evaluation of several cells: each batch of images is made once for all of them."""
+"""Evaluation of several cells: images are made once for all of them, and each cell is entered once for many batches."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from kdharness.data.images import DeviceImages
@@ -14,6 +16,9 @@ from kdharness.errors import CellError, Contained
 from kdharness.measure.predict import forward, joined, parts
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
+
+# Pixels that one cell sees before the next: to enter a cell takes as long as a small network's batch.
+SIDE_BY_SIDE_BYTES = 2**24
 
 
 @contextmanager
@@ -58,7 +63,7 @@ def predict_together(
     with ExitStack() as modes:
         for k, subject in enumerate(subjects):
             modes.enter_context(_own_modes(subject, k, failures))
-        for number, part in enumerate(parts(rows, images, subjects[0].device)):
+        for number, spread in enumerate(_spreads(parts(rows, images, subjects[0].device), images)):
             shown: _Shown | None = None
             for k, subject in enumerate(subjects):
                 if k in failures:
@@ -67,11 +72,11 @@ def predict_together(
                     shown.watched.settle(balance)
                 with _noted(subject, k, failures):
                     if shown is None:
-                        shown = _Shown(images.pixels(part))
+                        shown = _Shown([images.pixels(part) for part in spread])
                     else:
                         shown.seen = shown.seen or number > 0
                     with subject.isolated():
-                        chunks[k].append(_outputs(subject, subject.predictor, shown.pixels))
+                        chunks[k] += [_outputs(subject, subject.predictor, batch) for batch in shown.batches]
                 if shown is not None and shown.watched.changed:
                     shown.watched.settle(balance, doubted=shown.seen)
                     shown = None
@@ -99,13 +104,23 @@ def _own_modes(subject: Subject, number: int, failures: dict[int, Exception]) ->
 
 
 class _Shown:
-    """A batch of images that is shown to several cells. seen: whether a cell saw it before, and nobody looked since."""
+    """Batches of images that are shown to several cells.
 
-    def __init__(self, pixels: Tensor) -> None:
-        self.pixels = pixels
+    seen: whether a cell saw them before, and nobody looked since.
+    """
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self.batches = batches
         self.seen = False
         self.watched = Summed()
-        self.watched.watch({"images": pixels})
+        self.watched.watch({f"images[{number}]": batch for number, batch in enumerate(batches)})
+
+
+def _spreads(batches: Sequence[Tensor], images: DeviceImages) -> Iterator[Sequence[Tensor]]:
+    """The batches, as many at a time as lie side by side."""
+    largest = batches[0].numel() * math.prod(images.images.shape[1:]) * torch.float32.itemsize
+    count = max(1, SIDE_BY_SIDE_BYTES // max(1, largest))
+    return (batches[start : start + count] for start in range(0, len(batches), count))
 
 
 def _changed(cause: Exception | None) -> CellError:

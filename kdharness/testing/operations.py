@@ -24,6 +24,7 @@ WAITING = frozenset(
         "_local_scalar_dense",
         "_unique",
         "_unique2",
+        "bincount",
         "equal",
         "is_nonzero",
         "masked_select",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from kdharness.data.images import DeviceImages
 from kdharness.data.views import EpochView
 from kdharness.device.device import EVALUATION_BATCH
+from kdharness.engine.member import Member
+from kdharness.measure import evaluate
 from kdharness.planning.cell import Cell
 from kdharness.testing import Lab
 
@@ -104,3 +107,26 @@ def test_a_split_goes_to_the_device_once_for_all(
     uploads = counted(monkeypatch, DeviceImages, "__init__")
     lab.train(cells)
     assert len(uploads) == 2  # training and test
+
+
+def test_a_cell_is_entered_once_for_many_batches_and_gives_the_same(
+    group: tuple[Lab, list[Cell]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To enter one takes as long as a small network's batch. Where few fit side by side it is entered more often."""
+    lab, cells = group
+    sizes = parts_of_test(lab, cells)
+    entered, bits = [], []
+    for room in (evaluate.SIDE_BY_SIDE_BYTES, 3 * sizes[0] * 8 * 8 * 4, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluate, "SIDE_BY_SIDE_BYTES", room)
+            calls: list[Member] = []
+            isolated = Member.isolated
+            patch.setattr(Member, "isolated", lambda self, seen=calls, own=isolated: seen.append(self) or own(self))
+            lab.train(cells)
+        entered.append(len(calls))
+        bits.append([lab.bits(cell.key) for cell in cells])
+    each = EPOCHS * len(cells)
+    assert entered[1] - entered[0] == each * (math.ceil(len(sizes) / 3) - 1)
+    assert entered[2] - entered[0] == each * (len(sizes) - 1)
+    assert bits[1] == bits[0]
+    assert bits[2] == bits[0]

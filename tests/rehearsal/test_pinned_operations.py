@@ -21,6 +21,11 @@ def test_operations_of_one_step(case: MethodCase) -> None:
         assert counts["operations"] in operations, f"{label}; meant to change? then --update"
 
 
+def test_no_built_in_waits_for_a_device() -> None:
+    """Whatever is pinned: no step looks at a number of the device, or makes a size of one. There is no exception."""
+    assert [label for label, (_, read_backs) in LIMITS.items() if read_backs] == []
+
+
 def test_nothing_is_pinned_that_is_gone() -> None:
     labels = {case.label for case in CASES}
     assert [label for label in LIMITS if label not in labels and label.rpartition(" ")[0] not in labels] == []

@@ -31,6 +31,7 @@ WAITING: dict[str, Callable[[Tensor], object]] = {
     "write by a mask": lambda x: x.clone().__setitem__(x > 0, torch.ones(3)),
     "masked_select": lambda x: x.masked_select(x > 0),
     "unique": lambda x: x.unique(),
+    "bincount": lambda x: x.long().bincount(),
     "equal": lambda x: torch.equal(x, x),
     "repeat_interleave": lambda x: x.repeat_interleave(torch.tensor([1, 2, 3])),
 }
