@@ -318,7 +318,7 @@ def test_the_defaults_of_a_recipe() -> None:
         "mixup": 0.0, "cutmix": 0.0, "mixing_probability": 1.0, "mixing_off_epoch": None,
         "label_smoothing": 0.0, "loss": "ce",
         "schedule_per": "epoch", "min_lr": 0.0, "clip_norm": 0.0, "decay_norms_and_biases": True,
-        "repeats": 1, "ema_decay": 0.0, "evaluate": "last",
+        "repeats": 1, "ema_decay": 0.0, "evaluate": "last", "teacher_outputs": "auto",
     }  # fmt: skip
 
 
@@ -330,7 +330,7 @@ def test_the_defaults_of_a_recipe() -> None:
         {"augmentation": None}, {"mixup": -0.1}, {"cutmix": -1}, {"mixing_probability": 1.1},
         {"mixing_off_epoch": -1}, {"label_smoothing": 1}, {"loss": "mse"},
         {"min_lr": -1}, {"clip_norm": -1}, {"repeats": 0}, {"ema_decay": 1}, {"evaluate": "ema"},
-        {"evaluate": "best"}, {"schedule_per": "batch"},
+        {"evaluate": "best"}, {"schedule_per": "batch"}, {"teacher_outputs": "online"},
         {"lr": 1e308}, {"lr": -1}, {"weight_decay": 1e308}, {"weight_decay": math.inf}, {"gamma": 1.5}, {"gamma": -1},
         {"milestones": [0.5, 0.25]}, {"milestones": [0.5, 0.5]}, {"milestones": [0]}, {"milestones": [1]},
         {"milestones": [5, -3]}, {"milestones": [math.nan]}, {"min_lr": 1e308}, {"clip_norm": math.inf},
