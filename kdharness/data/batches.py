@@ -190,7 +190,8 @@ class EpochBatches:
 
     def pictures_each(self, key: ViewKey) -> int:
         """How many pictures a view has of an image; 0 where they are not counted, or images are mixed."""
-        return 0 if self._mixing is not None else self._view(key).count
+        finite = self._find(key.name).finite
+        return 0 if finite is None or self._mixing is not None else finite.count(self.info)
 
     def pictures(self, key: ViewKey) -> Pictures:
         """Which picture of which image each sample is, of a view that counts them."""

@@ -70,9 +70,10 @@ class Pages:
 
     def _opened(self, teacher: Teacher, view: ViewKey, wanted: Wanted) -> Page | None:
         outputs = kept_outputs(wanted)
+        if not (bool(teacher.facts and outputs) if self.by_name else self.tables.knows(teacher)):
+            return None
         each = self.batches.pictures_each(view)
-        by_name = self.by_name and bool(outputs) and bool(teacher.facts)
-        if not each or not (by_name if self.by_name else self.tables.serves(teacher, each)):
+        if not each or not (self.by_name or self.tables.serves(teacher, each)):
             return None
         pictures = self.batches.pictures(view)
         size = self.batches.bounds[0][1] - self.batches.bounds[0][0]

@@ -30,10 +30,13 @@ class ViewTables:
         self._said: dict[str, None] = {}
         self._full = False
 
+    def knows(self, teacher: Teacher) -> bool:
+        """Whether a teacher could have tables."""
+        return bool(teacher.facts) and teacher.source in self.uses and not self._full
+
     def serves(self, teacher: Teacher, each: int) -> bool:
-        """Whether a table of a teacher pays. each: how many pictures a view has of an image."""
-        use = self.uses.get(teacher.source)
-        return bool(teacher.facts) and use is not None and not self._full and pays(use, each)
+        """Whether a table of a teacher that it knows pays. each: how many pictures a view has of an image."""
+        return pays(self.uses[teacher.source], each)
 
     def of(self, teacher: Teacher, view: str, info: ViewInfo, size: int, total: int) -> ViewTable:
         """The table of a teacher that is served, on a view, in batches of one size. total: how many pictures it has."""

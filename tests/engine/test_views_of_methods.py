@@ -154,7 +154,7 @@ def test_a_view_that_is_read_late_is_watched_too(make: Callable[..., Lab]) -> No
 
 def test_a_steps_outputs_of_teachers_go_when_nobody_holds_them() -> None:
     class Batch:
-        def outputs(self, teacher: object, view: ViewKey) -> Outputs:
+        def outputs(self, teacher: object, view: ViewKey, wanted: Wanted) -> Outputs:
             return Outputs(None, torch.ones(2, 3), {})  # type: ignore[arg-type]
 
     views = [(View(name), ViewKey(name, 0)) for name in ("first", "second")]
