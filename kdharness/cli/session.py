@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kdharness.api.data import DatasetMissing
 from kdharness.api.executors import Executor, TeacherUse, WorkerSettings
 from kdharness.cli.options import RunOptions, data_root, listed, warn
 from kdharness.cli.precision import check_precision
@@ -308,9 +310,10 @@ def _warn_of_faults(request: RunRequest, cells: Sequence[Cell]) -> bool:
     for line in foreseen(cells, world, lambda text: print(printable(text), file=sys.stderr, flush=True)):
         warn(f"its cells would fail: {line}")
         fails = True
-    told = attempt(lambda: [*table_lines(request.students, request.teacher_uses(), world)])
-    for line in () if isinstance(told, Failure) else told:  # of data that is not there, foreseen has said so
-        print(printable(line))
+    if not fails:
+        with suppress(DatasetMissing):  # it is to be downloaded
+            for line in table_lines(request.students, request.teacher_uses(), world):
+                print(printable(line))
     return fails
 
 

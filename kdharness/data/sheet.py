@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,11 +40,11 @@ class Sheet:
         salt = hashlib.sha256(f"{name} {path.name} {count} {width}".encode()).digest()
         self._salt = np.uint64(int.from_bytes(salt[:8], "little"))
         self._weights = _weights(width)
-        sizes = {path: count * width * _VALUE.itemsize, self.sums_path: count * _SUM.itemsize}
-        there = {each.stat().st_size for each, size in sizes.items() if each.exists() and each.stat().st_size != size}
-        # What a file of another size holds was cut off, or is something else.
-        self.emptied = bool(there)
-        self._numbers, self._sums = (_opened(each, size, self.emptied) for each, size in sizes.items())
+        self._sizes = {path: count * width * _VALUE.itemsize, self.sums_path: count * _SUM.itemsize}
+        # What a file of another size holds was cut off, or is something else. One that is empty was only just made.
+        self.emptied = any(each.exists() and each.stat().st_size not in (0, size) for each, size in self._sizes.items())
+        for each, size in self._sizes.items():
+            _make(each, size, self.emptied)
 
     @property
     def sums_path(self) -> Path:
@@ -73,21 +72,13 @@ class Sheet:
         order = np.argsort(rows, kind="stable")
         rows, values = rows[order], np.ascontiguousarray(values[order], _VALUE)
         sums = self._summed(rows, values).astype(_SUM)
-        for start, end in _runs(rows):
-            _put(self._numbers, values[start:end], int(rows[start]) * self.width * _VALUE.itemsize)
-        for start, end in _runs(rows):
-            _put(self._sums, sums[start:end], int(rows[start]) * _SUM.itemsize)
-
-    def close(self) -> None:
-        for descriptor in (self._numbers, self._sums):
-            os.close(descriptor)
+        for path, content in ((self.path, values), (self.sums_path, sums)):
+            _put(path, rows, content)
 
     def _whole(self) -> bool:
         """Whether both files are as long as they are to be: to read a shorter one would end the process."""
-        sizes = (self.count * self.width * _VALUE.itemsize, self.count * _SUM.itemsize)
-        paths = (self.path, self.sums_path)
         try:
-            return all(path.stat().st_size == size for path, size in zip(paths, sizes, strict=True))
+            return all(path.stat().st_size == size for path, size in self._sizes.items())
         except OSError:
             return False
 
@@ -106,13 +97,12 @@ def _weights(width: int) -> NDArray[np.uint64]:
     return np.array([(place * _SPREAD | 1) % _WORD for place in range(1, width + 1)], np.uint64)
 
 
-def _opened(path: Path, size: int, anew: bool) -> int:
-    """A descriptor of the file. Where nothing is written it takes no room."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    if anew:
-        os.ftruncate(descriptor, 0)
-    os.ftruncate(descriptor, size)
-    return descriptor
+def _make(path: Path, size: int, anew: bool) -> None:
+    """A file of that size. Where nothing is written it takes no room. OSError where there can be none."""
+    with path.open("r+b" if path.exists() else "xb") as file:
+        if anew:
+            file.truncate(0)
+        file.truncate(size)
 
 
 def _runs(rows: Numbers) -> Iterator[tuple[int, int]]:
@@ -122,8 +112,9 @@ def _runs(rows: Numbers) -> Iterator[tuple[int, int]]:
         yield from zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True)
 
 
-def _put(descriptor: int, values: NDArray[np.generic], offset: int) -> None:
-    left = memoryview(values.tobytes())
-    while left:
-        written = os.pwrite(descriptor, left, offset)
-        left, offset = left[written:], offset + written
+def _put(path: Path, rows: Numbers, content: NDArray[np.generic]) -> None:
+    """Puts what belongs to sorted rows at their places."""
+    with path.open("r+b") as file:
+        for start, end in _runs(rows):
+            file.seek(int(rows[start]) * content[0].nbytes)
+            file.write(content[start:end].tobytes())

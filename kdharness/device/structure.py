@@ -75,7 +75,7 @@ class _Part:
         if type(self.module) is not self.kind:
             return "__class__"
         if self._is_untouched(now):
-            return self._thawed()
+            return self._unfrozen()
         if not self.names.issuperset(now):
             return str(next(name for name in now if name not in self.names))
         for name, value in self.values:
@@ -84,18 +84,18 @@ class _Part:
         for name, table, items in self.tables:
             if now.get(name) is not table or not _holds(now[name], items):
                 return name
-        return self._thawed()
+        return self._unfrozen()
 
     def _is_untouched(self, now: Mapping[str, Any]) -> bool:
         """Whether every attribute is the object that it was, and no table has other contents. Says no in doubt, but
-        takes a tenth of the time of a closer look.
+        takes a quarter of the time of a closer look.
         """
         names, values = self.last
         if len(now) != len(names) or not all(map(is_, now.values(), values)) or not all(map(eq, now, names)):
             return False
         return not any(self.empty) and all(_holds(table, items) for table, items in self.full)
 
-    def _thawed(self) -> str:
+    def _unfrozen(self) -> str:
         return "requires_grad" if any(t.requires_grad is not wanted for t, wanted in self.tensors) else ""
 
     def put_back(self) -> None:

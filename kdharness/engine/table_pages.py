@@ -19,6 +19,7 @@ from kdharness.data.views import ViewKey
 from kdharness.engine.teachers import Teacher
 from kdharness.engine.view_table import EMBEDDING, LOGITS, ViewTable, rows_of
 from kdharness.engine.view_tables import ViewTables
+from kdharness.planning.teacher_uses import is_of_rows
 
 # How much of an epoch must be there before the rest is made in batches of its own. Below it the teacher runs online,
 # on pictures that the students are shown anyway, and what it says is kept.
@@ -27,14 +28,10 @@ LEAST_FOUND = 0.1
 # So many full batches are compared with the teacher's own word before a table is first used.
 COMPARED = 3
 
-TAPS: dict[str, tuple[Tap, ...]] = {LOGITS: (), EMBEDDING: ("embedding",)}
-
 
 def kept_outputs(wanted: Wanted) -> tuple[str, ...]:
-    """Which outputs of a table hold all that is wanted; () where none do."""
-    if wanted.modules or not {*wanted.taps} <= {"embedding"}:
-        return ()
-    return (LOGITS, EMBEDDING) if wanted.taps else (LOGITS,)
+    """What of all that is wanted a table keeps."""
+    return (LOGITS, EMBEDDING) if "embedding" in wanted.taps else (LOGITS,)
 
 
 class Pages:
@@ -69,8 +66,7 @@ class Pages:
         return self._pages[key]
 
     def _opened(self, teacher: Teacher, view: ViewKey, wanted: Wanted) -> Page | None:
-        outputs = kept_outputs(wanted)
-        if not (bool(teacher.facts and outputs) if self.by_name else self.tables.knows(teacher)):
+        if not (bool(teacher.facts) and is_of_rows(wanted) if self.by_name else self.tables.knows(teacher)):
             return None
         each = self.batches.pictures_each(view)
         if not each or not (self.by_name or self.tables.serves(teacher, each)):
@@ -78,11 +74,11 @@ class Pages:
         pictures = self.batches.pictures(view)
         size = self.batches.bounds[0][1] - self.batches.bounds[0][0]
         table = self.tables.of(teacher, view.name, self.batches.info, size, pictures.total)
-        kept = (LOGITS, EMBEDDING) if "embedding" in wanted.taps else (LOGITS,)
-        page = Page(table, pictures, self.batches.bounds, kept, teacher.model, self.batches.device.torch)
+        outputs = kept_outputs(wanted)
+        page = Page(table, pictures, self.batches.bounds, outputs, teacher.model, self.batches.device.torch)
         if self.by_name:
             page.fill_in_order()
-        elif outputs:
+        elif is_of_rows(wanted):
             page.begin(lambda number: self.batches.samples(number).view(view), self.tables.say)
         else:
             page.listen()
@@ -113,7 +109,8 @@ class Page:
         self.device = device
         self.size = bounds[0][1] - bounds[0][0]
         self.served: dict[str, Tensor] = {}
-        self._taps: tuple[Tap, ...] = TAPS[outputs[-1]]
+        self._taps: tuple[Tap, ...] = ("embedding",) if EMBEDDING in outputs else ()
+        self._checks: dict[int, bool] = {}
         self._is_defined = False
         self._keeps = True
         self._lacking = np.ones(len(pictures.ids), bool)
@@ -126,7 +123,7 @@ class Page:
 
         pixels: of a batch, as students are shown them. say: takes why the teacher stays online.
         """
-        if self.table.check_of(self.size) is False:
+        if self._check_of(self.size) is False:
             self._keeps = False
             return
         rows, found = self._read()
@@ -143,7 +140,7 @@ class Page:
     def listen(self) -> None:
         """The teacher runs online, for somebody reads its maps; what others may want of it is kept."""
         self._lacking = self.table.lacks(self.wanted, self.pictures.ids)
-        self._keeps = bool(self._lacking.any()) and self.table.check_of(self.size) is not False
+        self._keeps = bool(self._lacking.any()) and self._check_of(self.size) is not False
 
     def fill_in_order(self) -> None:
         """Serves the epoch by rows that each were made in one batch of their own, whoever asked first: of the images
@@ -194,9 +191,13 @@ class Page:
         """Whether full batches equal the teacher's own. The short last one is looked at for itself."""
         full = [number for number, (start, end) in enumerate(self.bounds) if end - start == self.size]
         for size, numbers in ((self.size, full[:COMPARED]), (self._last, [len(self.bounds) - 1])):
-            if self.table.check_of(size) is None:
-                self.table.note_check(size, all(self._equals(number, pixels(number)) for number in numbers))
-        return self.table.check_of(self.size) is True
+            if self._check_of(size) is None:
+                self._checks[size] = all(self._equals(number, pixels(number)) for number in numbers)
+        return self._check_of(self.size) is True
+
+    def _check_of(self, size: int) -> bool | None:
+        """What is known of batches of this size, or was found out in this epoch."""
+        return self._checks.get(size, self.table.check_of(size))
 
     @property
     def _last(self) -> int:
@@ -228,11 +229,14 @@ class Page:
         return made
 
     def _serves(self, size: int) -> bool:
-        return self._is_defined or self.table.check_of(size) is True
+        return self._is_defined or self._check_of(size) is True
 
     def commit(self) -> bool:
-        """Writes what was made; whether there was room."""
+        """Writes what was made and found out; whether there was room."""
         made, self._made = self._made, []
+        checks, self._checks = self._checks, {}
+        if checks and not self.table.note_checks(checks):
+            return False
         if not self._keeps or not made:
             return True
         ids = np.concatenate([ids for ids, _ in made])

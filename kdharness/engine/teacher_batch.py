@@ -14,8 +14,9 @@ from kdharness.api.seen_views import not_shown
 from kdharness.api.staged import Outputs
 from kdharness.data.batches import Samples
 from kdharness.data.views import ViewKey
-from kdharness.engine.table_pages import Pages, kept_outputs
+from kdharness.engine.table_pages import Pages
 from kdharness.engine.teachers import AnyTeacher, Ensemble, Teacher
+from kdharness.planning.teacher_uses import is_of_rows
 
 NOTHING = Wanted()
 
@@ -48,7 +49,7 @@ class TeacherBatch:
         reads no maps gets rows alone and in company, whoever beside it has the teacher run.
         """
         union = self.wanted.get(id(teacher), NOTHING)
-        return wanted if self.page is not None and self.page[0].by_name and kept_outputs(wanted) else union
+        return wanted if self.page is not None and self.page[0].by_name and is_of_rows(wanted) else union
 
     def _run(self, teacher: Teacher, view: ViewKey, wanted: Wanted) -> Outputs:
         def online() -> Outputs:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from kdharness.data.sheet import Found, Numbers, Rows, Sheet
 from kdharness.errors import UserError
@@ -47,16 +48,18 @@ class ViewTable:
         self._lines: list[str] = []
         self._harmed: set[str] = set()
         self._checks: dict[str, bool] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._read_facts()
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
     def has(self, output: str) -> bool:
-        """Whether any row of it was ever written, by this process or another."""
+        """Whether any row of it was ever written, by this process or another, and can be read."""
         if output not in self._widths:
             self._read_facts()
-        return output in self._widths
+        try:
+            return output in self._widths and self._sheet(output) is not None
+        except OSError:  # a limit on files, a folder that nobody may write in
+            return False
 
     def read(self, output: str, ids: Numbers) -> tuple[Rows, Found]:
         """Rows [n, width], and which of them are there."""
@@ -77,6 +80,7 @@ class ViewTable:
     def write(self, output: str, ids: Numbers, values: Rows) -> bool:
         """Puts rows down; whether there was room for them."""
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < values.nbytes + LEFT_BYTES:
                 return False
             if self._widths.get(output) != values.shape[1]:
@@ -99,9 +103,15 @@ class ViewTable:
         """Whether batches of this size equal what the teacher says online, bit for bit; None where nobody looked."""
         return self._checks.get(str(size))
 
-    def note_check(self, size: int, equal: bool) -> None:
-        self._checks[str(size)] = equal
-        write_atomic(self.folder / CHECKS, json.dumps({**_read_json(self.folder / CHECKS), **self._checks}).encode())
+    def note_checks(self, equal: Mapping[int, bool]) -> bool:
+        """Keeps it, by size; whether there was room."""
+        self._checks |= {str(size): value for size, value in equal.items()}
+        told = {**_read_json(self.folder / CHECKS), **self._checks}
+        try:
+            write_atomic(self.folder / CHECKS, json.dumps(told).encode())
+        except UserError:
+            return False
+        return True
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -133,6 +143,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def rows_of(tensor: Any) -> Rows:
+def rows_of(tensor: Tensor) -> Rows:
     """A tensor [n, width] as rows on the CPU, that nobody else holds."""
     return np.array(tensor.detach().float().cpu().numpy(), np.float32)

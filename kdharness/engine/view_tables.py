@@ -57,7 +57,7 @@ class ViewTables:
     def give_up(self, why: str) -> None:
         """Tables keep nothing more."""
         self._full = True
-        self.say(f"{why}; teachers run online")
+        self.say(f"{why}; nothing more is kept of what teachers say")
 
     def lines(self) -> list[str]:
         """What is to be said since the last call."""

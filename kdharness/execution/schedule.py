@@ -14,14 +14,11 @@ from itertools import pairwise
 from kdharness.api.executors import CellAborted, CellFinished, Event, JobFinished, JobLost, WorkerError
 from kdharness.device.names import MAX_GROUP
 from kdharness.planning.cell import TEACHER, Cell, canonical
-from kdharness.planning.cell_group import CellGroup
+from kdharness.planning.cell_group import SHARED, CellGroup
 from kdharness.results.record import Status
 
 # With several slots the ready cells are cut into this many groups per slot, so that none idles beside a long one.
 GROUPS_PER_SLOT = 3
-
-# What cells of one group have in common: they then draw the same batches and are evaluated on the same samples.
-SHARED = ("dataset", "scenario", "recipe", "subset", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ class Scheduler:
 
     def note_seconds(self, cell: Cell, seconds: float) -> None:
         """How long a cell took: others like it will take about as long."""
-        self._took[self._kinds.get(cell.key) or _kind(cell)] = seconds
+        self._took[_kind(cell)] = seconds
 
     def _expected(self, cell: Cell) -> float:
         return self._took.get(self._kinds[cell.key], 0.0)

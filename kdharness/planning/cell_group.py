@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from kdharness.api.executors import Job
 from kdharness.planning.cell import Cell
 
+# What cells of one group have in common: they then draw the same batches and are evaluated on the same samples.
+SHARED = ("dataset", "scenario", "recipe", "subset", "evaluation")
+
 
 @dataclass(frozen=True)
 class CellGroup:

@@ -7,27 +7,29 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from kdharness.api.declarations import Wanted
 from kdharness.api.executors import TeacherUse
 from kdharness.failures import Failure, attempt
 from kdharness.planning.cell import Cell, canonical
+from kdharness.planning.cell_group import SHARED
 from kdharness.protocol.variant import made
 from kdharness.registry.manager import Registry
 
 if TYPE_CHECKING:  # it loads torch
     from kdharness.api.method import Method
 
-# What cells have in common that are shown the same pictures of the same images, epoch by epoch.
-SAME_PICTURES = ("dataset", "scenario", "recipe", "subset", "evaluation", "seed")
-
 # Tables are kept where they spare this share of a teacher's work.
 LEAST_SPARED = 0.1
 
 
+def is_of_rows(wanted: Wanted) -> bool:
+    """Whether tables hold all that is wanted of a teacher: logits and embeddings."""
+    return not wanted.modules and {*wanted.taps} <= {"embedding"}
+
+
 def reads_rows(method: Method) -> bool:
-    """Whether all that a method reads of its teachers are outputs that tables hold: logits and embeddings."""
-    wanted = method.reads.of_teachers
-    shares = method.reads.teachers != "none" and not method.private_teacher
-    return shares and not wanted.modules and {*wanted.taps} <= {"embedding"}
+    """Whether rows of tables are all that a method reads of its teachers."""
+    return method.reads.teachers != "none" and not method.private_teacher and is_of_rows(method.reads.of_teachers)
 
 
 class TeacherReads:
@@ -42,8 +44,9 @@ class TeacherReads:
         key = canonical({"m": cell.method, "p": dict(cell.parameters)})
         if key not in self._known:
             method = attempt(lambda: made(self._registry.get("method", cell.method).spec, cell.parameters))
+            # One that cannot be made fails its cells when they begin.
             has = not isinstance(method, Failure) and method.reads.teachers != "none"
-            self._known[key] = has, has and not isinstance(method, Failure) and reads_rows(method)
+            self._known[key] = has, not isinstance(method, Failure) and reads_rows(method)
         return self._known[key]
 
 
@@ -52,7 +55,8 @@ def teacher_uses(cells: Iterable[Cell], reads: Callable[[Cell], tuple[bool, bool
     streams: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         if reads(cell)[0] and not cell.has_private_images:
-            shared = {name: cell.document.get(name) for name in SAME_PICTURES}
+            # They are shown the same pictures of the same images, epoch by epoch.
+            shared = {name: cell.document.get(name) for name in (*SHARED, "seed")}
             for source in cell.teachers:
                 streams[source.identity][canonical(shared)].append(cell)
     return [_use(teacher, list(of_teacher.values()), reads, largest) for teacher, of_teacher in streams.items()]

@@ -12,7 +12,7 @@ from rich.text import Text
 from kdharness.device.names import is_cpu
 from kdharness.speed.advice import Advice
 from kdharness.speed.findings import STUDENT_ALONE, TEACHER_ALONE, Findings, Row, Spread
-from kdharness.speed.random_images import test_images
+from kdharness.speed.random_images import evaluated_beside
 from kdharness.speed.stopwatch import PARTS
 from kdharness.text import printable
 
@@ -92,7 +92,7 @@ def _remarks(findings: Findings, rows: list[Row]) -> Iterator[str]:
     least, most = min(row.rounds for row in rows), max(row.rounds for row in rows)
     measured = f"{least}" if least == most else f"{least} to {most}"
     rounds = f"{measured} rounds in turn of {request.repeats}, medians (least to most), {seconds}"
-    yield f"{rounds}; {request.images} random images, {test_images(request.images)} for evaluation"
+    yield f"{rounds}; {request.images} random images, {evaluated_beside(request.images)} for evaluation"
     yield f"batches of {request.batch_size}; cells/h: {request.epochs} epochs of {request.train_images} images"
     yield f"plain: fp32, {request.loaders} processes that make pictures; {findings.where}"
 

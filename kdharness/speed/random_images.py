@@ -17,7 +17,7 @@ SHAPE = (3, 32, 32)
 TRAIN_TO_TEST = 5
 
 
-def test_images(train: int) -> int:
+def evaluated_beside(train: int) -> int:
     """How many images are evaluated beside so many that are trained on."""
     return max(1, round(train / TRAIN_TO_TEST))
 
@@ -35,7 +35,7 @@ def load(request: DataRequest) -> ImageDataset:
         return Split(images, generator.integers(0, CLASSES, count).astype(np.int64))
 
     images = int(request.parameters["images"])
-    splits = {"train": split(images), "test": split(test_images(images))}
+    splits = {"train": split(images), "test": split(evaluated_beside(images))}
     names = tuple(map(str, range(CLASSES)))
     return ImageDataset(splits, names, (0.5,) * 3, (0.25,) * 3, Augmentation(crop_padding=4, flip=True))
 

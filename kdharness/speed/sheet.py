@@ -10,7 +10,7 @@ import torch
 
 from kdharness import __version__
 from kdharness.speed.findings import STUDENT_ALONE, TEACHER_ALONE, Findings, Row, Spread
-from kdharness.speed.random_images import test_images
+from kdharness.speed.random_images import evaluated_beside
 from kdharness.speed.request import PLAIN
 from kdharness.speed.stopwatch import PARTS
 
@@ -74,7 +74,7 @@ def _of_all(findings: Findings) -> dict[str, Value]:
         "table_paid_after_epochs": findings.paid_after_epochs,
         "pair": request.pair,
         "images": request.images,
-        "test_images": test_images(request.images),
+        "evaluated_beside": evaluated_beside(request.images),
         "batch_size": request.batch_size,
         "loaders": request.loaders,
         "extrapolated_epochs": request.epochs,

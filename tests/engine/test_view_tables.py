@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,10 +16,12 @@ import torch
 from kdharness.api.declarations import Wanted
 from kdharness.api.executors import TeacherUse, WorkerWarning
 from kdharness.api.staged import Outputs, StagedModel
+from kdharness.data import sheet
 from kdharness.engine import table_pages, view_table
 from kdharness.errors import UserError
 from kdharness.planning.cell import Cell
 from kdharness.planning.plan import Plan
+from kdharness.planning.teacher_uses import is_of_rows
 from kdharness.protocol.benchmark import Benchmark, parse
 from kdharness.testing import Lab
 
@@ -315,7 +318,7 @@ def test_a_table_that_was_tampered_with_changes_no_bit(trial: Trial, plugin: Pat
     trial.again(plugin)
     trial.tabled.train(cells)
     assert trial.equal(cells)
-    said = {"cut": "was cut", "emptied": "was cut", "facts": "", "gone": ""}.get(harm, "are not what was written")
+    said = {"cut": "was cut", "facts": "", "gone": ""}.get(harm, "are not what was written")
     assert len(trial.warnings()) == (harm not in ("facts", "gone")), "once for each"
     assert all(said in line for line in trial.warnings())
 
@@ -349,6 +352,43 @@ def test_a_full_disk_ends_no_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) 
     assert trial.equal(trial.students("kd"))
     (line,) = trial.warnings()
     assert line.startswith("view table: there is no room for ")
+
+
+@pytest.mark.parametrize("outputs", ["auto", "table"])
+def test_files_that_cannot_be_made_end_no_run(
+    tmp_path: Path, plugin: Path, outputs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where a table is begun, and not where another process has begun it."""
+    trial = Trial(tmp_path, plugin, benchmark("small", "kd", teacher_outputs=outputs))
+    trial.plain.train(trial.students())
+    for harm in ("new", "begun"):
+        if harm == "begun":
+            trial.tabled.train(trial.students())
+            (trial.folder / "logits.f32").unlink()
+            trial.again(plugin)
+
+        def refuse(path: Path, size: int, anew: bool) -> None:
+            raise OSError(errno.EFBIG, "File too large")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sheet, "_make", refuse)
+            (record,) = trial.tabled.train(trial.students()).values()
+        assert record.status.value == "ok", record.traceback
+        assert trial.equal(trial.students())
+        trial.again(plugin)
+
+
+def test_what_was_compared_in_an_epoch_that_counts_for_nothing_is_forgotten(tmp_path: Path, plugin: Path) -> None:
+    trial = Trial(tmp_path, plugin, benchmark("small", "kd", "breaker"))
+    trial.tabled.train(trial.students("kd"))
+    checks = trial.folder / "checks.json"
+    checks.unlink()
+    trial.again(plugin)
+    trial.tabled.train(trial.students("breaker", "kd"))
+    assert not checks.exists(), "somebody changed the teacher in that epoch"
+    trial.again(plugin)
+    trial.tabled.train(trial.students("kd"))
+    assert json.loads(checks.read_text()) == {"16": True, "12": True}
 
 
 def test_a_run_that_was_killed_while_a_table_was_filled_goes_on(trial: Trial, plugin: Path) -> None:
@@ -412,6 +452,6 @@ def test_packed_batches_are_of_one_size() -> None:
 
 def test_what_a_table_can_give() -> None:
     assert table_pages.kept_outputs(Wanted()) == ("logits",)
-    assert table_pages.kept_outputs(Wanted(("embedding",))) == ("logits", "embedding")
-    assert table_pages.kept_outputs(Wanted(("stages", "embedding"))) == ()
-    assert table_pages.kept_outputs(Wanted((), ("layer1",))) == ()
+    assert table_pages.kept_outputs(Wanted(("stages", "embedding"))) == ("logits", "embedding")
+    assert all(map(is_of_rows, (Wanted(), Wanted(("embedding",)))))
+    assert not any(map(is_of_rows, (Wanted(("stages", "embedding")), Wanted((), ("layer1",)))))
