@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
-import os
 import statistics
 import sys
 import tempfile
@@ -151,10 +150,10 @@ def phases(member: Member) -> Iterator[str]:
         member.state.enter_phase()
 
 
-def costs_of(pair: str, method: str, rounds: int, bare: Callable[[], float]) -> Iterator[Cost]:
+def costs_of(pair: str, method: str, images: int, rounds: int, bare: Callable[[], float]) -> Iterator[Cost]:
     """Of each phase of a method."""
     with tempfile.TemporaryDirectory() as folder:
-        member = member_of(pair, method, Path(folder), NAMED.get(method, {}))
+        member = member_of(pair, method, Path(folder), NAMED.get(method, {}), images)
         vars(member.method)["select"] = lambda epoch: None  # once an epoch, and no part of a step
         for phase in phases(member):
             part = Part(member)
@@ -165,10 +164,10 @@ def costs_of(pair: str, method: str, rounds: int, bare: Callable[[], float]) -> 
 
 
 @contextmanager
-def bare_step(pair: str) -> Iterator[Callable[[], float]]:
+def bare_step(pair: str, images: int) -> Iterator[Callable[[], float]]:
     """Gives what measures one step of the student on labels alone, in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        part = Part(member_of(pair, "vanilla", Path(folder)))
+        part = Part(member_of(pair, "vanilla", Path(folder), images=images))
         part.step()
 
         def measured() -> float:
@@ -186,14 +185,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=512)
     given = parser.parse_args()
-    os.environ["RANDOM_IMAGES"] = str(given.images)
     torch.set_num_threads(1)
     methods = sorted(Registry.load().methods) if given.methods == "all" else given.methods.split(",")
     found, left_out = [], {}
-    with bare_step(given.pair) as bare:
+    with bare_step(given.pair, given.images) as bare:
         for method in methods:
             try:
-                for cost in costs_of(given.pair, method, given.rounds, bare):
+                for cost in costs_of(given.pair, method, given.images, given.rounds, bare):
                     print(cost.line, file=sys.stderr, flush=True)
                     found.append(cost)
             except (CellError, UserError) as error:

@@ -22,9 +22,11 @@ from kdharness.device.clock import Clock
 from kdharness.device.device import Device
 from kdharness.device.door import open_device
 from kdharness.protocol.benchmark import parse
+from kdharness.speed import random_images
 from kdharness.testing import Lab
 
-PLUGIN = Path(__file__).with_name("random_images.py")
+PLUGIN = Path(random_images.__file__)
+IMAGES = {"images": 512, "evaluated": 256}
 BESIDE = ("vanilla", "kd", "at", "dml", "dkd", "sp", "pkt", "dist")
 RECIPE = {"epochs": 1, "batch_size": 64}
 
@@ -49,7 +51,8 @@ Times = dict[tuple[str, str], list[float]]
 def measured(pair: str, methods: tuple[str, ...], rounds: int, device: Device) -> Times:
     """Seconds by method and column, "alone" for alone_seconds of a cell that is by itself."""
     found: Times = defaultdict(list)
-    content = {"name": "speed", "datasets": ["random_images"], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
+    content = {"name": "speed", "datasets": [random_images.NAME], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
+    content["dataset"] = {random_images.NAME: IMAGES}
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder), plugin_files=(PLUGIN,), metrics=(), device=device)
         plan = lab.plan(parse(content, "speed"), methods=BESIDE, epochs=None)

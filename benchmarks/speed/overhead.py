@@ -24,13 +24,16 @@ from kdharness.engine.builder import build
 from kdharness.engine.lockstep import Lockstep, SharedBatch
 from kdharness.engine.member import Member
 from kdharness.engine.teacher_batch import TeacherOutputs
+from kdharness.engine.view_tables import ViewTables
 from kdharness.engine.world import World
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import parse
+from kdharness.speed import random_images
 from kdharness.testing.case import SCENARIOS
 from kdharness.testing.lab import Lab
 
-PLUGIN = Path(__file__).with_name("random_images.py")
+PLUGIN = Path(random_images.__file__)
+IMAGES = {"images": 512, "evaluated": 256}
 RECIPE = {"epochs": 100, "batch_size": 64, "lr": 0.05}
 
 
@@ -53,10 +56,17 @@ def microseconds(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times * 1e6
 
 
-def member_of(pair: str, method: str, folder: Path, parameters: Mapping[str, object] = MappingProxyType({})) -> Member:
+def member_of(
+    pair: str,
+    method: str,
+    folder: Path,
+    parameters: Mapping[str, object] = MappingProxyType({}),
+    images: int = IMAGES["images"],
+) -> Member:
     """The method's cell with networks as initialised. UserError with the plan's reason where it is not to run."""
     lab = Lab(folder, plugin_files=(PLUGIN,))
-    content = {"name": "speed", "datasets": ["random_images"], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
+    content = {"name": "speed", "datasets": [random_images.NAME], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
+    content["dataset"] = {random_images.NAME: {**IMAGES, "images": images}}
     protocol = parse({**content, "scenario": SCENARIOS, "methods": {method: dict(parameters)}}, "speed")
     cells = lab.plan(protocol, methods=(method,), epochs=None).cells
     planned = next(each for each in cells if (each.cell.role, each.cell.method) == ("student", method))
@@ -74,7 +84,8 @@ def member_of(pair: str, method: str, folder: Path, parameters: Mapping[str, obj
 def overhead(member: Member, times: int) -> dict[str, float]:
     """Microseconds per step: around it, of its hooks, and of a bare one."""
     views = member.registry.views
-    lockstep = Lockstep(member.device, lambda name: views[name].spec, _raise, lambda number: None)
+    no_tables = ViewTables(Path(), member.registry)
+    lockstep = Lockstep(member.device, lambda name: views[name].spec, _raise, lambda number: None, no_tables)
     batches = EpochBatches(member.request(), member.data, lambda name: views[name].spec, member.device, lockstep.ledger)
     shared = SharedBatch(batches.samples(0), [member], (*batches.axes, 0))
     info = member.info(member.clock.place(0, len(batches)), shared.numbers)
@@ -83,7 +94,7 @@ def overhead(member: Member, times: int) -> dict[str, float]:
     real = member.stepper
     bare = microseconds(lambda: real.step(shared.samples, outputs, info), max(3, times // 100))
     member.stepper = NoStep(member)
-    around = microseconds(lambda: (shared.changed, lockstep._step(member, shared, batches, 1)), times)
+    around = microseconds(lambda: (shared.changed, lockstep._step(member, shared, batches, 1, beside=False)), times)
     member.stepper = real
 
     def hooks() -> None:

@@ -23,8 +23,8 @@ def evaluated_beside(train: int) -> int:
 
 
 def describe(request: DataRequest) -> DatasetInfo:
-    images = int(request.parameters["images"])
-    return DatasetInfo(f"random-images-{images}", CLASSES, SHAPE, images)
+    images, evaluated = int(request.parameters["images"]), int(request.parameters["evaluated"])
+    return DatasetInfo(f"random-images-{images}-{evaluated}", CLASSES, SHAPE, images)
 
 
 def load(request: DataRequest) -> ImageDataset:
@@ -34,13 +34,14 @@ def load(request: DataRequest) -> ImageDataset:
         images = generator.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
         return Split(images, generator.integers(0, CLASSES, count).astype(np.int64))
 
-    images = int(request.parameters["images"])
-    splits = {"train": split(images), "test": split(evaluated_beside(images))}
+    images, evaluated = int(request.parameters["images"]), int(request.parameters["evaluated"])
+    splits = {"train": split(images), "test": split(evaluated or evaluated_beside(images))}
     names = tuple(map(str, range(CLASSES)))
     return ImageDataset(splits, names, (0.5,) * 3, (0.25,) * 3, Augmentation(crop_padding=4, flip=True))
 
 
 @hookimpl
 def kdharness_datasets() -> Iterable[DatasetSpec]:
-    images = Parameter("images", int, 256)
-    yield DatasetSpec(NAME, describe, load, "random images for timing", parameters=(images,), revision=1)
+    # evaluated: images of the test split; 0 for as many as CIFAR has beside so many.
+    parameters = (Parameter("images", int, 256), Parameter("evaluated", int, 0))
+    yield DatasetSpec(NAME, describe, load, "random images for timing", parameters=parameters, revision=1)

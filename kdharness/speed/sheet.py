@@ -74,7 +74,7 @@ def _of_all(findings: Findings) -> dict[str, Value]:
         "table_paid_after_epochs": findings.paid_after_epochs,
         "pair": request.pair,
         "images": request.images,
-        "evaluated_beside": evaluated_beside(request.images),
+        "test_images": evaluated_beside(request.images),
         "batch_size": request.batch_size,
         "loaders": request.loaders,
         "extrapolated_epochs": request.epochs,
