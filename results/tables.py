@@ -20,8 +20,8 @@ from kdharness.results.files import dumps, write_atomic
 from kdharness.results.formulas import guard
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import frame_of, read_rows, write_csv
+from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
-from kdharness.stats.standings import leaderboard
 
 ROOT = Path(__file__).resolve().parent
 CODE = ("kdharness", "plugins", "benchmarks")

@@ -28,7 +28,7 @@ def leaderboard(
     from kdharness.results.finding import find_folders, load_all
     from kdharness.results.store import to_stderr
     from kdharness.results.table import write_csv
-    from kdharness.stats.standings import leaderboard as ranking
+    from kdharness.stats.board import leaderboard as ranking
 
     found = [folder for path in folders or [Path("results")] for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once

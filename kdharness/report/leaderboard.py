@@ -14,10 +14,11 @@ from kdharness.results.contents import Contents
 from kdharness.results.notes import Subject
 from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.audit import audit_frame, audits_of
+from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
 from kdharness.stats.merging import merge_tables
-from kdharness.stats.standings import REFERENCES, leaderboard
+from kdharness.stats.standings import REFERENCES
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ def references_of(contents: Contents) -> tuple[str, ...]:
 
 
 def _references(plans: Sequence[Plan]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for plan in plans for name in plan.references)) or REFERENCES
+    """Those of all plans. Where they differ, the usual ones first, then by name: the order of folders says nothing."""
+    each = dict.fromkeys(plan.references for plan in plans if plan.references)
+    if len(each) < 2:
+        return next(iter(each), REFERENCES)
+    named = {name for references in each for name in references}
+    return (*(name for name in REFERENCES if name in named), *sorted(named - set(REFERENCES)))
 
 
 def write_tables(contents: Contents) -> None:

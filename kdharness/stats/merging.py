@@ -24,9 +24,11 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """
     warnings = [*_versions(frame), *_protocols(frame)]
     own, drawn_again = _first_releases(frame)
-    ordered = own.assign(_ok=own["status"] == "ok").sort_values(["cell", "_ok", "finished_at"], kind="stable")
+    # Of two that ended in the same second the same one counts, whichever folder is named first.
+    sort = ["cell", "_ok", "finished_at", "_all"]
+    ordered = own.assign(_ok=own["status"] == "ok", _all=_contents(own)).sort_values(sort, kind="stable")
     latest = ordered.drop_duplicates(["cell", "track"], keep="last")
-    once = latest.sort_index().drop(columns="_ok").reset_index(drop=True)
+    once = latest.sort_index().drop(columns=["_ok", "_all"]).reset_index(drop=True)
     if len(once) < len(own):
         several = own.loc[own.duplicated(["cell", "track"]), "cell"].nunique()
         warnings.append(f"cells in several folders: {several}; the latest result of each counts")
@@ -36,6 +38,13 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if rivals := comparable(once)[1]:
         warnings.append(f"cells superseded by others of the same method and seed: {rivals}; the latest counts")
     return once, tuple(warnings)
+
+
+def _contents(frame: pd.DataFrame) -> pd.Series[str]:
+    """Of rows that are there several times, each as one text."""
+    several = frame[frame.duplicated(["cell", "track"], keep=False)]
+    texts = [repr(row) for row in several.itertuples(index=False, name=None)]
+    return pd.Series(texts, index=several.index, dtype="object").reindex(frame.index, fill_value="")
 
 
 def _first_releases(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -57,11 +57,6 @@ def columns(references: Sequence[str] = REFERENCES) -> list[str]:
     return [*STANDING_COLUMNS, *gains, *MEASURED_COLUMNS]
 
 
-def leaderboard(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd.DataFrame:
-    """The standings of what follows its benchmark: students of runs without deviations."""
-    return standings(frame[frame["deviations"] == ""], references)
-
-
 def standings(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd.DataFrame:
     """One row per variant and setting of a results table, best first; `columns(references)`.
 

@@ -21,16 +21,17 @@ from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, ranking_of, report_of
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import frame_of, read_rows
+from kdharness.stats.board_schema import board_columns
 from kdharness.stats.claims import CLAIM_COLUMNS
 from kdharness.stats.effects import EFFECT_COLUMNS
-from kdharness.stats.standings import REFERENCES, columns
+from kdharness.stats.standings import REFERENCES
 
 
 def test_tables_are_written_whole(tmp_path: Path) -> None:
     folder = fabricate.tiny_world(tmp_path)
     write_tables(folder.load())
     pd.testing.assert_frame_equal(frame_of(read_rows(folder.tables.results)), folder.load().frame)
-    assert pd.read_csv(folder.tables.leaderboard).columns.to_list() == columns()
+    assert pd.read_csv(folder.tables.leaderboard).columns.to_list() == [c.name for c in board_columns(REFERENCES)]
     assert len(pd.read_csv(folder.tables.metrics)) == 26
     assert not list(folder.path.glob("*.tmp"))
 

@@ -9,8 +9,8 @@ import fabricate
 import pandas as pd
 
 from kdharness.results.record import Record, Status
+from kdharness.stats.board import leaderboard
 from kdharness.stats.merging import merge_tables
-from kdharness.stats.standings import leaderboard
 
 
 def merged(*tables: list[Record]) -> tuple[pd.DataFrame, tuple[str, ...]]:

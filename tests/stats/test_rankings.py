@@ -5,8 +5,9 @@ from __future__ import annotations
 import fabricate
 
 from kdharness.results.record import Record
+from kdharness.stats.board import leaderboard
 from kdharness.stats.rankings import Ranking, rankings
-from kdharness.stats.standings import REFERENCES, leaderboard
+from kdharness.stats.standings import REFERENCES
 
 
 def ranked(*parts: list[Record]) -> tuple[Ranking, ...]:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from kdharness.results.record import Status
-from kdharness.stats.standings import columns, leaderboard, standings
+from kdharness.stats.board import leaderboard
+from kdharness.stats.standings import columns, standings
 
 
 def board(records: list[fabricate.Record]) -> pd.DataFrame:
@@ -17,8 +18,8 @@ def board(records: list[fabricate.Record]) -> pd.DataFrame:
 
 
 def test_columns_are_stable_also_when_empty() -> None:
-    assert leaderboard(fabricate.table_of([])).columns.to_list() == columns()
-    assert board(fabricate.records_of({"kd": [90.0]})).columns.to_list() == columns()
+    assert standings(fabricate.table_of([])).columns.to_list() == columns()
+    assert standings(fabricate.scores_table({"kd": [90.0]})).columns.to_list() == columns()
 
 
 def test_rank_by_mean_within_setting() -> None:

@@ -16,13 +16,13 @@ from kdharness.report.view import ranking_of
 from kdharness.results.record import Record, Status
 from kdharness.results.rows import rows_of
 from kdharness.results.table import frame_of
+from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
 from kdharness.stats.merging import merge_tables
 from kdharness.stats.outcomes import problems_of
 from kdharness.stats.overall import overalls
 from kdharness.stats.rankings import rankings
-from kdharness.stats.standings import leaderboard
 
 REFERENCES = ("vanilla", "kd")
 SHARED = {"default": "", "published": ""}
