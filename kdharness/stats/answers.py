@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from kdharness.stats.paired import ROUNDING, seeds_needed
-from kdharness.stats.significance import holm, sign_flip_p, t_p
+from kdharness.stats.paired import seeds_needed
+from kdharness.stats.significance import ROUNDING, holm, sign_flip_p, t_p
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate, estimate
 
 

@@ -68,6 +68,23 @@ OF_SETTING = (
 
 OF_COMPETITOR = (
     BoardColumn("rank", "integer", "by `top1_mean` within setting and regime; empty unless every planned seed is done"),
+    BoardColumn(
+        "rank_low",
+        "integer",
+        "the best rank that the data leave open: one more than were found better. Where methods have other seeds than "
+        "each other, widened to hold `rank`, as is the next",
+    ),
+    BoardColumn(
+        "rank_high",
+        "integer",
+        "the worst: as many as are ranked, less those found worse. Below 3 seeds every rank is open",
+    ),
+    BoardColumn(
+        "tie_group",
+        "text",
+        "letters: two of a setting and regime share one exactly when they were not told apart. Numbers (`1 2`) where "
+        "26 letters are not enough; empty without a rank",
+    ),
     *_texts("method variant selection", AS_THERE),
     BoardColumn("n", "integer", "seeds with a value"),
     BoardColumn("seeds", "text", "those seeds, as `0-4` or `0,3`"),
@@ -76,6 +93,13 @@ OF_COMPETITOR = (
     *(
         BoardColumn(f"top1_ci_{end}", "float", "95 % interval of the mean (Student's t); empty below 3 seeds", "%")
         for end in ("low", "high")
+    ),
+    BoardColumn(
+        "visible_difference",
+        "float",
+        "the least difference from the last reference that would be told apart with these seeds, were the spread of "
+        "the differences what it is and nothing else clear; empty below 3 seeds, without spread, and for the reference",
+        "points",
     ),
 )
 
@@ -102,18 +126,19 @@ OF_GAIN = (
         "two-sided p of the sign-flip test; with n seeds it cannot fall below 2 / 2^n",
     ),
     BoardColumn(
-        f"gain_over_{REFERENCE}_p_holm", "float", "the same after Holm's correction over the setting's competitors"
+        f"gain_over_{REFERENCE}_p_holm",
+        "float",
+        "the same after Holm's correction over the setting's comparisons with this reference",
     ),
     BoardColumn(
         f"gain_over_{REFERENCE}_t_p_holm",
         "float",
-        "p of Student's paired test after Holm's correction; what verdicts use",
+        "p of Student's paired test, corrected over the family below; what verdicts use",
     ),
     BoardColumn(
         f"gain_over_{REFERENCE}_comparisons",
         "integer",
-        "how many comparisons that correction counts: the variants of the setting that share two seeds with the "
-        "reference. Empty where there is no p",
+        "how many comparisons that correction counts. Empty where there is no p",
     ),
     BoardColumn(
         f"gain_over_{REFERENCE}_correlation", "float", "correlation between runs of the same seed; empty below 3 seeds"
@@ -121,8 +146,8 @@ OF_GAIN = (
     BoardColumn(
         f"gain_over_{REFERENCE}_verdict",
         "text",
-        "`practically equal`: the interval lies within 0.2 points of zero; `better`, `worse`: it is clear of zero, and "
-        "p after Holm is at most 0.05; else `undecided`",
+        "`better`, `worse`: told apart; `practically equal`: the interval lies within 0.2 points of zero; else "
+        "`undecided`",
     ),
     BoardColumn(
         f"gain_over_{REFERENCE}_seeds_needed",

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from kdharness.stats.paired import paired
+from kdharness.stats.comparisons import Family, families
+from kdharness.stats.paired import gains_over
 from kdharness.stats.privacy import budget_of_all, most_spent
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable
 from kdharness.stats.summary import summarise
+from kdharness.stats.ties import rank_intervals, tie_groups
 
 REFERENCES = ("vanilla", "kd")
 # What it takes to have a student, its pair's teachers given: the sum of these.
@@ -19,9 +22,12 @@ COST = ("alone_seconds", "chain_seconds")
 # Below this teacher-student gap in points a share of it says nothing.
 LEAST_GAP_POINTS = 1.0
 
+# What the data leave open of a rank.
+OF_RANK = ("rank_low", "rank_high", "tie_group")
+
 STANDING_COLUMNS = (
-    *SETTING, "regime", "rank", *COMPETITOR, "selection", "n", "seeds", "top1_mean", "top1_sd", "top1_ci_low",
-    "top1_ci_high",
+    *SETTING, "regime", "rank", *OF_RANK, *COMPETITOR, "selection", "n", "seeds", "top1_mean", "top1_sd",
+    "top1_ci_low", "top1_ci_high", "visible_difference",
 )  # fmt: skip
 GAIN_COLUMNS = (
     "",
@@ -42,6 +48,7 @@ MEASURED_COLUMNS = (
     "skipped", "complete", "method_package", "method_revision", "device", "precision", "fingerprint",
     "kdharness_version", "torch_version", "epsilon", "delta", "epsilon_of_all", "delta_of_all",
 )  # fmt: skip
+KEY = (*SETTING, *COMPETITOR)
 MEANS = ("train_seconds", "shared_seconds", *COST)
 SPENT = MEASURED_COLUMNS[-4:]
 LARGEST = ("peak_memory_bytes", "student_parameters", "student_macs")
@@ -61,34 +68,53 @@ def standings(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd
     """One row per variant and setting of a results table, best first; `columns(references)`.
 
     Ranks count within a setting and regime, by mean top1, among the variants whose every planned seed has a value; the
-    others stand below, without a rank.
+    others stand below, without a rank. Verdicts, intervals of ranks and ties come from the same comparisons.
     """
     rows, _ = comparable(frame)
     board = summarise(rows).rename(columns={name: f"top1_{name}" for name in ("mean", "sd", "ci_low", "ci_high")})
-    key = [*SETTING, *COMPETITOR]
+    compared = families(rows, references)
     for reference in references:
-        board = board.merge(_gains(rows, reference), on=key, how="left")
-    board = board.merge(_measured(rows), on=key, how="left")
+        board = board.merge(_gains(compared, reference, reference == references[-1]), on=list(KEY), how="left")
+    board = board.merge(_measured(rows), on=list(KEY), how="left")
     board["teacher_top1"] = _teacher_accuracy(board, frame)
     board["gap_share"] = _gap_share(board)
     board["pareto"] = _pareto(board)
     board["rank"] = _ranks(board)
-    board = board.sort_values([*SETTING, "regime", "rank", "top1_mean", *COMPETITOR], ascending=_ascending())
+    board = board.sort_values(
+        [*SETTING, "regime", "rank", "top1_mean", *COMPETITOR], ascending=_ascending(), ignore_index=True
+    )
+    board = board.assign(**_open_ranks(board, compared))
     words = [*TEXTS, *[f"gain_over_{reference}_verdict" for reference in references]]
     board[words] = board[words].fillna("")
-    return board[columns(references)].reset_index(drop=True)
+    return board.reindex(columns=columns(references))
 
 
 def _ascending() -> list[bool]:
     return [*[True] * (len(SETTING) + 2), False, *[True] * len(COMPETITOR)]
 
 
-def _gains(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    gains = paired(rows, reference).rename(columns={"gain": ""})
-    gains = gains[[*SETTING, *COMPETITOR, *[part.removeprefix("_") for part in GAIN_COLUMNS]]]
+def _gains(compared: Sequence[Family], reference: str, is_last: bool) -> pd.DataFrame:
+    gains = gains_over(reference, compared).rename(columns={"gain": ""})
+    parts = [part.removeprefix("_") for part in GAIN_COLUMNS]
+    gains = gains[[*KEY, *parts, *(["visible_difference"] if is_last else [])]]
     gains["n"] = gains["n"].astype("Int64")
     named = {part.removeprefix("_"): f"gain_over_{reference}{part}" for part in GAIN_COLUMNS}
     return gains.rename(columns=named)
+
+
+def _open_ranks(board: pd.DataFrame, compared: Sequence[Family]) -> dict[str, pd.Series[Any]]:
+    """The columns OF_RANK of a board in its order."""
+    low, high = (pd.Series(pd.NA, index=board.index, dtype="Int64") for _ in range(2))
+    ties = pd.Series("", index=board.index, dtype=object)
+    known = {family.setting: family for family in compared}
+    ranked = board[board["rank"].notna()]
+    for (*setting, _), group in ranked.groupby([*SETTING, "regime"]):
+        family = known[tuple(setting)]
+        better = family.found_better(list(group[list(COMPETITOR)].itertuples(index=False, name=None)))
+        best, worst = rank_intervals(better, group["rank"].to_numpy(dtype="int64"))
+        low[group.index], high[group.index] = best, worst
+        ties[group.index] = np.array(tie_groups(better | better.T), dtype=object)
+    return {"rank_low": low, "rank_high": high, "tie_group": ties}
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:

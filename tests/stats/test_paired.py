@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kdharness.stats.paired import PAIRED_COLUMNS, Verdict, paired, seeds_needed, verdict
+from kdharness.stats.paired import PAIRED_COLUMNS, paired, seeds_needed
 from kdharness.stats.settings import comparable
 from kdharness.stats.significance import t_p
 from kdharness.stats.summary import Estimate, estimate
@@ -96,32 +96,58 @@ def test_comparisons_are_those_that_have_two_seeds_in_common() -> None:
     assert frame.loc[("at", ""), "t_p_holm"] == pytest.approx(2 * t_p([1.0, 2.0, 0.0]))
 
 
-def interval(mean: float, half: float, n: int = 5, sd: float = 0.5) -> Estimate:
-    return Estimate(n, mean, sd, mean - half, mean + half)
-
-
 @pytest.mark.parametrize(
-    ("gain", "p", "expected"),
+    ("differences", "expected"),
     [
-        (interval(1.0, 0.5), 0.01, Verdict.BETTER),
-        (interval(-1.0, 0.5), 0.01, Verdict.WORSE),
-        (interval(1.0, 0.5), 0.2, Verdict.UNDECIDED),
-        (interval(0.5, 0.6), 0.2, Verdict.UNDECIDED),
-        (interval(0.05, 0.1), 0.5, Verdict.EQUAL),
-        (interval(0.15, 0.04), 0.001, Verdict.EQUAL),
-        (interval(0.15, 0.1), 0.5, Verdict.UNDECIDED),
-        (interval(0.0, 0.2), 0.9, Verdict.EQUAL),  # the band's ends belong to it
-        (interval(0.5, 0.5), 0.01, Verdict.UNDECIDED),  # zero belongs to the interval
-        (interval(-0.5, 0.5), 0.01, Verdict.UNDECIDED),
-        (interval(1.0, 0.5), 0.05, Verdict.BETTER),
-        (interval(3.0, 0.0, sd=0.0), 0.0, Verdict.UNDECIDED),
-        (interval(0.0, 0.0, sd=0.0), 1.0, Verdict.EQUAL),
-        (estimate([3.0, 3.1]), 0.001, Verdict.UNDECIDED),
-        (estimate([]), math.nan, Verdict.NONE),
+        ([1.0, 1.2, 0.8, 1.1, 0.9], "better"),
+        ([-1.0, -1.2, -0.8, -1.1, -0.9], "worse"),
+        ([1.0, 2.0, 0.0], "undecided"),
+        ([0.05, 0.1, 0.0], "practically equal"),
+        ([0.15, 0.16, 0.14, 0.15], "practically equal"),  # clear of zero, and too little to matter
+        ([0.15, 0.3, 0.0], "undecided"),
+        ([0.2, 0.2, 0.2], "practically equal"),  # the margin's ends belong to it
+        ([3.0, 3.0, 3.0], "undecided"),
+        ([0.0, 0.0, 0.0], "practically equal"),
+        ([3.0, 3.1], "undecided"),
+        ([3.0], "undecided"),
+        ([None, None, None], ""),
     ],
 )
-def test_verdicts(gain: Estimate, p: float, expected: Verdict) -> None:
-    assert verdict(gain, p) is expected
+def test_verdicts(differences: list[float | None], expected: str) -> None:
+    row = gains({"kd": [0.0] * len(differences), "at": differences}).iloc[0]
+    assert row["verdict"] == expected
+
+
+def test_no_spread_is_no_evidence() -> None:
+    row = gains({"kd": [0.0] * 5, "at": [3.0] * 5}).iloc[0]
+    assert (row["t_p_holm"], row["p"]) == (1.0, 0.0625)
+    assert math.isnan(row["visible_difference"])
+
+
+def test_zero_has_no_sign() -> None:
+    row = gains({"at": [90.0] * 3, "kd": [90.0] * 3}).iloc[0]
+    assert [math.copysign(1, row[name]) for name in ("gain", "ci_low", "ci_high")] == [1, 1, 1]
+
+
+def test_visible_difference_by_hand() -> None:
+    rows = gains(
+        {"kd": [0.0] * 4, "at": [1.0, 2.0, 0.0, 1.0], "sp": [0.0, 1.0, 3.0, 4.0], "cc": [5.0, 6.0, None, None]}
+    )
+    # Three tests, for cc shares two seeds. t of 3 degrees at 0.05 / 3 two-sided: 4.8567; sds sqrt(2 / 3), sqrt(10 / 3).
+    found = rows.droplevel("variant")["visible_difference"]
+    assert found["at"] == pytest.approx(4.8567 * math.sqrt(2 / 3) / 2, abs=1e-4)
+    assert found["sp"] == pytest.approx(4.8567 * math.sqrt(10 / 3) / 2, abs=1e-4)
+    assert math.isnan(found["cc"])
+
+
+def test_what_would_be_practically_equal_is_not_visible() -> None:
+    spread = np.array([0.001, -0.001, 0.0])
+    visible = gains({"kd": [0.0] * 3, "at": spread.tolist()})["visible_difference"].iloc[0]
+    below, above = ((visible + step + spread).tolist() for step in (-1e-6, 1e-6))
+    assert [gains({"kd": [0.0] * 3, "at": each})["verdict"].iloc[0] for each in (below, above)] == [
+        "practically equal",
+        "better",
+    ]
 
 
 def test_a_verdict_holds_for_all_competitors_at_once() -> None:

@@ -13,8 +13,9 @@ from kdharness.stats.paired import Verdict
 from kdharness.text import printable
 
 NAME_WIDTH = 12
-# What goes first where there is little room: memory, time, gains over all references but the last, the verdict.
-MEMORY, COST, GAIN, VERDICT = 1, 2, 3, 4
+# What goes first where there is little room: memory, time, letters of ties, the rank (its interval stays), gains over
+# all references but the last, the verdict.
+MEMORY, COST, TIES, RANK, GAIN, VERDICT = range(1, 7)
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Grid:
     groups: tuple[tuple[int, str], ...] = ()
 
     def fit(self, width: int, gap: int = 2) -> Grid:
-        """Without the columns for which a place of this width has no room. Names fold before a gain or verdict goes."""
+        """Without the columns for which this width has no room. Names fold before ranks, gains or verdicts go."""
         columns = list(self.columns)
         for column in sorted((c for c in self.columns if c.dropped), key=lambda c: c.dropped):
-            folded = NAME_WIDTH if column.dropped > COST else width
+            folded = NAME_WIDTH if column.dropped > TIES else width
             needed = sum(min(folded, c.width) if c.name else c.width for c in columns) + gap * (len(columns) - 1)
             if needed > width:
                 columns.remove(column)

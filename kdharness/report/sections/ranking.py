@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,8 @@ from kdharness.report.sections.grid import (
     COST,
     GAIN,
     MEMORY,
+    RANK,
+    TIES,
     VERDICT,
     Column,
     Grid,
@@ -23,7 +25,7 @@ from kdharness.report.sections.grid import (
 )
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import banner, joined, setting_title
-from kdharness.stats.paired import Verdict
+from kdharness.stats.paired import MOST_SEEDS, Verdict
 from kdharness.stats.rankings import Ranking
 from kdharness.stats.settings import as_dicts, competitor_of
 from kdharness.stats.standings import cost_seconds
@@ -32,6 +34,7 @@ from kdharness.stats.summary import LEAST_FOR_INTERVAL
 SELECTIONS = {"last": "last epoch", "val": "best on validation", "validation": "best on validation"}
 SHORT = {Verdict.EQUAL.value: "equal"}
 MEBIBYTE = 2**20
+MOST_NAMES = 8
 
 
 def ranking_section(ranking: Ranking) -> Section:
@@ -48,11 +51,13 @@ def ranking_section(ranking: Ranking) -> Section:
 
 
 def ranking_grid(ranking: Ranking) -> Grid:
-    """Rank, method, top-1 ± standard deviation, gains ± half of their 95 % interval, verdict, cost."""
+    """Rank, its interval, ties, method, top-1 ± standard deviation, gains ± half their 95 % interval, verdict, cost."""
     board = _beside_references(ranking.board, ranking.references)
     rows = as_dicts(board)
     found = [
-        Column("#", tuple(_rank(row) for row in rows)),
+        Column("#", tuple(_rank(row) for row in rows), dropped=RANK),
+        Column("ranks", tuple(_ranks(row) for row in rows)),
+        Column("tie", tuple("" if row["beside"] else row["tie_group"] for row in rows), words=True, dropped=TIES),
         Column("method", tuple(competitor_of(row) for row in rows), name=True),
         Column("top-1 ±sd", with_error(board["top1_mean"], board["top1_sd"])),
         Column("n", tuple(_count(row) for row in rows)),
@@ -95,6 +100,14 @@ def _rank(row: Mapping[str, Any]) -> str:
     return "" if row["beside"] else "-" if pd.isna(row["rank"]) else str(row["rank"])
 
 
+def _ranks(row: Mapping[str, Any]) -> str:
+    """'1-4', or '1' where nothing else is open."""
+    if row["beside"] or pd.isna(row["rank_low"]):
+        return ""
+    low, high = row["rank_low"], row["rank_high"]
+    return str(low) if low == high else f"{low}-{high}"
+
+
 def _count(row: Mapping[str, Any]) -> str:
     return str(row["n"]) if row["complete"] else f"{row['n']}/{row['planned']}"
 
@@ -135,15 +148,17 @@ def _measured(board: pd.DataFrame) -> str:
 
 
 def _compared(ranking: Ranking) -> str:
-    """How the gains and verdicts came about; '' without a reference."""
-    if not ranking.references:
-        return ""
-    reference, board = ranking.references[-1], ranking.board
-    tests = board[f"gain_over_{reference}_comparisons"].max()
+    """How gains, verdicts, intervals of ranks and ties came about."""
+    board = ranking.board
     enough = bool((board["n"] >= LEAST_FOR_INTERVAL).any())
     interval = "± half a 95 % interval" if enough else f"no interval below {LEAST_FOR_INTERVAL} seeds"
-    holm = f"; verdict against {reference}, Holm over {tests}" if not pd.isna(tests) else ""
-    return f"gains paired by seed, {interval}{holm}"
+    gains = [f"gains paired by seed, {interval}"] if ranking.references else []
+    counts = [board[f"gain_over_{reference}_comparisons"].max() for reference in ranking.references]
+    tests = max((int(count) for count in counts if not pd.isna(count)), default=0)
+    holm = f"weighted Holm over {tests} comparisons" if tests else "Holm"
+    read = "verdict, ranks and ties" if ranking.references else "ranks and ties"
+    tested = [f"{read} from paired t tests, {holm}"] if enough else []
+    return "; ".join([*gains, *tested])
 
 
 def _over(ranking: Ranking) -> str:
@@ -159,6 +174,7 @@ def remarks(ranking: Ranking) -> list[str]:
         *_unequal_seeds(ranking.board),
         *_fewer_in_gains(ranking),
         *_undecided(ranking),
+        *_visible(ranking),
     ]
 
 
@@ -174,8 +190,9 @@ def _unequal_seeds(board: pd.DataFrame) -> list[str]:
     others = board[board["seeds"] != common]
     if others.empty:
         return []
-    listed = ", ".join(f"{competitor_of(row)} {row['seeds']}" for row in as_dicts(others))
-    return [f"means are over different seeds: {listed}; the others {common}. Gains compare equal seeds."]
+    listed = _some(f"{competitor_of(row)} {row['seeds']}" for row in as_dicts(others))
+    compared = "Gains and ranks' intervals compare equal seeds; an interval is widened to hold the rank by the mean."
+    return [f"means are over different seeds: {listed}; the others {common}. {compared}"]
 
 
 def _fewer_in_gains(ranking: Ranking) -> list[str]:
@@ -184,7 +201,7 @@ def _fewer_in_gains(ranking: Ranking) -> list[str]:
         n = f"gain_over_{reference}_n"
         rows = as_dicts(board[board[n].fillna(board["n"]) < board["n"]])
         if rows:
-            listed = ", ".join(f"{competitor_of(row)} {row[n]}" for row in rows)
+            listed = _some(f"{competitor_of(row)} {row[n]}" for row in rows)
             found.append(f"seeds in common with {reference}: {listed}")
     return found
 
@@ -196,9 +213,31 @@ def _undecided(ranking: Ranking) -> list[str]:
     rows = as_dicts(ranking.board[ranking.board[f"gain_over_{reference}_verdict"] == Verdict.UNDECIDED])
     if not rows:
         return []
-    needs = [row[f"gain_over_{reference}_seeds_needed"] for row in rows]
-    listed = [f"{competitor_of(r)} {'over 1000' if n is pd.NA else n}" for r, n in zip(rows, needs, strict=True)]
-    return [f"undecided against {reference}; more seeds it would take, about: {', '.join(listed)}"]
+    needs = [(row[f"gain_over_{reference}_seeds_needed"], competitor_of(row)) for row in rows]
+    few = sorted(((n, name) for n, name in needs if n is not pd.NA), key=lambda each: each[0])
+    beyond = [name for n, name in needs if n is pd.NA]
+    parts = [f"about: {_some(f'{name} {n}' for n, name in few)}"] if few else []
+    parts += [f"more than {MOST_SEEDS}: {_some(beyond)}"] if beyond else []
+    return [f"undecided against {reference}; more seeds it would take, {'; '.join(parts)}"]
+
+
+def _visible(ranking: Ranking) -> list[str]:
+    """How small a difference the table could have seen."""
+    if not ranking.references:
+        return []
+    seen = ranking.board["visible_difference"].dropna()
+    if seen.empty:
+        return []
+    low, middle, high = (f"{value:.2f}" for value in (seen.min(), seen.median(), seen.max()))
+    points = f"{low} points" if low == high else f"{low} to {high} points, median {middle}"
+    return [f"smallest difference to {ranking.references[-1]} that these seeds would show: {points}"]
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of them, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - MOST_NAMES} more" if len(every) > MOST_NAMES else ""
+    return ", ".join(every[:MOST_NAMES]) + more
 
 
 def _distinct(values: pd.Series[Any]) -> list[str]:

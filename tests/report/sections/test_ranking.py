@@ -18,7 +18,8 @@ def sections_of(records: list[Record]) -> list[Section]:
 
 def first_columns(records: list[Record]) -> list[tuple[str, ...]]:
     (ranking,) = rankings(fabricate.table_of(records), REFERENCES)
-    return [row[:2] for row in ranking_grid(ranking).rows]
+    columns = {column.header: column.values for column in ranking_grid(ranking).columns}
+    return list(zip(columns["#"], columns["method"], strict=True))
 
 
 def test_references_stand_beside_every_regime_without_a_rank() -> None:
