@@ -80,7 +80,7 @@ def _draw(reports: Sequence[Report], where: Path) -> None:
     from kdharness.report.figures import OutputFigure
     from kdharness.report.plots import write_figures
 
-    drawn = [section.figure for report in reports for section in sections(report)]
+    drawn = [figure for report in reports for section in sections(report) for figure in section.figures]
     figures = [figure for figure in drawn if isinstance(figure, OutputFigure)]
     for path in write_figures(figures, where):
         print(f"wrote {path}", file=sys.stderr)

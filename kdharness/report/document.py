@@ -18,7 +18,6 @@ from kdharness.report.sections.section import Section
 from kdharness.report.sections.teacher_spread import teacher_spread_section
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
-from kdharness.stats.rankings import Ranking
 from kdharness.text import plain
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -31,10 +30,12 @@ def sections(report: Report) -> Iterator[Section]:
 
 
 def _sections(report: Report) -> Iterator[Section]:
-    yield from (_with_note(report, ranking) for ranking in report.rankings if not ranking.deviations)
-    yield from map(mean_gains_section, report.overalls)
+    ranked = [(ranking.deviations, _ranked(report, place)) for place, ranking in enumerate(report.rankings)]
+    yield from (section for deviations, section in ranked if not deviations)
+    for place, overall in enumerate(report.overalls):
+        yield replace(mean_gains_section(overall), figures=report.charts.of_overall(place))
     yield from map(recipes_section, report.recipes)
-    yield from (_with_note(report, ranking) for ranking in report.rankings if ranking.deviations)
+    yield from (section for deviations, section in ranked if deviations)
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)
     yield from map(audit_section, report.audits)
@@ -46,11 +47,13 @@ def _sections(report: Report) -> Iterator[Section]:
         yield from published_sections(beside)
 
 
-def _with_note(report: Report, ranking: Ranking) -> Section:
-    """A ranking, with what must be known of its dataset."""
+def _ranked(report: Report, place: int) -> Section:
+    """A ranking, with what must be known of its dataset, and all its figures."""
+    ranking = report.rankings[place]
     section = ranking_section(ranking)
     note = report.notes.get((ranking.names["benchmark"], ranking.names["dataset"]), "")
-    return replace(section, remarks=(plain(note), *section.remarks)) if note else section
+    remarks = (plain(note), *section.remarks) if note else section.remarks
+    return replace(section, remarks=remarks, figures=(*section.figures, *report.charts.of_ranking(place)))
 
 
 def problem_words(problem: Problem) -> str:

@@ -9,6 +9,14 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True)
+class Figure:
+    """title: the setting and what is shown of it. deviations: how its runs depart from their benchmark, '' for none."""
+
+    title: str
+    deviations: str
+
+
+@dataclass(frozen=True)
 class Gain:
     """A gain in points, and its interval (NaN without one)."""
 
@@ -19,7 +27,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class GainFigure:
+class GainFigure(Figure):
     """Gains over one reference, one below the other."""
 
     label: str
@@ -46,17 +54,102 @@ class OutputPoint:
 
 
 @dataclass(frozen=True)
-class OutputFigure:
+class OutputFigure(Figure):
     """Accuracy against compute of one method's outputs, by their macs; the plain student last, where there is one."""
 
-    title: str
-    deviations: str
     points: tuple[OutputPoint, ...]
     x_label: str = "multiply-accumulates for one image"
     y_label: str = "top-1 on test, %"
 
 
-Figure = GainFigure | OutputFigure
+@dataclass(frozen=True)
+class Point:
+    """A method by two of its numbers. low, high: the interval of y, NaN without one. marked: whether it stands out."""
+
+    name: str
+    x: float
+    y: float
+    low: float = math.nan
+    high: float = math.nan
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class PointFigure(Figure):
+    """Methods as points. mark: what the marked ones are, '' where none is meant to be; those are joined by steps."""
+
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's mean over its seeds, epoch by epoch, and the ends of its band (NaN where there is none)."""
+
+    name: str
+    seeds: int
+    epochs: tuple[int, ...]
+    means: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CurveFigure(Figure):
+    """How methods learned. band: what the bands are. reference: the name of the curve to compare with, '' for none."""
+
+    y_label: str
+    band: str
+    curves: tuple[Curve, ...]
+    reference: str = ""
+    x_label: str = "epoch"
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """A gain in points, NaN where it was not measured. settled: whether its verdict is better or worse."""
+
+    points: float
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class HeatFigure(Figure):
+    """Gains of methods (rows) on pairs (columns)."""
+
+    label: str
+    methods: tuple[str, ...]
+    pairs: tuple[str, ...]
+    cells: tuple[tuple[HeatCell, ...], ...]
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose largest probability lies in one interval: its mean, how many of them are right, their share."""
+
+    confidence: float
+    accuracy: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A method's bins that hold an image, by their confidence; images of all its seeds together."""
+
+    name: str
+    seeds: int
+    bins: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True)
+class ReliabilityFigure(Figure):
+    """How often methods are right where they are so sure: on the diagonal they know it."""
+
+    methods: tuple[Reliability, ...]
+    x_label: str = "mean confidence of a bin"
+    y_label: str = "share that is right"
 
 
 def span(values: Sequence[float], *always: float) -> tuple[float, float]:

@@ -64,9 +64,9 @@ ul { padding-left: 1.2rem; }
 </tr>
 {%- endfor %}
 </tbody></table></div>
-{% if section.figure %}
-{{ section.figure | drawn }}
-{% endif %}
+{% for figure in section.figures %}
+{{ figure | drawn }}
+{% endfor %}
 <div class="below">{% for line in section.below %}<p>{{ line }}</p>{% endfor %}</div>
 {% else %}<p>{{ report.nothing }}</p>
 {% endfor %}

@@ -21,7 +21,11 @@ ACCENT, LINE, BAD = "var(--accent)", "var(--line)", "var(--bad)"
 
 def as_svg(figure: Figure) -> Markup:
     """The figure as an element to stand in a page. Names are escaped."""
-    return _gains(figure) if isinstance(figure, GainFigure) else _outputs(figure)
+    if isinstance(figure, GainFigure):
+        return _gains(figure)
+    if isinstance(figure, OutputFigure):
+        return _outputs(figure)
+    raise TypeError(f"cannot draw a {type(figure).__name__}")
 
 
 def _gains(figure: GainFigure) -> Markup:

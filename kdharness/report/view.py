@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdharness.report.charts.charts import Charts, charts_of
+from kdharness.report.charts.evidence import FolderEvidence
 from kdharness.report.leaderboard import Merged, references_of
 from kdharness.results.contents import RUNNING, Contents
 from kdharness.results.notes import Subject
@@ -50,6 +52,7 @@ class Report:
     recipes: of settings that were run under several.
     spreads: of settings in which students were trained under several teachers.
     published: what others published of the same, where that is asked for.
+    charts: figures beside the rankings and the mean gains, where they are asked for.
     """
 
     name: str
@@ -71,18 +74,21 @@ class Report:
     recipes: tuple[RecipesBeside, ...] = ()
     spreads: tuple[SettingSpread, ...] = ()
     published: tuple[PublishedBeside, ...] = ()
+    charts: Charts = field(default_factory=Charts)
 
 
-def report_of(contents: Contents, published: bool = False) -> Report:
-    """The report on one folder, finished or not. published: whether others' numbers stand beside."""
+def report_of(contents: Contents, published: bool = False, figures: bool = False) -> Report:
+    """The report on one folder, finished or not. published: whether others' numbers stand beside. figures: whether
+    those are made that need the files of all cells.
+    """
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
-    ranked, problems = rankings(frame, references), problems_of(shown)
+    ranked, problems, means = rankings(frame, references), problems_of(shown), overalls(frame, references)
     return Report(
         name=printable(contents.name),
         rankings=ranked,
-        overalls=overalls(frame, references),
+        overalls=means,
         problems=problems,
         traces=_traces(contents, problems),
         note=plain(contents.note),
@@ -99,6 +105,7 @@ def report_of(contents: Contents, published: bool = False) -> Report:
         recipes=recipes_beside(ranked),
         spreads=spreads_of(frame),
         published=published_beside(frame, contents.planned) if published else (),
+        charts=charts_of(frame, ranked, means, FolderEvidence(contents)) if figures else Charts(),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kdharness.results.files import write_atomic
-from kdharness.results.formulas import guard
+from kdharness.results.formulas import guard, unguarded
 
 # Epoch (counted from 1), split, predictor ("" where a number is no predictor's, as a loss term's), metric, value.
 HistoryRow = tuple[int, str, str, str, float]
@@ -22,3 +22,18 @@ def write_history(path: Path, rows: Iterable[HistoryRow]) -> None:
     lines = ((epoch, *(guard(name) for name in names), value) for epoch, *names, value in rows)
     csv.writer(text, lineterminator="\n").writerows([HISTORY_COLUMNS, *lines])
     write_atomic(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """The rows of a cell's curves; none where there is no file, or one that cannot be used."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            if tuple(next(lines, ())) != HISTORY_COLUMNS:
+                return []
+            return [
+                (int(epoch), unguarded(split), unguarded(predictor), unguarded(metric), float(value))
+                for epoch, split, predictor, metric, value in lines
+            ]
+    except (OSError, ValueError, csv.Error):
+        return []

@@ -77,6 +77,12 @@ def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, referenc
         )
 
 
+def rows_by_setting(frame: pd.DataFrame, deviations: str) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The rows of a results table that rankings with these deviations are made of, by the values of SETTING."""
+    own = deviating(frame, deviations) if deviations else frame[frame["deviations"] == ""]
+    return {tuple(map(str, key)): rows for key, rows in comparable(own)[0].groupby(list(SETTING))}
+
+
 def _each_teacher(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
     """Name and top-1 of each of a setting's teachers, where they are several and were trained here."""
     models = names["teacher"].split("+")

@@ -144,7 +144,7 @@ def test_sections_come_in_one_order_in_every_format(tmp_path: Path) -> None:
         (SectionKind.RANKING, False), (SectionKind.RANKING, False), (SectionKind.MEAN_GAINS, False),
         (SectionKind.RANKING, True), (SectionKind.CLAIMS, False),
     ]  # fmt: skip
-    assert [section.figure is not None for section in found] == [True, True, False, False, False]
+    assert [bool(section.figures) for section in found] == [True, True, False, False, False]
     titles = [section.title.removesuffix(" · teacher 97.00 %") for section in found]
     for write, dot in ((as_text, "·"), (as_markdown, "·"), (as_latex, "$\\cdot$"), (as_page, "·")):
         text = write([report]).replace("&#39;", "'").replace("\\%", "%")

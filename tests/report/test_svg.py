@@ -24,7 +24,7 @@ def numbers(element: ElementTree.Element, *names: str) -> list[float]:
 
 def test_gains_lie_on_one_scale_from_zero() -> None:
     gains = (Gain("a", 2.0, 1.0, 3.0), Gain("b", -1.0, NAN, NAN), Gain("c", 0.0, -1.0, 1.0))
-    svg = drawn(GainFigure("points over kd", gains))
+    svg = drawn(GainFigure("gains", "", "points over kd", gains))
     zero, *intervals = svg.findall("line")
     at_zero, _ = numbers(zero, "x1", "x2")
     a, b, c = (numbers(dot, "cx")[0] for dot in svg.findall("circle"))
@@ -37,13 +37,15 @@ def test_gains_lie_on_one_scale_from_zero() -> None:
 
 
 def test_no_gains_are_an_empty_plot() -> None:
-    assert drawn(GainFigure("points over kd", ())).findall("circle") == []
+    assert drawn(GainFigure("gains", "", "points over kd", ())).findall("circle") == []
 
 
 def test_long_names_are_cut_and_whole_in_their_tooltip() -> None:
     name = "m" * (MOST_LETTERS + 1)
     (text,) = [
-        t for t in drawn(GainFigure("", (Gain(name, 1.0, NAN, NAN),))).findall("text") if t.find("title") is not None
+        t
+        for t in drawn(GainFigure("", "", "", (Gain(name, 1.0, NAN, NAN),))).findall("text")
+        if t.find("title") is not None
     ]
     assert (text.text or "").strip() == "m" * (MOST_LETTERS - 1) + "…"
     assert text.findtext("title") == name
@@ -107,7 +109,7 @@ def test_one_output_alone_can_be_drawn() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        GainFigure("<b>&", (Gain("<script>&", 1.0, NAN, NAN),)),
+        GainFigure("<b>&", "", "<b>&", (Gain("<script>&", 1.0, NAN, NAN),)),
         OutputFigure('"<b>&', "", (OutputPoint(Mark.EXIT, "<script>&", 1.0, 1.0, NAN),)),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from kdharness.errors import UserError
 from kdharness.results import files
-from kdharness.results.history import HISTORY_COLUMNS, HistoryRow, write_history
+from kdharness.results.history import HISTORY_COLUMNS, HistoryRow, read_history, write_history
 
 ROWS: list[HistoryRow] = [
     (1, "train", "", "ce", 2.2818336486816406),
@@ -62,3 +62,18 @@ def test_a_disk_that_refuses_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "cell").write_text("a file in the way")
     with pytest.raises(UserError, match="could not write"):
         write_history(tmp_path / "cell" / "history.csv", ROWS)
+
+
+def test_curves_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    rows: list[HistoryRow] = [(1, "test", "=student", "top1", 12.5), (2, "train", "", "ce", 0.1)]
+    write_history(path, rows)
+    assert read_history(path) == rows
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"epoch,split,predictor,metric,value\n1,test\n", b"\xff\x00"])
+def test_what_is_no_history_has_no_curves(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(content)
+    assert read_history(path) == []
+    assert read_history(tmp_path / "none.csv") == []

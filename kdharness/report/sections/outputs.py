@@ -22,7 +22,7 @@ def outputs_section(outputs: MethodExits) -> Section:
         outputs_grid(outputs),
         departs,
         how=(_how(outputs), f"± standard deviation {_over(outputs)}"),
-        figure=output_figure(outputs, title),
+        figures=(output_figure(outputs, title),),
     )
 
 

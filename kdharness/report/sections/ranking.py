@@ -46,7 +46,7 @@ def ranking_section(ranking: Ranking) -> Section:
         banner=f"{departs}; not on the leaderboard" if departs else "",
         remarks=tuple(remarks(ranking)),
         how=tuple(line for line in (_measured(ranking.board), _compared(ranking), _over(ranking)) if line),
-        figure=gain_figure(ranking),
+        figures=gain_figures(ranking),
     )
 
 
@@ -112,28 +112,34 @@ def _count(row: Mapping[str, Any]) -> str:
     return str(row["n"]) if row["complete"] else f"{row['n']}/{row['planned']}"
 
 
-def gain_figure(ranking: Ranking) -> GainFigure | None:
-    """The gains over the first reference; None without one."""
+def gain_figures(ranking: Ranking) -> tuple[GainFigure, ...]:
+    """The gains over the first reference; none without one."""
     if not ranking.references:
-        return None
+        return ()
     name = f"gain_over_{ranking.references[0]}"
     gains = tuple(
         Gain(competitor_of(row), row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"])
         for row in as_dicts(ranking.board)
         if not pd.isna(row[name])
     )
-    return GainFigure(f"points over {ranking.references[0]}, 95 % interval", gains)
+    title = joined(ranking_name(ranking), f"gain over {ranking.references[0]}")
+    return (GainFigure(title, ranking.deviations, f"points over {ranking.references[0]}, 95 % interval", gains),)
 
 
 # -- the lines around the table ---------------------------------------------------------------------------------------
 
 
-def _title(ranking: Ranking) -> str:
+def ranking_name(ranking: Ranking) -> str:
+    """What tells a ranking from all others that follow the benchmark as it does."""
     source = f"teacher file {ranking.names['teacher_source'][:8]}" if ranking.names["teacher_source"] else ""
     protocol = f"protocol {ranking.names['protocol'][:8]}" if ranking.protocols > 1 else ""
+    return setting_title(ranking.names, source, protocol)
+
+
+def _title(ranking: Ranking) -> str:
     teacher = float(ranking.board["teacher_top1"].iloc[0])
     accuracy = "" if math.isnan(teacher) else f"teacher {teacher:.2f} %"
-    return joined(setting_title(ranking.names, source, protocol), accuracy)
+    return joined(ranking_name(ranking), accuracy)
 
 
 def _measured(board: pd.DataFrame) -> str:

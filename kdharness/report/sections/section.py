@@ -32,7 +32,7 @@ class Section:
 
     banner: to be shown before it, '' for none.
     remarks: what one must know to read the numbers right; how: how they came about. One line each.
-    figure: what may be drawn below the table.
+    figures: what may be drawn below the table.
     """
 
     kind: SectionKind
@@ -41,7 +41,7 @@ class Section:
     banner: str = ""
     remarks: tuple[str, ...] = ()
     how: tuple[str, ...] = ()
-    figure: Figure | None = None
+    figures: tuple[Figure, ...] = ()
 
     def printable(self) -> Section:
         """With nothing in its words that a terminal or a page would take as control."""

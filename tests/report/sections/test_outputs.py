@@ -50,7 +50,7 @@ def section_of(folder: ResultsFolder) -> Section:
 
 
 def figure_of(folder: ResultsFolder) -> OutputFigure:
-    figure = section_of(folder).figure
+    figure = section_of(folder).figures[0]
     assert isinstance(figure, OutputFigure)
     return figure
 

@@ -62,13 +62,15 @@ def test_titles_tell_teacher_files_and_protocols_apart() -> None:
 
 def test_the_figure_has_the_gains_over_the_first_reference() -> None:
     (section,) = sections_of(fabricate.records_of({"vanilla": [80.0, 81.0, 82.0], "kd": [83.0, 83.0, 84.0]}))
-    assert isinstance(section.figure, GainFigure)
-    assert section.figure.label == "points over vanilla, 95 % interval"
-    ((name, points, low, high),) = ((g.name, round(g.points, 6), g.low, g.high) for g in section.figure.gains)
+    (figure,) = section.figures
+    assert isinstance(figure, GainFigure)
+    assert figure.title == "tiny · digits · conv32:conv16 · gain over vanilla"
+    assert figure.label == "points over vanilla, 95 % interval"
+    ((name, points, low, high),) = ((g.name, round(g.points, 6), g.low, g.high) for g in figure.gains)
     assert (name, points) == ("kd", 2.333333)
     assert low < points < high
 
 
 def test_without_a_reference_there_is_no_figure() -> None:
     (section,) = sections_of(fabricate.records_of({"at": [80.0]}))
-    assert section.figure is None
+    assert section.figures == ()
