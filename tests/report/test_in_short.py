@@ -17,7 +17,7 @@ from kdharness.report.document import in_short, sections
 from kdharness.report.sections.section import SectionKind
 from kdharness.report.terminal import as_text, shortened, show
 from kdharness.report.view import Report, report_of
-from kdharness.results.record import MetricRow
+from kdharness.results.record import MetricRow, Record, Status
 from kdharness.results.store import ResultsFolder
 
 LONG = "Distillation between exits adds to training every exit on labels, at the end of the network: last exit"
@@ -29,14 +29,16 @@ def claim(text: str, better: str, than: str) -> Claim:
     return Claim(text=text, better=better, than=than, smaller=False, equal_within=0.2)
 
 
-def records_of(**changes: Any) -> list[fabricate.Record]:
+def records_of(**changes: Any) -> list[Record]:
     """Three methods, one of them with two exits and one with a budget."""
     found = []
     for seed in range(3):
         for position, method in enumerate(("vanilla", "kd", "byot", "guard")):
             cell = fabricate.cell(method, seed, scenario="split80", **changes)
             leak = {"x_mia_advantage": 0.01 * position} | (PROTECTED if method == "guard" else {})
-            made = fabricate.record(cell, 88.0 + position + (0.1 + 0.01 * position) * seed, student_macs=400, **leak)
+            made = fabricate.record(
+                cell, 88.0 + position + (0.1 + 0.01 * position) * seed, Status.OK, "", student_macs=400.0, **leak
+            )
             rows = [
                 MetricRow(name, "test", metric, value)
                 for name in MACS
