@@ -36,7 +36,7 @@ def leaderboard(
     for warning in merged.warnings:
         to_stderr(warning)
     if out is None:
-        show(ranking_of(merged), Console())
+        show(ranking_of(merged), Console(), whole=False)
         return
     write_csv(ranking(merged.frame, merged.references), out)
     print(f"wrote {out}", file=sys.stderr)

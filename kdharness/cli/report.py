@@ -44,6 +44,9 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also draw accuracy against compute of early exits, as PNG and SVG."),
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="All sections whole; else exits, privacy and claims take a line each.")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Also set what others published beside what was measured.")
     ] = False,
@@ -63,11 +66,11 @@ def report(
         _draw(reports, plots)
     if form is Format.TERMINAL and out is None:
         for each in reports:
-            show(each, Console())
+            show(each, Console(), whole)
         return
     module, function = WRITERS[form]
     write = getattr(importlib.import_module(f"kdharness.report.{module}"), function)
-    text: str = write(reports)
+    text: str = write(reports) if form is Format.HTML else write(reports, whole=whole)
     if out is None:
         sys.stdout.write(text)
     else:

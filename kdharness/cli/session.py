@@ -255,7 +255,7 @@ def _report(contents: Contents) -> None:
     from kdharness.report.terminal import show
     from kdharness.report.view import report_of
 
-    show(report_of(contents), Console())
+    show(report_of(contents), Console(), whole=False)
 
 
 def dry(request: RunRequest) -> int:

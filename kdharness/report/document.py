@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from kdharness.report.sections.answers import answers_section
+from kdharness.report.sections.answers import answers_in_short, answers_section
 from kdharness.report.sections.audit import audit_section
 from kdharness.report.sections.mean_gains import mean_gains_section
 from kdharness.report.sections.outputs import outputs_section
@@ -14,22 +14,38 @@ from kdharness.report.sections.private_images import private_images_section
 from kdharness.report.sections.published import published_sections
 from kdharness.report.sections.ranking import ranking_section
 from kdharness.report.sections.recipes import recipes_section
-from kdharness.report.sections.section import Section
+from kdharness.report.sections.section import Section, Short
 from kdharness.report.sections.teacher_spread import teacher_spread_section
 from kdharness.report.view import Report
 from kdharness.stats.outcomes import Problem
-from kdharness.text import plain
+from kdharness.text import plain, printable
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 MOST_LISTED = 12
 
 
-def sections(report: Report) -> Iterator[Section]:
-    """A report's sections, in their order. Their words are on one line each, and printable."""
-    return (section.printable() for section in _sections(report))
+def sections(report: Report, whole: bool = True) -> Iterator[Section]:
+    """A report's sections, in their order. Their words are on one line each, and printable.
+
+    whole: with those for which `in_short` has a line, and all that is to be said of claims.
+    """
+    return (section.printable() for section in _sections(report, whole) if whole or section.short is None)
 
 
-def _sections(report: Report) -> Iterator[Section]:
+def in_short(report: Report) -> tuple[str, ...]:
+    """A line for each section that is left out where not the whole is shown."""
+    found = [(short, each.banner) for each in _sections(report, False) if (short := each.short) is not None]
+    several = len({short.where for short, _ in found}) > 1
+    return tuple(printable(_line(short, several, deviates)) for short, deviates in found)
+
+
+def _line(short: Short, several: bool, deviates: str) -> str:
+    about = (short.where if several else "", deviates)
+    where = "; ".join(filter(None, about))
+    return f"{short.what} ({where}): {short.says}" if where else f"{short.what}: {short.says}"
+
+
+def _sections(report: Report, whole: bool) -> Iterator[Section]:
     ranked = [(ranking.deviations, _ranked(report, place)) for place, ranking in enumerate(report.rankings)]
     yield from (section for deviations, section in ranked if not deviations)
     for place, overall in enumerate(report.overalls):
@@ -42,7 +58,7 @@ def _sections(report: Report) -> Iterator[Section]:
     yield from map(teacher_spread_section, report.spreads)
     yield from parts_sections(report.effects)
     if len(report.claims):
-        yield answers_section(report.claims)
+        yield answers_section(report.claims) if whole else answers_in_short(report.claims)
     for beside in report.published:
         yield from published_sections(beside)
 

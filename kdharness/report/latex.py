@@ -16,15 +16,15 @@ SPECIAL = {
 }  # fmt: skip
 
 
-def as_latex(reports: Iterable[Report]) -> str:
+def as_latex(reports: Iterable[Report], whole: bool = True) -> str:
     """Tables to \\input; they need the packages booktabs and, for names beyond ASCII, inputenc."""
-    return "\n\n".join(block for report in reports for block in _blocks(report)) + "\n"
+    return "\n\n".join(block for report in reports for block in _blocks(report, whole)) + "\n"
 
 
-def _blocks(report: Report) -> Iterator[str]:
+def _blocks(report: Report, whole: bool) -> Iterator[str]:
     if not report.rankings:
         yield f"% {nothing(report)}"
-    for section in sections(report):
+    for section in sections(report, whole):
         yield _table(section, report.note)
     lines = endings(report)
     if lines:

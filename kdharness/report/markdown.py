@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from kdharness.report.document import endings, nothing, sections
+from kdharness.report.document import endings, in_short, nothing, sections
 from kdharness.report.sections.grid import Grid
 from kdharness.report.view import Report
 
@@ -17,24 +17,24 @@ _LINKS = re.compile(r"@|#(?=\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
 _BREAK = "<!-- -->"
 
 
-def as_markdown(reports: Iterable[Report]) -> str:
-    return "\n\n".join(block for report in reports for block in _blocks(report)) + "\n"
+def as_markdown(reports: Iterable[Report], whole: bool = True) -> str:
+    return "\n\n".join(block for report in reports for block in _blocks(report, whole)) + "\n"
 
 
-def _blocks(report: Report) -> Iterator[str]:
+def _blocks(report: Report, whole: bool) -> Iterator[str]:
     if report.note:
         yield f"*{_escape(report.note)}*"
     if not report.rankings:
         yield _escape(nothing(report))
-    for section in sections(report):
+    for section in sections(report, whole):
         yield f"### {_escape(section.title)}"
         if section.banner:
             yield f"**{_escape(section.banner)}**"
         yield _grid(section.grid)
         yield "  \n".join(_escape(line) for line in section.below)
-    lines = endings(report)
-    if lines:
-        yield "\n".join(f"- {_escape(line)}" for line in lines)
+    for lines in (() if whole else in_short(report), endings(report)):
+        if lines:
+            yield "\n".join(f"- {_escape(line)}" for line in lines)
 
 
 def _grid(grid: Grid) -> str:

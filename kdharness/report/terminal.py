@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console, Group, RenderableType
@@ -10,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.report.document import nothing, problem_words, sections, stale_line
-from kdharness.report.sections.grid import Column, Grid
+from kdharness.report.document import in_short, nothing, problem_words, sections, stale_line
+from kdharness.report.sections.grid import LEAST_CUT, Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
@@ -30,24 +31,29 @@ STATUS_STYLES = {
     "not_run": "yellow",
 }
 GAP = 2
+ALL_TABLES, ALL_CLAIMS = "their tables", "what each claim rests on"
 
 
-def show(report: Report, console: Console) -> None:
-    """Prints a report."""
-    for part in render(report, console.width):
+def show(report: Report, console: Console, whole: bool = True) -> None:
+    """Prints a report; to what is no terminal, without blanks at the ends of lines."""
+    if not console.is_terminal:
+        console.file.write(as_text([report], console.width, whole))
+        return
+    for part in render(report, console.width, whole):
         console.print(part)
 
 
-def as_text(reports: Iterable[Report], width: int = 100) -> str:
+def as_text(reports: Iterable[Report], width: int = 100, whole: bool = True) -> str:
     """Reports as text without colour, for a file."""
-    console = Console(file=StringIO(), width=width, color_system=None, legacy_windows=False)
+    file = StringIO()
+    console = Console(file=file, width=width, color_system=None, legacy_windows=False)
     for report in reports:
-        show(report, console)
-    assert isinstance(console.file, StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+        for part in render(report, width, whole):
+            console.print(part)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def render(report: Report, width: int) -> Iterator[RenderableType]:
+def render(report: Report, width: int, whole: bool = True) -> Iterator[RenderableType]:
     """The report's parts in order, each followed by an empty line."""
     if report.progress:
         yield _below(Text(f"running: {report.progress}", style="cyan"))
@@ -55,11 +61,20 @@ def render(report: Report, width: int) -> Iterator[RenderableType]:
         yield _below(Text(nothing(report), style="bold"))
     elif report.note:
         yield Text(report.note, style="yellow")
-    for section in sections(report):
+    for section in sections(report, whole):
         yield _below(section_part(section, width))
+    if not whole and (lines := _in_short(report)):
+        yield _below(Group(*lines))
     ending = [*_problem_lines(report), *_closing_lines(report)]
     if ending:
         yield _below(Group(*ending))
+
+
+def _in_short(report: Report) -> list[Text]:
+    """What is left out, each in a line, and how to see it."""
+    lines = [Text.assemble((what, "bold"), ":", says) for what, _, says in (x.partition(":") for x in in_short(report))]
+    more = [ALL_TABLES] * bool(lines) + [ALL_CLAIMS] * bool(len(report.claims))
+    return [*lines, Text(f"kdharness report DIR --all prints {' and '.join(more)}", style="dim")] if more else []
 
 
 def show_parts(report: Report, method: str, console: Console) -> None:
@@ -103,7 +118,8 @@ def grid_table(grid: Grid, width: int) -> RenderableType:
     fitted = grid.fit(width, GAP)
     starts = [start for start, _ in fitted.groups]
     if not starts:
-        return _table(fitted.columns, fitted.rows, [None] * len(fitted.columns))
+        columns = _cut(fitted.columns, width)
+        return _table(columns, Grid(columns).rows, [None] * len(columns))
     names = sum(column.name for column in fitted.columns)
     others = sum(column.width for column in fitted.columns if not column.name) + GAP * (len(fitted.columns) - 1)
     room = max(1, (width - others) // max(1, names))
@@ -113,6 +129,21 @@ def grid_table(grid: Grid, width: int) -> RenderableType:
         parts.append(Text(label, style="italic"))
         parts.append(_table(fitted.columns, fitted.rows[start:end], widths, header=False))
     return Group(*parts)
+
+
+def _cut(columns: Sequence[Column], width: int) -> tuple[Column, ...]:
+    """With columns of long sentences so narrow that the others have room."""
+    others = sum(column.width for column in columns if not column.cut) + GAP * len(columns)
+    room = max(LEAST_CUT, width - others)
+    return tuple(replace(c, values=tuple(shortened(v, room) for v in c.values)) if c.cut else c for c in columns)
+
+
+def shortened(text: str, width: int) -> str:
+    """A long text without its middle: sentences that begin alike differ at their end."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 3
+    return f"{text[: width - 1 - end].rstrip()}…{text[-end:].lstrip()}"
 
 
 def _table(

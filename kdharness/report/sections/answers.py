@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from kdharness.report.sections.captions import drawn
-from kdharness.report.sections.grid import COST, Column, Grid, p_text, undecided_text
+from kdharness.report.sections.grid import COST, GAIN, Column, Grid, count_text, p_text, undecided_text
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.sections.titles import place_of
 from kdharness.stats.answers import Answer
+from kdharness.stats.claims import COUNTED as COUNTED_METRICS
 from kdharness.stats.settings import as_dicts, pair_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
 TITLE = "Do the papers' claims hold here?"
+IN_WORDS = {
+    Answer.HOLDS: "hold",
+    Answer.FAILS: "do not hold",
+    Answer.UNDECIDED: "undecided",
+    Answer.UNMEASURED: "not measured",
+}
+LEAST_COUNTED = 1000
 HOW = (
     "differences paired by seed in the direction of the claim, ± half a 95 % interval of each by itself "
     f"(none below {LEAST_FOR_INTERVAL} seeds)"
@@ -28,6 +36,34 @@ def answers_section(judged: pd.DataFrame) -> Section:
     return Section(
         SectionKind.CLAIMS, TITLE, answers_grid(judged), how=(*_unmeasured(judged), HOW, *corrected_over(judged))
     )
+
+
+def answers_in_short(judged: pd.DataFrame) -> Section:
+    """A line for each claim that was measured. judged: what `judge` returns."""
+    counts = judged["answer"].value_counts()
+    said = (f"{counts[answer]} {words}" for answer, words in IN_WORDS.items() if answer in counts)
+    return Section(
+        SectionKind.CLAIMS_IN_SHORT, TITLE, answers_grid_in_short(judged), how=(f"claims: {', '.join(said)}",)
+    )
+
+
+def answers_grid_in_short(judged: pd.DataFrame) -> Grid:
+    """Answer, difference, the p that decides, and what was claimed: last, for it is long."""
+    rows = as_dicts(judged[judged["n"] > 0])
+    found = [
+        Column("answer", tuple(row["answer"] for row in rows), words=True),
+        Column("difference", tuple(_counted(row) or _difference(row) for row in rows)),
+        Column("p Holm", tuple(p_text(row["t_p_holm"]) for row in rows), dropped=COST),
+    ]
+    if _several(rows):
+        found.append(Column("where", tuple(map(_where, rows)), words=True, dropped=GAIN))
+    return Grid((*found, Column("claim", tuple(row["claim"] for row in rows), words=True, cut=True)))
+
+
+def _counted(row: Mapping[str, Any]) -> str:
+    """'+3.41 M' of numbers that are counted; '' of others."""
+    is_counted = row["metric"] in COUNTED_METRICS and abs(row["difference"]) >= LEAST_COUNTED
+    return f"{'-' if row['difference'] < 0 else '+'}{count_text(abs(row['difference']))}" if is_counted else ""
 
 
 def corrected_over(judged: pd.DataFrame) -> Iterator[str]:
@@ -44,13 +80,12 @@ def corrected_over(judged: pd.DataFrame) -> Iterator[str]:
 def answers_grid(judged: pd.DataFrame) -> Grid:
     """The claims that were measured, one row per setting."""
     rows = as_dicts(judged[judged["n"] > 0])
-    several = len({_where(row) for row in rows}) > 1 or any(row["deviations"] for row in rows)
     found = [
         Column("answer", tuple(undecided_text(row["answer"], row["seeds_needed"]) for row in rows), words=True),
         Column("claim", tuple(_claim(row) for row in rows), name=True),
         Column("compared", tuple(_compared(row) for row in rows), name=True),
     ]
-    if several:
+    if _several(rows):
         found.append(Column("where", tuple(_where(row) for row in rows), name=True))
     found += [
         Column("difference", tuple(_difference(row) for row in rows)),
@@ -61,6 +96,11 @@ def answers_grid(judged: pd.DataFrame) -> Grid:
     if any(row["reason"] for row in rows):
         found.append(Column("note", tuple(row["reason"] for row in rows), name=True))
     return Grid(tuple(found))
+
+
+def _several(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a row must say where it is from."""
+    return len({_where(row) for row in rows}) > 1 or any(row["deviations"] for row in rows)
 
 
 def _claim(row: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, with_error
-from kdharness.report.sections.section import Section, SectionKind
+from kdharness.report.sections.section import Section, SectionKind, Short
 from kdharness.report.sections.titles import banner, setting_title
 from kdharness.stats.attacks import Interval
 from kdharness.stats.audit import ONE_DRAW, Audited, SettingAudit, few_words
@@ -35,7 +35,17 @@ def audit_section(audit: SettingAudit) -> Section:
         banner(audit.deviations),
         (*_alarms(networks), *_missing(networks)),
         how=how,
+        short=Short("membership audit", setting_title(audit.names), _in_short(networks)),
     )
+
+
+def _in_short(networks: Sequence[Audited]) -> str:
+    """Where the better attack finds least and most, and every alarm."""
+    name = "LiRA" if any(not math.isnan(each.lira.auc.value) for each in networks) else "threshold"
+    found = {each.name: (each.lira if name == "LiRA" else each.threshold).auc.value for each in networks}
+    known = sorted((auc, of) for of, auc in found.items() if not math.isnan(auc))
+    ends = [f"{auc:.2f} ({of})" for auc, of in dict.fromkeys((known[0], known[-1]))] if known else ["not known"]
+    return "; ".join((f"{name} AUC {' to '.join(ends)}, chance is 0.50", *_alarms(networks)))
 
 
 def _alarms(networks: Iterable[Audited]) -> Iterable[str]:

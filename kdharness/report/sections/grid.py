@@ -13,6 +13,7 @@ from kdharness.stats.paired import Verdict
 from kdharness.text import printable
 
 NAME_WIDTH = 12
+LEAST_CUT = 46  # letters that are left of a sentence
 # What goes first where there is little room: memory, time, letters of ties, the rank (its interval stays), gains over
 # all references but the last, the verdict.
 MEMORY, COST, TIES, RANK, GAIN, VERDICT = range(1, 7)
@@ -26,6 +27,7 @@ class Column:
     values: one text per row.
     name: whether it holds names, which may fold.
     words: whether it is left-aligned, as names are.
+    cut: whether it holds sentences, of which narrow places show the beginning and the end.
     dropped: the order in which narrow places do without the column; 0 for never.
     """
 
@@ -34,6 +36,7 @@ class Column:
     name: bool = False
     words: bool = False
     dropped: int = 0
+    cut: bool = False
 
     @property
     def width(self) -> int:
@@ -52,7 +55,8 @@ class Grid:
         columns = list(self.columns)
         for column in sorted((c for c in self.columns if c.dropped), key=lambda c: c.dropped):
             folded = NAME_WIDTH if column.dropped > TIES else width
-            needed = sum(min(folded, c.width) if c.name else c.width for c in columns) + gap * (len(columns) - 1)
+            widths = (LEAST_CUT if c.cut else min(folded, c.width) if c.name else c.width for c in columns)
+            needed = sum(widths) + gap * (len(columns) - 1)
             if needed > width:
                 columns.remove(column)
         return Grid(tuple(columns), self.groups)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, MEMORY, Column, Grid, with_error
-from kdharness.report.sections.section import Section, SectionKind
+from kdharness.report.sections.section import Section, SectionKind, Short
 from kdharness.report.sections.titles import banner, setting_title
 from kdharness.results.budgets import Budget
-from kdharness.stats.privacy import SettingPrivacy
+from kdharness.stats.privacy import Exposure, SettingPrivacy
 from kdharness.stats.summary import Estimate
 
 EPSILON = (
@@ -39,7 +39,26 @@ def private_images_section(privacy: SettingPrivacy) -> Section:
     how = tuple(filter(None, (EPSILON, _released(privacy), OUTSIDE, _seeds(privacy))))
     remarks = (ONE_TEACHER,) if any(each.teacher_leak.n == 1 for each in privacy.exposures) else ()
     grid, departs = private_images_grid(privacy), banner(privacy.deviations)
-    return Section(SectionKind.PRIVATE_IMAGES, title, grid, departs, remarks, how=how)
+    short = Short("private images", setting_title(privacy.names), _in_short(privacy.exposures))
+    return Section(SectionKind.PRIVATE_IMAGES, title, grid, departs, remarks, how=how, short=short)
+
+
+def _in_short(exposures: Sequence[Exposure]) -> str:
+    """How many rows keep a budget, and where an attack finds most."""
+    spent = [each.spent.epsilon for each in exposures if each.spent is not None]
+    kept = sorted(epsilon for epsilon in spent if 0 < epsilon < math.inf)
+    ends = dict.fromkeys(f"{epsilon:.4g}" for epsilon in (*kept[:1], *kept[-1:]))
+    budget = f" (epsilon {' to '.join(ends)} a student)" if ends else ""
+    counted = (
+        f"{len(kept)} of {len(exposures)} methods keep a budget{budget}, "
+        f"{spent.count(0.0)} ask no teacher that saw them, {spent.count(math.inf)} ask without protection"
+    )
+    leaks = [each for each in exposures if not math.isnan(each.student_leak.mean)]
+    if not leaks:
+        return counted
+    worst = max(leaks, key=lambda each: each.student_leak.mean)
+    (text,) = _leaks([worst.student_leak])
+    return f"{counted}; largest leak {text} points ({worst.name})"
 
 
 def _released(privacy: SettingPrivacy) -> str:

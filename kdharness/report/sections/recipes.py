@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import GAIN, Column, Grid, half_width, regime_groups, with_error
-from kdharness.report.sections.section import Section, SectionKind
+from kdharness.report.sections.section import Section, SectionKind, Short
 from kdharness.report.sections.titles import banner, joined, scenario_of, track_of
 from kdharness.stats.recipes import RecipesBeside
 from kdharness.stats.settings import COMPETITOR, as_dicts, competitor_of, pair_of
@@ -20,10 +20,13 @@ KEY = ["regime", *COMPETITOR]
 def recipes_section(beside: RecipesBeside) -> Section:
     names = beside.names
     where = joined(names["benchmark"], names["dataset"], scenario_of(names), track_of(names), pair_of(names))
-    title = joined(where, f"under {len(beside.boards)} recipes")
+    what = f"under {len(beside.boards)} recipes"
+    title = joined(where, what)
     counts = [n for board in beside.boards.values() for n in board["n"]]
     over = over_seeds(names, counts)
-    return Section(SectionKind.RECIPES, title, recipes_grid(beside), banner(beside.deviations), how=(f"{HOW}, {over}",))
+    grid, departs = recipes_grid(beside), banner(beside.deviations)
+    short = Short(what, where, f"the gains of each method beside each other, {', '.join(beside.boards)}")
+    return Section(SectionKind.RECIPES, title, grid, departs, how=(f"{HOW}, {over}",), short=short)
 
 
 def recipes_grid(beside: RecipesBeside) -> Grid:

@@ -22,8 +22,18 @@ class SectionKind(StrEnum):
     TEACHER_SPREAD = "teacher spread"
     PARTS = "parts"
     CLAIMS = "claims"
+    CLAIMS_IN_SHORT = "claims in short"
     PUBLISHED = "published"
     PUBLISHED_SPREAD = "published spread"
+
+
+@dataclass(frozen=True)
+class Short:
+    """A section in one line. what: the line is about; where: the setting; says: the numbers."""
+
+    what: str
+    where: str
+    says: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Section:
     banner: to be shown before it, '' for none.
     remarks: what one must know to read the numbers right; how: how they came about. One line each.
     figures: what may be drawn below the table.
+    short: what stands for the whole where little is to be said; None where the table always stands.
     """
 
     kind: SectionKind
@@ -42,6 +53,7 @@ class Section:
     remarks: tuple[str, ...] = ()
     how: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
+    short: Short | None = None
 
     def printable(self) -> Section:
         """With nothing in its words that a terminal or a page would take as control."""
