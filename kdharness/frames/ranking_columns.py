@@ -11,7 +11,6 @@ from kdharness.frames.column import (
     OUTCOME,
     PRIVACY,
     QUALITY,
-    TEXT,
     Column,
     by_name,
     flags,
@@ -19,68 +18,17 @@ from kdharness.frames.column import (
     numbers,
     texts,
 )
+from kdharness.stats.board_schema import AS_THERE, JOINED, PANDAS_TYPES, SCHEMA_COLUMN, BoardColumn, board_columns
 from kdharness.stats.claims import CLAIM_COLUMNS
-from kdharness.stats.standings import REFERENCES, columns as board_columns
+from kdharness.stats.standings import REFERENCES
 
-_BOARD = (
-    *texts(IDENTITY, ("teacher_source", "first digits of the SHA-256 of an external teacher file")),
-    *integers(
-        QUALITY,
-        ("rank", "", "by top1_mean within setting and regime; empty unless every planned seed is done"),
-        ("rank_low", "", "the best rank that the data leave open"),
-        ("rank_high", "", "the worst rank that the data leave open"),
-        ("n", "", "seeds with a value"),
-    ),
-    *texts(
-        QUALITY,
-        ("tie_group", "two share a letter exactly when they were not told apart"),
-        ("seeds", "those seeds, as 0-4 or 0,3"),
-    ),
-    *numbers(
-        QUALITY,
-        ("top1_mean", "%", "mean of top1"),
-        ("top1_sd", "points", "standard deviation over seeds, with n - 1"),
-        ("top1_ci_low", "%", "lower end of the mean's 95 % t interval"),
-        ("top1_ci_high", "%", "upper end of the mean's 95 % t interval"),
-        ("visible_difference", "points", "the smallest difference to the last reference that these seeds would show"),
-        ("gap_share", "share", "gain over vanilla as a share of the gap between teacher and vanilla"),
-    ),
-    *flags(COST, ("pareto", "whether no complete variant is as good at less cost, or better at no more")),
-    *integers(
-        OUTCOME,
-        ("planned", "", "cells planned"),
-        ("ok", "", "cells that are ok"),
-        ("failed", "", "cells that failed, ran out of memory or time"),
-        ("pending", "", "cells interrupted or not run"),
-        ("skipped", "", "cells skipped"),
-    ),
-    *flags(OUTCOME, ("complete", "whether every planned seed has a value")),
-    *numbers(
-        PRIVACY,
-        ("epsilon_of_all", "", "what the row's students spent together"),
-        ("delta_of_all", "probability", "the delta of that budget"),
-    ),
-)
-# Of a gain over a reference: the end of the column's name, dtype, unit, meaning.
-_GAIN = (
-    *numbers(
-        QUALITY,
-        ("", "points", "mean difference from {}, over the seeds that both have"),
-        ("_ci_low", "points", "lower end of the 95 % t interval of the gain over {}"),
-        ("_ci_high", "points", "upper end of the 95 % t interval of the gain over {}"),
-        ("_p", "", "two-sided p of the sign-flip test against {}"),
-        ("_p_holm", "", "the same after Holm's correction over the setting's competitors"),
-        ("_t_p_holm", "", "p of Student's paired test against {} after Holm's correction; what verdicts use"),
-        ("_correlation", "", "correlation with runs of {} of the same seed"),
-    ),
-    *integers(
-        QUALITY,
-        ("_n", "", "seeds that both it and {} have"),
-        ("_comparisons", "", "how many comparisons the correction counts"),
-        ("_seeds_needed", "", "where undecided: about how many more seeds would settle it"),
-    ),
-    *texts(QUALITY, ("_verdict", "practically equal, better, worse or undecided against {}")),
-)
+# Of columns that no cell has and that tell of something else than quality.
+_GROUPS = {
+    **dict.fromkeys((SCHEMA_COLUMN, "teacher_source"), IDENTITY),
+    **dict.fromkeys(("planned", "ok", "failed", "pending", "skipped", "complete"), OUTCOME),
+    **dict.fromkeys(("epsilon_of_all", "delta_of_all"), PRIVACY),
+    "pareto": COST,
+}
 _CLAIMS = (
     *texts(
         IDENTITY,
@@ -123,21 +71,22 @@ _CLAIMS = (
 
 
 def of_board(references: Sequence[str] = REFERENCES) -> tuple[Column, ...]:
-    """The leaderboard's columns, in order. What stands for several seeds has the meaning of one, over them."""
-    gains = [
-        Column(f"gain_over_{name}{each.name}", each.dtype, each.unit, each.group, each.meaning.format(name))
-        for name in references
-        for each in _GAIN
-    ]
-    known = {**by_name(CELLS), **by_name(_BOARD), **by_name(gains)}
-    return tuple(known.get(name, _unknown(name)) for name in board_columns(references))
+    """The leaderboard's columns, in order."""
+    known = by_name(CELLS)
+    return tuple(_of_board(each, known.get(each.name)) for each in board_columns(references))
+
+
+def _of_board(column: BoardColumn, of_cells: Column | None) -> Column:
+    """of_cells: the column of that name of single cells."""
+    dtype, meaning = PANDAS_TYPES[column.dtype], column.meaning
+    if of_cells is None:
+        return Column(column.name, dtype, column.unit, _GROUPS.get(column.name, QUALITY), meaning)
+    if meaning in (AS_THERE, JOINED):
+        meaning = meaning.replace(AS_THERE, of_cells.meaning)
+    return Column(column.name, dtype, column.unit, of_cells.group, meaning)
 
 
 def of_claims() -> tuple[Column, ...]:
     """The columns of claims, in order."""
     known = {**by_name(CELLS), **by_name(_CLAIMS)}
-    return tuple(known.get(name, _unknown(name)) for name in CLAIM_COLUMNS)
-
-
-def _unknown(name: str) -> Column:
-    return Column(name, TEXT, "", "", "")
+    return tuple(known[name] for name in CLAIM_COLUMNS)

@@ -22,9 +22,9 @@ from kdharness.planning.plan import Plan
 from kdharness.report.leaderboard import references_of
 from kdharness.results.contents import Contents
 from kdharness.results.table import frame_of
+from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.merging import merge_tables
-from kdharness.stats.standings import leaderboard
 from kdharness.text import printable
 
 NAMES = ("dataset", "scenario", "recipe", "track", "method", "variant", "teacher", "student", "seed")
@@ -76,7 +76,7 @@ class Results:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The ranking, one row per variant and setting: leaderboard.csv."""
-        return _typed(leaderboard(self.cells, self.references), of_board(self.references))
+        return leaderboard(self.cells, self.references)
 
     @cached_property
     def claims(self) -> pd.DataFrame:

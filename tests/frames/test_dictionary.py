@@ -14,9 +14,10 @@ from kdharness.errors import UserError
 from kdharness.frames.cell_columns import CELLS
 from kdharness.frames.dictionary import TABLES, cells_in_order
 from kdharness.results.record import COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS
+from kdharness.stats.board_schema import board_columns
 
 README = Path(__file__).parents[2] / "results" / "README.md"
-SECTIONS = {"results.csv": "cells", "leaderboard.csv": "leaderboard", "claims.csv": "claims"}
+SECTIONS = {"results.csv": "cells", "claims.csv": "claims"}
 
 
 def documented(section: str) -> dict[str, str]:
@@ -44,6 +45,15 @@ def test_dtypes_are_those_of_the_table():
     dtypes = {column.name: column.dtype for column in CELLS if not column.name.startswith("x_")}
     numbers = {**dict.fromkeys(INTEGER_COLUMNS, "Int64"), **dict.fromkeys(FLOAT_COLUMNS, "float64")}
     assert dtypes == {**dict.fromkeys(COLUMNS, "object"), **numbers}
+
+
+def test_the_leaderboard_has_the_columns_of_its_schema():
+    board = kdharness.columns("leaderboard").set_index("name")
+    assert list(board.index) == [column.name for column in board_columns(("vanilla", "kd"))]
+    assert board.loc["gain_over_kd_ci_low", ["dtype", "unit", "group"]].tolist() == ["float64", "points", "quality"]
+    assert board.loc["dataset", ["dtype", "group", "meaning"]].tolist() == ["object", "identity", "name of the dataset"]
+    assert board.loc["device", "meaning"] == "where it ran; several values are joined by a bar"
+    assert board.loc[["pareto", "ok", "delta_of_all"], "group"].tolist() == ["cost", "outcome", "privacy"]
 
 
 @pytest.mark.parametrize(("section", "table"), SECTIONS.items())
