@@ -158,6 +158,8 @@ class MetricSpec:
     paper: authors, title, venue, year.
     hidden: names of what a scenario hides from training ("corrupted"); left out where there is no such thing.
     on_request: too slow for every run: "all" does not include it, a benchmark that wants it names it.
+    group: what its numbers tell of, where tables show their columns by groups: "quality", "cost", "privacy", or a word
+        of its own.
     """
 
     name: str
@@ -172,6 +174,7 @@ class MetricSpec:
     inspect: Callable[[Inspection], Mapping[str, Mapping[str, float]]] | None = None
     observe: Callable[[StagedModel], Observer] | None = None
     on_request: bool = False
+    group: str = "quality"
 
     def __post_init__(self) -> None:
         check_name(self.name, "metric")

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from kdharness.failures import one_line
+from kdharness.plain_files import open_plain
 from kdharness.results.files import write_atomic
 from kdharness.results.formulas import guard, unguarded
 
@@ -27,13 +29,23 @@ def write_history(path: Path, rows: Iterable[HistoryRow]) -> None:
 def read_history(path: Path) -> list[HistoryRow]:
     """The rows of a cell's curves; none where there is no file, or one that cannot be used."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = csv.reader(file)
+        return history_rows(path)
+    except ValueError:
+        return []
+
+
+def history_rows(path: Path) -> list[HistoryRow]:
+    """The rows of a cell's curves; none where there is no file. ValueError for one that cannot be used, in one line."""
+    try:
+        with open_plain(path) as file:
+            lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
             if tuple(next(lines, ())) != HISTORY_COLUMNS:
-                return []
+                raise ValueError(f"its columns are not {', '.join(HISTORY_COLUMNS)}")
             return [
                 (int(epoch), unguarded(split), unguarded(predictor), unguarded(metric), float(value))
                 for epoch, split, predictor, metric, value in lines
             ]
-    except (OSError, ValueError, csv.Error):
+    except FileNotFoundError:
         return []
+    except (OSError, csv.Error) as error:
+        raise ValueError(one_line(error)) from error

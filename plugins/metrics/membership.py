@@ -104,6 +104,7 @@ def kdharness_metrics() -> Iterable[MetricSpec]:
         summary="how well private images are told from test images by the student's loss",
         higher_is_better=False,
         unit="difference of rates",
+        group="privacy",
         splits=("private", "test"),
         paper=PAPER,
     )
@@ -113,6 +114,7 @@ def kdharness_metrics() -> Iterable[MetricSpec]:
         summary="how well private images are told from test images by the teacher's loss",
         higher_is_better=False,
         unit="difference of rates",
+        group="privacy",
         splits=("private", "test"),
         needs_teacher=True,
         paper=PAPER,

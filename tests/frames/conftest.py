@@ -1,0 +1,6 @@
+"""Makes `fabricate` importable in this folder's tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
