@@ -17,7 +17,8 @@ from tables import Reference
 from kdharness.errors import UnknownName, UserError
 from kdharness.report.sections.answers import answers_grid, corrected_over
 from kdharness.stats.answers import Answer
-from kdharness.stats.settings import as_dicts, competitor_of
+from kdharness.stats.paired import Verdict
+from kdharness.stats.settings import SETTING, as_dicts, competitor_of
 from kdharness.text import seeds_text
 
 WORDS = Path(__file__).resolve().parent / "words"
@@ -145,7 +146,27 @@ def _functions(reference: Reference) -> dict[str, Callable[..., str]]:
         shown = areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}"
         return f"{told if (rows['auc_low'] > CHANCE).any() else untold} (area {shown})"
 
-    return {"number": number, "mean": mean, "difference": difference, "says": says, "attacked": attacked}
+    def told(verdict: str, reference_method: str = "kd", **setting: str) -> str:
+        """The methods of a setting with this verdict against a reference, best first: "`dkd`, `fitnet`"; or "none"."""
+        board = _narrowed(reference.board, setting)
+        names = [f"`{competitor_of(row)}`" for row in as_dicts(_told(board, verdict, reference_method))]
+        return ", ".join(names) or "none"
+
+    return {
+        "number": number, "mean": mean, "difference": difference, "says": says, "attacked": attacked, "told": told,
+    }  # fmt: skip
+
+
+def _told(board: pd.DataFrame, verdict: str, reference: str) -> pd.DataFrame:
+    """The rows with a verdict. UserError where the board has several settings, or no such reference."""
+    if verdict not in list(Verdict):
+        raise UserError(f"'{verdict}' is not a valid Verdict: {', '.join(filter(None, Verdict))}")
+    column = f"gain_over_{reference}_verdict"
+    if column not in board:
+        raise UnknownName("reference", reference, [name[10:-8] for name in board if name.endswith("_verdict")])
+    if len(board[list(SETTING)].drop_duplicates()) != 1:
+        raise UserError(f"verdicts against {reference} are of several settings; name one")
+    return board[board[column] == verdict]
 
 
 def _of(rows: pd.DataFrame, method: str) -> pd.Series[bool]:

@@ -253,6 +253,8 @@ def test_a_run_of_several_commands_is_refused(tmp_path: Path) -> None:
         ("They gain 2.96.", "the number 2.96 comes from no table"),
         ('{{ number("kdd") }}', "unknown method 'kdd'"),
         ('{{ difference("Soft targets harm") }}', "unknown claim 'Soft targets harm'"),
+        ('{{ told("better", "fitnet") }}', "unknown reference 'fitnet'"),
+        ('{{ told("bettr") }}', "'bettr' is not a valid Verdict"),
         ("{{ nothing }}", "'nothing' is undefined"),
         ("{{ number(", "unexpected"),
     ],
@@ -275,6 +277,15 @@ def test_words_follow_the_answer(root: Path) -> None:
         path = root / "words" / "one.md"
         path.write_text(text.replace("TEXT", claim.text), encoding="utf-8")
         assert sentences.filled(path, one) == expected
+
+
+def test_methods_are_told_by_their_verdict(root: Path) -> None:
+    text = (
+        '{{ told("better", "vanilla") }}; {{ told("worse") }}; {{ told("undecided") }}; {{ told("practically equal") }}'
+    )
+    path = root / "words" / "one.md"
+    path.write_text(text, encoding="utf-8")
+    assert sentences.filled(path, tables.references(root / "reference")[0]) == "`kd`; `vanilla`; `wild`; none"
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
