@@ -45,6 +45,7 @@ def _sections(report: Report) -> Iterator[Section]:
         yield answers_section(report.claims)
     for beside in report.published:
         yield from published_sections(beside)
+    yield from report.made
 
 
 def _ranked(report: Report, place: int) -> Section:

@@ -22,7 +22,7 @@ def as_latex(reports: Iterable[Report]) -> str:
 
 
 def _blocks(report: Report) -> Iterator[str]:
-    if not report.rankings:
+    if report.is_empty:
         yield f"% {nothing(report)}"
     for section in sections(report):
         yield _table(section, report.note)

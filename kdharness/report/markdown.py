@@ -24,7 +24,7 @@ def as_markdown(reports: Iterable[Report]) -> str:
 def _blocks(report: Report) -> Iterator[str]:
     if report.note:
         yield f"*{_escape(report.note)}*"
-    if not report.rankings:
+    if report.is_empty:
         yield _escape(nothing(report))
     for section in sections(report):
         yield f"### {_escape(section.title)}"
