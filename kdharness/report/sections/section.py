@@ -24,6 +24,9 @@ class SectionKind(StrEnum):
     CLAIMS = "claims"
     PUBLISHED = "published"
     PUBLISHED_SPREAD = "published spread"
+    CONTRAST = "contrast"
+    MEAN_CONTRAST = "mean contrast"
+    TRADE = "trade"
 
 
 @dataclass(frozen=True)
