@@ -8,18 +8,56 @@ from typing import Annotated
 
 import typer
 
+from kdharness.cli.options import Data, Plugins, data_root
+from kdharness.errors import UserError
 from kdharness.results.reading import collector_paused
+
+ADD = Path("add")
 
 
 @collector_paused()
 def leaderboard(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="DIR", help="Results roots, benchmarks' folders, or folders with a results.csv."),
+        typer.Argument(
+            metavar="[add] DIR",
+            help="Results roots, benchmarks' folders, or folders with a results.csv. After 'add': folders or CSV files to "
+            "check and add to the leaderboard of --to.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the ranking as CSV.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Of add: the leaderboard's folder [leaderboard]."),
+    ] = None,
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", metavar="FILE.toml", help="Of add: a benchmark that does not come along.")
+    ] = "",
+    trust_keys: Annotated[
+        bool, typer.Option("--trust-keys", help="Of add: take keys of methods that are not installed as they are.")
+    ] = False,
+    data: Data = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Rank the variants of every setting by their benchmark's rule; several folders are merged."""
+    """Rank the variants of every setting by their benchmark's rule; several folders are merged.
+
+    `leaderboard add FILE... --to DIR` checks somebody's rows and adds them to those that a leaderboard is made from.
+    """
+    paths = list(folders or [Path("results")])
+    if folders and paths[0] == ADD:
+        from kdharness.cli.board_adding import AddOptions, add_to_board
+
+        if out is not None:
+            raise UserError("kdharness leaderboard add writes to --to, not to --out")
+        where, files = to or Path("leaderboard"), tuple(plugin or ())
+        add_to_board(paths[1:], AddOptions(where, benchmark, files, data_root(data), trust_keys))
+        return
+    if to is not None or benchmark or trust_keys:
+        raise UserError("--to, --benchmark and --trust-keys are of 'kdharness leaderboard add'")
+    _show_or_write(paths, out)
+
+
+def _show_or_write(paths: list[Path], out: Path | None) -> None:
     from rich.console import Console
 
     from kdharness.report.leaderboard import merge
@@ -30,7 +68,7 @@ def leaderboard(
     from kdharness.results.table import write_csv
     from kdharness.stats.board import leaderboard as ranking
 
-    found = [folder for path in folders or [Path("results")] for folder in find_folders(path)]
+    found = [folder for path in paths for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once
     merged = merge(load_all(once))
     for warning in merged.warnings:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.planning.plan import Plan
+from kdharness.protocol.benchmark import available, load
 from kdharness.results.contents import Contents
 from kdharness.results.notes import Subject
 from kdharness.results.table import frame_of, write_csv
@@ -39,10 +39,9 @@ class Merged:
 def merge(folders: Sequence[Contents]) -> Merged:
     """The folders' tables as one, each cell once."""
     frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
-    newest = [contents.newest for contents in folders if contents.newest is not None]
     doubts = [doubt for contents in folders for doubt in contents.doubts]
     notes = {whose: note for contents in folders for whose, note in contents.notes.items()}
-    return Merged(frame, _references(newest), (*doubts, *warnings), _note(folders), notes)
+    return Merged(frame, _references(folders), (*doubts, *warnings), _note(folders), notes)
 
 
 def _note(folders: Sequence[Contents]) -> str:
@@ -53,17 +52,29 @@ def _note(folders: Sequence[Contents]) -> str:
 
 
 def references_of(contents: Contents) -> tuple[str, ...]:
-    """The reference methods of the folder's newest plan; the usual ones where there is no plan."""
-    return _references(contents.plans[-1:])
+    """The reference methods of the folder's newest plan. Of a table alone, of its benchmarks as they come with
+    kdharness; the usual ones where nobody knows.
+    """
+    return _references([contents])
 
 
-def _references(plans: Sequence[Plan]) -> tuple[str, ...]:
-    """Those of all plans. Where they differ, the usual ones first, then by name: the order of folders says nothing."""
-    each = dict.fromkeys(plan.references for plan in plans if plan.references)
+def _references(folders: Sequence[Contents]) -> tuple[str, ...]:
+    """Those of all. Where they differ, the usual ones first, then by name: the order of folders says nothing."""
+    each = dict.fromkeys(references for contents in folders for references in _said(contents) if references)
     if len(each) < 2:
         return next(iter(each), REFERENCES)
     named = {name for references in each for name in references}
     return (*(name for name in REFERENCES if name in named), *sorted(named - set(REFERENCES)))
+
+
+def _said(contents: Contents) -> list[tuple[str, ...]]:
+    """The references that a folder names."""
+    if contents.newest is not None:
+        return [contents.newest.references]
+    if contents.foreign is None:
+        return []
+    known = available()
+    return [load(name).references for name in sorted({row["benchmark"] for row in contents.rows}) if name in known]
 
 
 def write_tables(contents: Contents) -> None:
