@@ -67,7 +67,7 @@ def add_to_board(paths: Sequence[Path], options: AddOptions) -> None:
     if lines:
         what = "1 thing is wrong" if len(lines) == 1 else f"{len(lines)} things are wrong"
         raise UserError("\n".join([f"nothing is added: {what}", *lines]))
-    _write(folder, whole.rows)
+    _write(folder, whole.rows, registry)
     print(printable(f"{folder}: {whole.added} rows added, {whole.known} known already"), file=sys.stderr)
 
 
@@ -131,7 +131,7 @@ def _seeds(rows: Sequence[Row]) -> tuple[int, ...]:
     return tuple(sorted({int(float(str(row["seed"]))) for row in rows}))
 
 
-def _write(folder: Path, rows: Sequence[Row]) -> None:
+def _write(folder: Path, rows: Sequence[Row], registry: Registry) -> None:
     """The table of cells, and the leaderboard that `kdharness leaderboard` makes of it."""
     from kdharness.report.leaderboard import merge
     from kdharness.results.contents import Contents
@@ -143,6 +143,7 @@ def _write(folder: Path, rows: Sequence[Row]) -> None:
     merged = merge([Contents(folder, foreign=folder / TABLE)])
     for warning in merged.warnings[1:]:  # the first says that there are no records
         to_stderr(warning)
-    write_csv(leaderboard(merged.frame, merged.references), folder / BOARD)
+    columns = registry.known("leaderboard_column")
+    write_csv(leaderboard(merged.frame, merged.references, columns, to_stderr), folder / BOARD)
     for name in (TABLE, BOARD):
         print(printable(f"wrote {folder / name}"), file=sys.stderr)

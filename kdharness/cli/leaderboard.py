@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,8 @@ def leaderboard(
         list[Path] | None,
         typer.Argument(
             metavar="[add] DIR",
-            help="Results roots, benchmarks' folders, or folders with a results.csv. After 'add': folders or CSV files to "
-            "check and add to the leaderboard of --to.",
+            help="Results roots, benchmarks' folders, or folders with a results.csv. After 'add': folders or CSV "
+            "files to check and add to the leaderboard of --to.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the ranking as CSV.")] = None,
@@ -54,12 +55,13 @@ def leaderboard(
         return
     if to is not None or benchmark or trust_keys:
         raise UserError("--to, --benchmark and --trust-keys are of 'kdharness leaderboard add'")
-    _show_or_write(paths, out)
+    _show_or_write(paths, out, plugin or ())
 
 
-def _show_or_write(paths: list[Path], out: Path | None) -> None:
+def _show_or_write(paths: list[Path], out: Path | None, plugin_files: Sequence[Path]) -> None:
     from rich.console import Console
 
+    from kdharness.registry.manager import Registry
     from kdharness.report.leaderboard import merge
     from kdharness.report.terminal import show
     from kdharness.report.view import ranking_of
@@ -76,5 +78,9 @@ def _show_or_write(paths: list[Path], out: Path | None) -> None:
     if out is None:
         show(ranking_of(merged), Console(), whole=False)
         return
-    write_csv(ranking(merged.frame, merged.references), out)
+    registry = Registry.load(plugin_files)
+    columns = registry.known("leaderboard_column")
+    for warning in registry.warnings:
+        to_stderr(warning)
+    write_csv(ranking(merged.frame, merged.references, columns, to_stderr), out)
     print(f"wrote {out}", file=sys.stderr)

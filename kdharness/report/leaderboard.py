@@ -12,12 +12,14 @@ from kdharness.errors import UserError
 from kdharness.protocol.benchmark import available, load
 from kdharness.results.contents import Contents
 from kdharness.results.notes import Subject
+from kdharness.results.store import to_stderr
 from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.audit import audit_frame, audits_of
-from kdharness.stats.board import leaderboard
+from kdharness.stats.board import NONE, leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
 from kdharness.stats.merging import merge_tables
+from kdharness.stats.plugin_columns import PluginColumns
 from kdharness.stats.standings import REFERENCES
 
 
@@ -77,16 +79,18 @@ def _said(contents: Contents) -> list[tuple[str, ...]]:
     return [load(name).references for name in sorted({row["benchmark"] for row in contents.rows}) if name in known]
 
 
-def write_tables(contents: Contents) -> None:
+def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
     """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
     claims.csv and ablation.csv too; where membership is a coin, audit.csv. UserError when they cannot be written.
+
+    added: the leaderboard's columns of plugins; one that is left empty is warned of.
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")
     frame, metrics, tables = contents.frame, contents.metrics_frame, contents.tables
     write_csv(frame, tables.results)
     write_csv(metrics, tables.metrics)
-    write_csv(leaderboard(frame, references_of(contents)), tables.leaderboard)
+    write_csv(leaderboard(frame, references_of(contents), added, to_stderr), tables.leaderboard)
     _write_or_remove(judge(contents.newest.claims, frame, metrics), tables.claims)
     _write_or_remove(effects_of(contents.plans, frame), tables.ablation)
     _write_or_remove(audit_frame(audits_of(frame, contents.audits)), tables.audit)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import fabricate
 
 SCORES = {"vanilla": 80.0, "kd": 83.0, "mine": 84.0}
+USUAL = ("vanilla", "kd")
 MINE = """
 from kdharness.api import Method, MethodSpec, hookimpl
 
@@ -62,9 +63,7 @@ Write = Callable[..., ResultsFolder]
 def write(tmp_path: Path, plan: Plan) -> Write:
     """A run's folder of some methods and seeds, with made-up numbers."""
 
-    def made(
-        name: str, methods: tuple[str, ...] = ("vanilla", "kd"), seeds: tuple[int, ...] = (0, 1, 2)
-    ) -> ResultsFolder:
+    def made(name: str, methods: tuple[str, ...] = USUAL, seeds: tuple[int, ...] = (0, 1, 2)) -> ResultsFolder:
         wanted = [
             entry for entry in plan.cells
             if entry.cell.role == "teacher" or (entry.cell.method in methods and entry.cell.seed in seeds)
@@ -126,8 +125,8 @@ def test_each_wrong_row_is_named_and_nothing_is_written(
     code, lines = add(capsys, tmp_path / "edited.csv", "--to", tmp_path / "board")
     assert code == 2
     assert lines[0] == "error: nothing is added: 2 things are wrong"
-    assert "(kd conv32:conv16 digits few100 seed 0): method_revision '77' is not that of its key, '" in lines[1]
-    assert "(vanilla conv16 digits few100 seed 1): its key is not that of its parameters, which is " in lines[2]
+    assert "(vanilla conv16 digits few100 seed 1): its key is not that of its parameters, which is " in lines[1]
+    assert "(kd conv32:conv16 digits few100 seed 0): method_revision '77' is not that of its key, '" in lines[2]
     assert len(lines) == 3
     assert not (tmp_path / "board").exists()
 
