@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     )
     from kdharness.api.hooks import hookimpl as hookimpl, module_specs as module_specs
     from kdharness.api.labels import Mixing as Mixing, TaskLoss as TaskLoss
+    from kdharness.api.leaderboard import LeaderboardColumn as LeaderboardColumn
     from kdharness.api.method import BuildContext as BuildContext, EpochContext as EpochContext, Method as Method
     from kdharness.api.parameters import (
         Neutral as Neutral,
@@ -139,6 +140,7 @@ _HOMES = {
     "functional": ("eval_mode", "log_mean_probability", "matched_stages", "reverse_gradient", "run_frozen"),
     "hooks": ("hookimpl", "module_specs"),
     "labels": ("Mixing", "TaskLoss"),
+    "leaderboard": ("LeaderboardColumn",),
     "method": ("BuildContext", "EpochContext", "Method"),
     "parameters": ("Neutral", "NotNegative", "Parameter", "Positive"),
     "preprocessing": ("Preprocessing",),

@@ -32,6 +32,7 @@ KINDS = {
     "views": "view",
     "metrics": "metric",
     "optimizers": "optimizer",
+    "columns": "leaderboard_column",
     "executors": "executor",
     "plugins": "",
 }
@@ -47,6 +48,7 @@ _SPEC_FIELDS = (
     "classifier",
     "local_parameters",
     "unit",
+    "dtype",
     "higher_is_better",
     "splits",
     "needs_teacher",

@@ -186,7 +186,7 @@ SEVERAL: dict[str, Callable[[str], bool]] = {
 
 
 # Of these an empty value would be the folder that one is in.
-PATHS = ("--out", "--data", "--teacher", "--plugin")
+PATHS = ("--out", "--data", "--teacher", "--plugin", "--to")
 NO_PATH = tuple(f"{option}=" for option in PATHS)
 
 

@@ -235,7 +235,7 @@ def run_plan(request: RunRequest) -> int:
         folder.check_held()
         folder.progress.remove()
         contents = folder.load()
-        write_tables(contents)
+        write_tables(contents, request.registry.known("leaderboard_column"))
     request.show(contents)
     return outcome.exit_code
 

@@ -13,6 +13,7 @@ import pluggy
 
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.events import CellInfo
+from kdharness.api.leaderboard import LeaderboardColumn
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
 hookspec = pluggy.HookspecMarker("kdharness")
@@ -46,6 +47,11 @@ def kdharness_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
 @hookspec
 def kdharness_optimizers() -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
     """The optimisers that this plugin adds."""
+
+
+@hookspec
+def kdharness_leaderboard_columns() -> Iterable[LeaderboardColumn]:  # type: ignore[empty-body]
+    """The columns that this plugin adds to leaderboards."""
 
 
 @hookspec

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdharness.api.declarations import ModelSpec
+from kdharness.api.leaderboard import LeaderboardColumn
 from kdharness.api.parameters import Parameter, check_name
 from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
@@ -39,6 +40,7 @@ KINDS = {
         Kind("view", ViewSpec, "apply"),
         Kind("metric", MetricSpec, "function"),
         Kind("optimizer", OptimizerSpec, "factory"),
+        Kind("leaderboard_column", LeaderboardColumn, "function"),
         Kind("executor", ExecutorSpec, "factory"),
     )
 }

@@ -9,15 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.planning.plan import Plan
+from kdharness.protocol.benchmark import available, load
 from kdharness.results.contents import Contents
 from kdharness.results.notes import Subject
+from kdharness.results.store import to_stderr
 from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.audit import audit_frame, audits_of
-from kdharness.stats.board import leaderboard
+from kdharness.stats.board import NONE, leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.effects import effects_of
 from kdharness.stats.merging import merge_tables
+from kdharness.stats.plugin_columns import PluginColumns
 from kdharness.stats.standings import REFERENCES
 
 
@@ -39,10 +41,9 @@ class Merged:
 def merge(folders: Sequence[Contents]) -> Merged:
     """The folders' tables as one, each cell once."""
     frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
-    newest = [contents.newest for contents in folders if contents.newest is not None]
     doubts = [doubt for contents in folders for doubt in contents.doubts]
     notes = {whose: note for contents in folders for whose, note in contents.notes.items()}
-    return Merged(frame, _references(newest), (*doubts, *warnings), _note(folders), notes)
+    return Merged(frame, _references(folders), (*doubts, *warnings), _note(folders), notes)
 
 
 def _note(folders: Sequence[Contents]) -> str:
@@ -53,29 +54,43 @@ def _note(folders: Sequence[Contents]) -> str:
 
 
 def references_of(contents: Contents) -> tuple[str, ...]:
-    """The reference methods of the folder's newest plan; the usual ones where there is no plan."""
-    return _references(contents.plans[-1:])
+    """The reference methods of the folder's newest plan. Of a table alone, of its benchmarks as they come with
+    kdharness; the usual ones where nobody knows.
+    """
+    return _references([contents])
 
 
-def _references(plans: Sequence[Plan]) -> tuple[str, ...]:
-    """Those of all plans. Where they differ, the usual ones first, then by name: the order of folders says nothing."""
-    each = dict.fromkeys(plan.references for plan in plans if plan.references)
+def _references(folders: Sequence[Contents]) -> tuple[str, ...]:
+    """Those of all. Where they differ, the usual ones first, then by name: the order of folders says nothing."""
+    each = dict.fromkeys(references for contents in folders for references in _said(contents) if references)
     if len(each) < 2:
         return next(iter(each), REFERENCES)
     named = {name for references in each for name in references}
     return (*(name for name in REFERENCES if name in named), *sorted(named - set(REFERENCES)))
 
 
-def write_tables(contents: Contents) -> None:
+def _said(contents: Contents) -> list[tuple[str, ...]]:
+    """The references that a folder names."""
+    if contents.newest is not None:
+        return [contents.newest.references]
+    if contents.foreign is None:
+        return []
+    known = available()
+    return [load(name).references for name in sorted({row["benchmark"] for row in contents.rows}) if name in known]
+
+
+def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
     """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
     claims.csv and ablation.csv too; where membership is a coin, audit.csv. UserError when they cannot be written.
+
+    added: the leaderboard's columns of plugins; one that is left empty is warned of.
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")
     frame, metrics, tables = contents.frame, contents.metrics_frame, contents.tables
     write_csv(frame, tables.results)
     write_csv(metrics, tables.metrics)
-    write_csv(leaderboard(frame, references_of(contents)), tables.leaderboard)
+    write_csv(leaderboard(frame, references_of(contents), added, to_stderr), tables.leaderboard)
     _write_or_remove(judge(contents.newest.claims, frame, metrics), tables.claims)
     _write_or_remove(effects_of(contents.plans, frame), tables.ablation)
     _write_or_remove(audit_frame(audits_of(frame, contents.audits)), tables.audit)

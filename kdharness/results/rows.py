@@ -46,7 +46,7 @@ def status_of(entry: PlannedCell, record: Record | None, fault: Fault | None = N
 
 def _row(entry: PlannedCell, planned: Mapping[str, PlannedCell], records: Mapping[str, Record]) -> Row:
     record = records.get(entry.cell.key)
-    row = {**_cell_row(entry.cell), "status": status_of(entry, record)}
+    row = {**cell_row(entry.cell), "status": status_of(entry, record)}
     if record is not None:
         row.update(_values(record))
         row.update(error_type=record.error_type, error_message=record.error_message)
@@ -72,10 +72,11 @@ def _privacy(
 
 def _faulty_row(entry: PlannedCell, fault: Fault) -> Row:
     reason = f"record.json: {fault.reason}"
-    return {**_cell_row(entry.cell), "status": status_of(entry, None, fault), "error_message": reason}
+    return {**cell_row(entry.cell), "status": status_of(entry, None, fault), "error_message": reason}
 
 
-def _cell_row(cell: Cell) -> Row:
+def cell_row(cell: Cell) -> Row:
+    """What a cell says of itself."""
     return {
         "benchmark": cell.benchmark,
         "protocol": cell.protocol,

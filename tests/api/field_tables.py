@@ -38,7 +38,9 @@ GROUPS = {
     "Models": ("ModelSpec", "Tokens", "Preprocessing", "Pretrained"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
     "Views": ("ViewSpec", "ViewInfo", "FiniteView"),
-    "Other records of hooks": ("MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "ExecutorSpec", "Parameter"),
+    "Other records of hooks": (
+        "MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "LeaderboardColumn", "ExecutorSpec", "Parameter",
+    ),
     "Executors": (
         "WorkerSettings", "TeacherUse", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished",
         "CellAborted", "JobFinished", "JobLost", "WorkerError", "WorkerWarning",

@@ -126,8 +126,8 @@ def test_of_rivals_of_one_moment_the_same_counts_in_any_order(tmp_path: Path) ->
     """One cell, two machines, the same second, other numbers."""
     made = [fabricate.write(tmp_path / str(n) / "tiny", [fabricate.cell()], [fabricate.record(fabricate.cell(), top1)])
             for n, top1 in enumerate((90.0, 91.0))]  # fmt: skip
-    frames = [merge([a.load(), b.load()]).frame for a, b in (made, made[::-1])]
-    pd.testing.assert_frame_equal(*frames)
+    first, second = (merge([a.load(), b.load()]).frame for a, b in (made, made[::-1]))
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_neither_locale_nor_hash_seed_changes_a_byte(tmp_path: Path) -> None:

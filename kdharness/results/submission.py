@@ -1,0 +1,92 @@
+"""Results that somebody hands in for a leaderboard: a folder of records, or a results.csv alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdharness.errors import UserError
+from kdharness.planning.cell import SPREAD, Cell
+from kdharness.results.contents import Contents
+from kdharness.results.finding import find_folders
+from kdharness.results.paths import CellFiles
+from kdharness.results.record import COLUMNS
+from kdharness.results.row_faults import text_of
+from kdharness.results.rows import Row
+from kdharness.results.seal import altered
+from kdharness.results.table import read_rows
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was handed in.
+
+    rows: by column name. Students under other teachers than the benchmark's rule gives them are left out: no
+        leaderboard has them.
+    cells: by key, those whose documents came along; a table alone has none.
+    faults: of files that cannot be read or were edited, one line each.
+    """
+
+    rows: tuple[Row, ...]
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(sorted({text_of(row, "benchmark") for row in self.rows}))
+
+
+def read_submission(path: Path) -> Submission:
+    """A results folder, a root of several, or a CSV file. UserError for what is none of these."""
+    if path.suffix == ".csv":
+        return _of_table(path)
+    warnings: list[str] = []
+    found = [_of_contents(folder.load()) for folder in find_folders(path, warnings.append)]
+    return Submission(
+        rows=tuple(row for each in found for row in each.rows),
+        cells={key: cell for each in found for key, cell in each.cells.items()},
+        faults=(*warnings, *(fault for each in found for fault in each.faults)),
+    )
+
+
+def _of_table(path: Path) -> Submission:
+    _refuse_leaderboard(path)
+    return Submission(_kept(read_rows(path)), faults=_strange_columns(path))
+
+
+def _refuse_leaderboard(path: Path) -> None:
+    """UserError for a table of means, from which no other can be made."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            header = file.readline()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if "top1_mean" in header:
+        raise UserError(f"{path} is a leaderboard; hand in the results.csv beside it, which has a row for each cell")
+
+
+def _strange_columns(path: Path) -> tuple[str, ...]:
+    rows = read_rows(path)
+    names = [name for name in (rows[0] if rows else ()) if name not in COLUMNS and not name.startswith("x_")]
+    return tuple(f"there is no column '{name}'" for name in names)
+
+
+def _of_contents(contents: Contents) -> Submission:
+    if contents.foreign is not None:
+        return _of_table(contents.foreign)
+    cells = {key: entry.cell for key, entry in contents.planned.items()}
+    return Submission(_kept(contents.rows), cells, tuple(_faults(contents)))
+
+
+def _faults(contents: Contents) -> Iterator[str]:
+    """Records that cannot be used, and files that are not those of their records."""
+    yield from (f"{contents.files_of(key).record}: {fault.reason}" for key, fault in contents.unusable.items())
+    for key, record in contents.current.items():
+        files = altered(CellFiles(contents.path / "cells" / key), record.files)
+        yield from (f"{path} is not as the record beside it says" for path in files)
+
+
+def _kept(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(row for row in rows if text_of(row, "role") != SPREAD)
