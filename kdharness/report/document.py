@@ -61,6 +61,7 @@ def _sections(report: Report, whole: bool) -> Iterator[Section]:
         yield answers_section(report.claims) if whole else answers_in_short(report.claims)
     for beside in report.published:
         yield from published_sections(beside)
+    yield from report.made
 
 
 def _ranked(report: Report, place: int) -> Section:

@@ -22,7 +22,7 @@ def as_latex(reports: Iterable[Report], whole: bool = True) -> str:
 
 
 def _blocks(report: Report, whole: bool) -> Iterator[str]:
-    if not report.rankings:
+    if report.is_empty:
         yield f"% {nothing(report)}"
     for section in sections(report, whole):
         yield _table(section, report.note)

@@ -24,7 +24,7 @@ def as_markdown(reports: Iterable[Report], whole: bool = True) -> str:
 def _blocks(report: Report, whole: bool) -> Iterator[str]:
     if report.note:
         yield f"*{_escape(report.note)}*"
-    if not report.rankings:
+    if report.is_empty:
         yield _escape(nothing(report))
     for section in sections(report, whole):
         yield f"### {_escape(section.title)}"

@@ -57,7 +57,7 @@ def render(report: Report, width: int, whole: bool = True) -> Iterator[Renderabl
     """The report's parts in order, each followed by an empty line."""
     if report.progress:
         yield _below(Text(f"running: {report.progress}", style="cyan"))
-    if not report.rankings:
+    if report.is_empty:
         yield _below(Text(nothing(report), style="bold"))
     elif report.note:
         yield Text(report.note, style="yellow")

@@ -11,6 +11,7 @@ import pandas as pd
 from kdharness.report.charts.charts import Charts, charts_of
 from kdharness.report.charts.evidence import FolderEvidence
 from kdharness.report.leaderboard import Merged, references_of
+from kdharness.report.sections.section import Section
 from kdharness.results.contents import RUNNING, Contents
 from kdharness.results.notes import Subject
 from kdharness.results.origins import origin_of
@@ -53,6 +54,7 @@ class Report:
     spreads: of settings in which students were trained under several teachers.
     published: what others published of the same, where that is asked for.
     charts: figures beside the rankings and the mean gains, where they are asked for.
+    made: sections that a command made itself.
     """
 
     name: str
@@ -75,6 +77,12 @@ class Report:
     spreads: tuple[SettingSpread, ...] = ()
     published: tuple[PublishedBeside, ...] = ()
     charts: Charts = field(default_factory=Charts)
+    made: tuple[Section, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured that it could show."""
+        return not self.rankings and not self.made
 
 
 def report_of(contents: Contents, published: bool = False, figures: bool = False) -> Report:
