@@ -34,6 +34,7 @@ VERBS = {
     "status": "status",
     "report": "report",
     "leaderboard": "leaderboard",
+    "compare": "compare",
     "ablate": "ablate",
     "results": "results",
     "bench": "bench",

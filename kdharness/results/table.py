@@ -51,11 +51,16 @@ def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Atomic; missing numbers are empty; lines end in a newline on every system. No text begins a formula."""
+    """The text of `csv_text` as a file, atomically."""
+    write_atomic(path, csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Missing numbers are empty; lines end in a newline on every system. No text begins a formula."""
     guarded = frame.rename(columns=plain)
     for name in guarded.select_dtypes(exclude="number"):
         guarded[name] = [guard(value) if isinstance(value, str) else value for value in guarded[name]]
-    write_atomic(path, guarded.to_csv(index=False, lineterminator="\n"))
+    return guarded.to_csv(index=False, lineterminator="\n")
 
 
 def read_rows(path: Path | str) -> list[Row]:

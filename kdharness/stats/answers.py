@@ -141,4 +141,5 @@ def _decide(compared: Compared, t_p_holm: float, tests: int) -> tuple[Answer, st
 
 def _seeds_needed(compared: Compared, tests: int) -> int | None:
     tests = max(tests, 1)
-    return seeds_needed(compared.margin, compared.equal_within, tests, tests, compared.image_variance)
+    level = 1 - (1 - CONFIDENCE) / tests
+    return seeds_needed(compared.margin, compared.equal_within, tests, level, compared.image_variance)

@@ -111,21 +111,21 @@ def seeds_needed(
     gain: Estimate,
     equal_points: float = EQUAL_POINTS,
     tests: float = 1,
-    equal_tests: int = 1,
+    equal_level: float = CONFIDENCE,
     added_variance: float = 0.0,
 ) -> int | None:
     """About how many more seeds would settle it if mean and spread stayed as they are; None for more than a thousand.
 
-    tests: the comparisons corrected for, or one over this one's share of the correction. equal_tests: likewise, where
-    they are found equal. added_variance: of the mean, which more seeds do not lessen. An estimate: from few seeds the
-    spread itself is uncertain.
+    tests: the comparisons corrected for, or one over this one's share of the correction. equal_level: of the interval
+    that must lie within ± equal_points. added_variance: of the mean, which more seeds do not lessen. An estimate: from
+    few seeds the spread itself is uncertain.
     """
     if gain.n < 2:
         return LEAST_FOR_INTERVAL - gain.n
     n = np.arange(max(gain.n + 1, LEAST_FOR_INTERVAL), MOST_SEEDS + 1)
     error = np.sqrt(gain.sd**2 / n + added_variance)
     clear = _quantiles(1 - ALPHA / (2 * max(tests, 1)))[-len(n) :] * error < abs(gain.mean)
-    equal = _quantiles(1 - ALPHA / (2 * max(equal_tests, 1)))[-len(n) :] * error <= equal_points - abs(gain.mean)
+    equal = _quantiles((1 + equal_level) / 2)[-len(n) :] * error <= equal_points - abs(gain.mean)
     enough = n[clear | equal]
     return int(enough[0]) - gain.n if len(enough) else None
 

@@ -71,11 +71,11 @@ class Grid:
         return list(zip(*(column.values for column in self.columns), strict=True))
 
 
-def with_error(values: Iterable[float], errors: Iterable[float], sign: str = "") -> tuple[str, ...]:
+def with_error(values: Iterable[float], errors: Iterable[float], sign: str = "", decimals: int = 2) -> tuple[str, ...]:
     """'+2.96 ±0.14' for each value; blank where there is no value, and no ± where there is no error."""
     pairs = list(zip(values, errors, strict=True))
-    left = ["" if pd.isna(value) else f"{value:{sign}.2f}" for value, _ in pairs]
-    right = ["" if pd.isna(value) or pd.isna(error) else f"±{error:.2f}" for value, error in pairs]
+    left = ["" if pd.isna(value) else f"{value:{sign}.{decimals}f}" for value, _ in pairs]
+    right = ["" if pd.isna(value) or pd.isna(error) else f"±{error:.{decimals}f}" for value, error in pairs]
     width = max((len(text) for text in right), default=0)
     # The errors are filled up to one width, so that the points of both numbers stand below each other.
     return tuple(f"{a} {b:>{width}}" if width and a else a for a, b in zip(left, right, strict=True))

@@ -25,6 +25,9 @@ class SectionKind(StrEnum):
     CLAIMS_IN_SHORT = "claims in short"
     PUBLISHED = "published"
     PUBLISHED_SPREAD = "published spread"
+    CONTRAST = "contrast"
+    MEAN_CONTRAST = "mean contrast"
+    TRADE = "trade"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""A comparison with one reference as sections, so that every format shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kdharness.report.sections.contrast import contrast_section, mean_contrast_section
+from kdharness.report.sections.section import Section
+from kdharness.report.sections.trade import trade_section
+from kdharness.report.view import Report
+from kdharness.results.contents import Contents
+from kdharness.stats.contrast import contrasted, table_of
+from kdharness.stats.contrast_means import TOGETHER, mean_contrasts
+from kdharness.stats.merging import merge_tables
+from kdharness.stats.question import Question
+from kdharness.stats.settings import SETTING
+from kdharness.text import plain, printable
+
+
+def comparison_of(contents: Contents, question: Question) -> Report:
+    """The comparison of one folder."""
+    frame, warnings = merge_tables(contents.frame)
+    return Report(
+        name=printable(contents.name),
+        rankings=(),
+        overalls=(),
+        note=plain(contents.note),
+        doubts=tuple(map(printable, (*contents.doubts, *warnings))),
+        made=tuple(_sections(frame, question)),
+    )
+
+
+def _sections(frame: pd.DataFrame, question: Question) -> Iterator[Section]:
+    each = contrasted(frame, question)
+    table = table_of(each, question)
+    settings = [rows for _, rows in table.groupby([*SETTING, "deviations"], sort=False)]
+    yield from (contrast_section(rows, question) for rows in settings if (~rows["reference"]).any())
+    means = mean_contrasts(each, table, question)
+    for _, rows in means[means["settings"] > 1].groupby(list(TOGETHER), sort=False):
+        yield mean_contrast_section(rows, question)
+    yield from (trade_section(rows, question) for rows in settings)

@@ -1,0 +1,51 @@
+"""What methods give and what they cost."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from kdharness.report.sections.contrast import decimals_of
+from kdharness.report.sections.grid import GAIN, Column, Grid, regime_groups
+from kdharness.report.sections.section import Section, SectionKind
+from kdharness.report.sections.titles import banner, setting_title
+from kdharness.stats.question import Question
+from kdharness.stats.settings import COMPETITOR, SETTING, as_dicts, competitor_of
+
+
+def trade_section(rows: pd.DataFrame, question: Question) -> Section:
+    """rows: of one setting, of `contrasts`; those with a value are shown."""
+    ours = rows[rows["mean"].notna()]
+    ours = ours.sort_values(["regime", "cost_seconds", *COMPETITOR])
+    names = {name: str(rows[name].iloc[0]) for name in SETTING}
+    share = ", gap: the gain over vanilla as a share of that of the teachers" if ours["gap_share"].notna().any() else ""
+    how = (
+        "train s: mean time of training alone, with all that must be trained before it but the pair's teachers; "
+        f"ratio: over that of {question.reference_name}{share}",
+        "unbeaten: no complete method of the setting, shown or not, is as good for less time, or better for as little",
+    )
+    title = setting_title(names, f"{question.metric} and what it costs")
+    return Section(SectionKind.TRADE, title, trade_grid(ours, question), banner(rows["deviations"].iloc[0]), how=how)
+
+
+def trade_grid(rows: pd.DataFrame, question: Question) -> Grid:
+    """The cheapest first."""
+    each = as_dicts(rows)
+    digits = 2 if question.points else decimals_of(rows["mean"])
+    found = [
+        Column("method", tuple(competitor_of(row) for row in each), name=True),
+        Column(question.metric, tuple(_number(row["mean"], f".{digits}f") for row in each)),
+    ]
+    if rows["gap_share"].notna().any():
+        found.append(Column("gap", tuple(_number(row["gap_share"], ".0%") for row in each)))
+    found += [
+        Column("train s", tuple(_number(s, f".{1 if s < 100 else 0}f") for s in rows["cost_seconds"])),
+        Column("ratio", tuple(_number(row["cost_ratio"], ".2f") for row in each), dropped=GAIN),
+        Column("unbeaten", tuple("yes" if row["pareto"] else "" for row in each), words=True),
+    ]
+    return Grid(tuple(found), regime_groups(each))
+
+
+def _number(value: float, form: str) -> str:
+    return "" if math.isnan(value) else format(value, form)

@@ -1,0 +1,134 @@
+"""`kdharness compare` as a command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+
+import fabricate
+
+from kdharness.cli.main import execute
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COLUMNS", "80")
+    fabricate.tiny_world(tmp_path)
+    return tmp_path
+
+
+def said(capsys: Capture, *arguments: object, code: int = 0) -> tuple[str, str]:
+    assert execute(["compare", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_gains_tests_and_costs(world: Path, capsys: Capture) -> None:
+    out, _ = said(capsys, world)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "tiny · digits · conv32:conv16 · top1 against kd" in out
+    line = next(line for line in out.splitlines() if line.startswith("attention_transfer"))
+    assert line.split() == ["attention_transfer", "+1.02", "±0.14", "5", "0.062", "<0.001", "1.000", "better"]
+    assert "no seed in common with kd, and so not compared: broken, hint, slow" in out
+    assert "Holm over all 4 comparisons here" in out
+    assert "top1 and what it costs" in out
+
+
+def test_chosen_methods_another_reference_another_margin(world: Path, capsys: Capture) -> None:
+    out, _ = said(capsys, world, "--method", "kd,kd[temperature=2]", "--reference", "vanilla", "--equal-within", "5")
+    assert "against vanilla" in out
+    assert "attention_transfer" not in out
+    assert out.count(" equal") >= 2
+    assert "within ± 5" in out
+
+
+def test_a_loss_of_which_less_is_better(world: Path, capsys: Capture) -> None:
+    out, err = said(capsys, world, "--metric", "nll")
+    assert "less is better" in out
+    assert "the same nll as kd for every seed" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "html"])
+def test_every_format(world: Path, capsys: Capture, tmp_path: Path, form: str) -> None:
+    out, err = said(capsys, world, "--format", form, "--out", tmp_path / "made")
+    assert out == ""
+    assert err.endswith(f"wrote {tmp_path / 'made'}\n")
+    text = (tmp_path / "made").read_text()
+    assert "attention" in text
+    assert "nothing is measured" not in text
+
+
+def test_csv_has_a_row_per_method_and_setting(world: Path, capsys: Capture) -> None:
+    rows = list(csv.DictReader(io.StringIO(said(capsys, world, "--format", "csv")[0])))
+    found = {row["method"] + row["variant"]: row for row in rows}
+    assert float(found["attention_transfer"]["gain"]) == pytest.approx(1.02)
+    assert found["attention_transfer"]["tests"] == "4"
+    assert found["broken"]["n"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "kdd"], "unknown method 'kdd' (--method); did you mean 'kd'"),
+        (["--reference", "vanila"], "unknown method 'vanila' (--reference); did you mean 'vanilla'?"),
+        (["--metric", "top11"], "unknown metric 'top11' (--metric); did you mean 'top1'"),
+        (["--method", "kd"], "--method names the reference alone"),
+        (["--equal-within", "nan"], "--equal-within must be a number from 0 on, not nan"),
+        (["--equal-within", "-1"], "--equal-within must be a number from 0 on, not -1"),
+        (["--reference", "broken"], "the reference 'broken' has no top1; these have: "),
+    ],
+)
+def test_a_mistake_is_one_line(world: Path, capsys: Capture, arguments: list[str], message: str) -> None:
+    out, err = said(capsys, world, *arguments, code=2)
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_no_folder_is_a_mistake(tmp_path: Path, capsys: Capture) -> None:
+    assert "does not exist" in said(capsys, tmp_path / "nowhere", code=2)[1]
+    assert "holds no results" in said(capsys, tmp_path, code=2)[1]
+
+
+def test_only_failures_are_said(tmp_path: Path, capsys: Capture) -> None:
+    records = fabricate.records_of({"kd": [None, None], "at": [None, None]})
+    fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    assert "nothing is measured yet" in said(capsys, tmp_path)[0]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_have_no_verdict(tmp_path: Path, capsys: Capture, seeds: int) -> None:
+    records = fabricate.records_of({"kd": [90.0, 91.0][:seeds], "at": [92.0, 92.5][:seeds]})
+    fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    out, _ = said(capsys, tmp_path)
+    line = next(line for line in out.splitlines() if line.startswith("at "))
+    assert line.split()[-2:] == ["undecided", str(3 - seeds)]
+
+
+def test_mixed_versions_are_said(tmp_path: Path, capsys: Capture) -> None:
+    records = fabricate.records_of({"kd": [90.0, 91.0], "at": [92.0, 92.5]})
+    records[0] = fabricate.record(records[0].cell, 90.0, kdharness_version="0.0.9")
+    fabricate.write(tmp_path / "tiny", [r.cell for r in records], records)
+    assert "results of several releases of kdharness: 0.0.9, 0.1.0" in said(capsys, tmp_path)[0]
+
+
+@pytest.mark.parametrize("name", ["<script>", "=1+1", "nan", "a,b", "a|b", "%", "&", "\x1b[31mred", "методика"])
+def test_names_are_data(tmp_path: Path, capsys: Capture, name: str) -> None:
+    records = fabricate.records_of({"kd": [90.0, 91.0, 90.5], "x": [92.0, 92.5, 91.0]})
+    renamed = [fabricate.record(fabricate.cell(name if r.cell.method == "x" else "kd", r.cell.seed)) for r in records]
+    fabricate.write(tmp_path / "tiny", [r.cell for r in renamed], renamed)
+    for form in ("terminal", "markdown", "latex", "html", "csv"):
+        out, _ = said(capsys, tmp_path, "--format", form)
+        assert "\x1b" not in out
+        assert "<script>" not in out or form in ("terminal", "csv")
+    row = list(csv.DictReader(io.StringIO(said(capsys, tmp_path, "--format", "csv")[0])))[-1]
+    assert row["method"] in (name, f"'{name}", " [31mred", "[31mred", "kd")
