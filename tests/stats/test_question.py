@@ -54,7 +54,7 @@ def test_the_last_usual_reference_that_is_there() -> None:
 
 
 def test_the_reference_is_shown_with_what_is_chosen() -> None:
-    assert Question(("kd", ""), chosen=(("at", ""),)).shown == {("kd", ""), ("at", "")}
+    assert Question(("kd", ""), chosen=(("at", ""),)).shown == frozenset({("kd", ""), ("at", "")})
     assert Question(("kd", "")).shown is None
     assert Question(("kd", "t=1")).reference_name == "kd[t=1]"
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-
 import fabricate
+import pytest
 
 from kdharness.cli.main import execute
 
