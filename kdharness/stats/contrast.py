@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from kdharness.stats.equivalence import equal_p
-from kdharness.stats.paired import ROUNDING, Verdict, correlation, seeds_needed
+from kdharness.stats.paired import Verdict, correlation, seeds_needed
 from kdharness.stats.question import Competitor, Question
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable, deviating
-from kdharness.stats.significance import holm, sign_flip_p, t_p
+from kdharness.stats.significance import ROUNDING, holm, sign_flip_p, t_p
 from kdharness.stats.standings import COST, LEAST_GAP_POINTS
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, OF_CELL, Estimate, estimate, measurements
 from kdharness.text import seeds_text

@@ -16,7 +16,7 @@ import math
 
 from scipy import stats
 
-from kdharness.stats.paired import ROUNDING
+from kdharness.stats.significance import ROUNDING
 from kdharness.stats.summary import LEAST_FOR_INTERVAL, Estimate
 
 

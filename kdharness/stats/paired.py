@@ -16,7 +16,7 @@ from kdharness.protocol.claim import EQUAL_POINTS
 from kdharness.stats.comparisons import ALPHA, Comparisons, Family, Values, families_against, t_quantiles
 from kdharness.stats.settings import COMPETITOR, SETTING
 from kdharness.stats.significance import ROUNDING, holm, sign_flip_p
-from kdharness.stats.summary import LEAST_FOR_INTERVAL, Estimate
+from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate
 from kdharness.text import seeds_text
 
 MOST_SEEDS = 1000
