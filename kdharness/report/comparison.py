@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from kdharness.report.sections.contrast import contrast_section, mean_contrast_section
+from kdharness.report.sections.field import field_sections
 from kdharness.report.sections.section import Section
 from kdharness.report.sections.trade import trade_section
 from kdharness.report.view import Report
 from kdharness.results.contents import Contents
+from kdharness.stats.blocks import blocks_of
 from kdharness.stats.contrast import contrasted, table_of
 from kdharness.stats.contrast_means import TOGETHER, mean_contrasts
 from kdharness.stats.merging import merge_tables
@@ -41,3 +43,5 @@ def _sections(frame: pd.DataFrame, question: Question) -> Iterator[Section]:
     for _, rows in means[means["settings"] > 1].groupby(list(TOGETHER), sort=False):
         yield mean_contrast_section(rows, question)
     yield from (trade_section(rows, question) for rows in settings)
+    for blocks in blocks_of(frame, question):
+        yield from field_sections(blocks, question)

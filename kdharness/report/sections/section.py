@@ -28,6 +28,9 @@ class SectionKind(StrEnum):
     CONTRAST = "contrast"
     MEAN_CONTRAST = "mean contrast"
     TRADE = "trade"
+    FIELD = "field"
+    WINS = "wins"
+    DECIDES = "decides"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,50 @@
+"""Many methods on the same blocks, as sections."""
+
+from __future__ import annotations
+
+import fabricate
+import numpy as np
+
+from kdharness.report.sections.field import field_sections
+from kdharness.report.sections.section import Section
+from kdharness.stats.blocks import blocks_of
+from kdharness.stats.question import Question
+
+KD = Question(("kd", ""))
+
+
+def sections_of(settings: int) -> list[Section]:
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(settings):
+        scores = {name: (base + rng.random(2)).tolist() for name, base in (("kd", 80.0), ("at", 90.0), ("rkd", 80.0))}
+        records += fabricate.records_of(scores, dataset=f"d{number}", protocol=f"p{number}")
+    (blocks,) = blocks_of(fabricate.table_of(records), KD)
+    return list(field_sections(blocks, KD))
+
+
+def test_few_settings_have_a_reason_in_place_of_a_diagram() -> None:
+    field, wins, decides = sections_of(2)
+    assert field.title == "tiny · top1 of 3 methods"
+    assert field.grid.rows[0][:3] == ("1", "at", "1.00")
+    assert [column.header for column in field.grid.columns] == ["#", "method", "rank", "regret", "wins", "best"]
+    assert field.remarks == (
+        "no critical-difference diagram and no performance profile: 2 of the 7 settings that it takes until Wilcoxon's "
+        "test with Holm's correction can tell any two of 3 methods apart (5 lacking); Nemenyi's critical difference "
+        "would be 2.3 of 2 ranks",
+    )
+    assert wins.grid.rows[0] == ("1", "at", "", "100", "100")
+    assert decides.remarks == ("at leads by mean rank, whichever is left out",)
+
+
+def test_one_setting_decides_nothing() -> None:
+    assert [section.kind.value for section in sections_of(1)] == ["field", "wins"]
+
+
+def test_enough_settings_say_who_is_not_told_apart() -> None:
+    field, *_ = sections_of(8)
+    assert [column.header for column in field.grid.columns][-4:] == ["<=0.2", "<=0.5", "<=1", "<=2"]
+    assert field.grid.rows[0][-4:] == ("100%",) * 4
+    assert field.remarks[0].startswith("Friedman's test (Iman and Davenport): p ")
+    assert "critical difference at 0.05: 1.17 ranks" in field.remarks[0]
+    assert sorted(field.remarks[1].partition(": ")[2].split(", ")) == ["kd", "rkd"]
