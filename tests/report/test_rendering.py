@@ -52,7 +52,7 @@ def test_wide_places_show_cost(report: Report) -> None:
 
 
 def test_numbers_stand_below_each_other(report: Report) -> None:
-    lines = [line for line in as_text([report], 100).splitlines() if re.match(r"\d  \w", line)]
+    lines = [line for line in as_text([report], 100).splitlines() if re.match(r"\d +\d  ", line)]
     assert len(lines) == 5
     assert len({line.index(".") for line in lines}) == 1
     assert len({line.index("±") for line in lines}) == 1
@@ -158,7 +158,7 @@ def test_different_seeds_are_said(tmp_path: Path) -> None:
     records = fabricate.records_of({"kd": [90, 91, 92], "at": [91, None, 93], "dkd": [91, 92, 93]})
     text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 100)
     assert "means are over different seeds: at 0,2; the others 0-2" in text
-    assert re.search(r"-  at +92\.00 ±1\.41  2/3", text)
+    assert re.search(r"\n- +at +92\.00 ±1\.41  2/3", text)
 
 
 def test_a_plan_without_results_has_a_report(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def _compared(ranking: Ranking) -> str:
     gains = [f"gains paired by seed, {interval}"] if ranking.references else []
     counts = [board[f"gain_over_{reference}_comparisons"].max() for reference in ranking.references]
     tests = max((int(count) for count in counts if not pd.isna(count)), default=0)
-    holm = f"weighted Holm over {tests} comparisons" if tests else "Holm"
+    holm = f"weighted Holm over {tests} comparison{'' if tests == 1 else 's'}" if tests else "Holm over all pairs"
     read = "verdict, ranks and ties" if ranking.references else "ranks and ties"
     tested = [f"{read} from paired t tests, {holm}"] if enough else []
     return "; ".join([*gains, *tested])
@@ -197,8 +197,9 @@ def _unequal_seeds(board: pd.DataFrame) -> list[str]:
     if others.empty:
         return []
     listed = _some(f"{competitor_of(row)} {row['seeds']}" for row in as_dicts(others))
-    compared = "Gains and ranks' intervals compare equal seeds; an interval is widened to hold the rank by the mean."
-    return [f"means are over different seeds: {listed}; the others {common}. {compared}"]
+    compared = "Gains and intervals of ranks compare equal seeds"
+    widened = "; intervals are widened to hold the rank by the mean" if others["rank"].notna().any() else ""
+    return [f"means are over different seeds: {listed}; the others {common}. {compared}{widened}."]
 
 
 def _fewer_in_gains(ranking: Ranking) -> list[str]:
@@ -220,8 +221,8 @@ def _undecided(ranking: Ranking) -> list[str]:
     if not rows:
         return []
     needs = [(row[f"gain_over_{reference}_seeds_needed"], competitor_of(row)) for row in rows]
-    few = sorted(((n, name) for n, name in needs if n is not pd.NA), key=lambda each: each[0])
-    beyond = [name for n, name in needs if n is pd.NA]
+    few = sorted(((int(n), name) for n, name in needs if not pd.isna(n)), key=lambda each: each[0])
+    beyond = [name for n, name in needs if pd.isna(n)]
     parts = [f"about: {_some(f'{name} {n}' for n, name in few)}"] if few else []
     parts += [f"more than {MOST_SEEDS}: {_some(beyond)}"] if beyond else []
     return [f"undecided against {reference}; more seeds it would take, {'; '.join(parts)}"]

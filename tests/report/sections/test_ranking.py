@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import fabricate
 
 from kdharness.report.figures import GainFigure
@@ -74,3 +76,68 @@ def test_the_figure_has_the_gains_over_the_first_reference() -> None:
 def test_without_a_reference_there_is_no_figure() -> None:
     (section,) = sections_of(fabricate.records_of({"at": [80.0]}))
     assert section.figures == ()
+
+
+def column(records: list[Record], header: str) -> dict[str, str]:
+    """One column's texts by method."""
+    (section,) = sections_of(records)
+    columns = {each.header: each.values for each in section.grid.columns}
+    return dict(zip(columns["method"], columns[header], strict=True))
+
+
+def test_intervals_and_ties_stand_beside_ranks() -> None:
+    far = {"vanilla": [80.0, 80.1, 79.9], "kd": [90.0, 90.2, 90.1], "at": [90.3, 90.0, 90.2], "sp": [95.0, None, 95.1]}
+    records = fabricate.records_of(far)
+    assert column(records, "#") == {"at": "1", "kd": "2", "vanilla": "3", "sp": "-"}
+    assert column(records, "ranks") == {"at": "1-2", "kd": "1-2", "vanilla": "3", "sp": ""}
+    assert column(records, "tie") == {"at": "a", "kd": "a", "vanilla": "b", "sp": ""}
+
+
+def test_the_comparisons_are_said() -> None:
+    (section,) = sections_of(fabricate.records_of({"vanilla": [80.0, 81.0, 82.0], "kd": [83.0, 83.0, 84.0]}))
+    assert section.how[1] == (
+        "gains paired by seed, ± half a 95 % interval; "
+        "verdict, ranks and ties from paired t tests, weighted Holm over 1 comparison"
+    )
+    (few,) = sections_of(fabricate.records_of({"vanilla": [80.0], "kd": [83.0]}))
+    assert few.how[1] == "gains paired by seed, no interval below 3 seeds"
+    (alone,) = sections_of(fabricate.records_of({"at": [80.0, 81.0, 82.0], "sp": [83.0, 83.0, 84.0]}))
+    assert alone.how[1] == "ranks and ties from paired t tests, Holm over all pairs"
+
+
+def test_what_the_table_could_have_seen() -> None:
+    (section,) = sections_of(fabricate.records_of({"kd": [0.0, 0.0, 0.0], "at": [3.0, 1.0, 2.0]}))
+    # 4.3027 * 1 / sqrt(3)
+    assert "smallest difference to kd that these seeds would show: 2.48 points" in section.remarks
+    spreads = {"kd": [0.0, 0.0, 0.0], "at": [3.0, 1.0, 2.0], "sp": [6.0, 2.0, 4.0], "cc": [4.0, 2.0, 3.0]}
+    (three,) = sections_of(fabricate.records_of(spreads))
+    # 10.886 / sqrt(3): six comparisons.
+    assert "smallest difference to kd that these seeds would show: 6.28 to 12.57 points, median 6.28" in three.remarks
+    (none,) = sections_of(fabricate.records_of({"kd": [0.0, 0.0], "at": [3.0, 1.0]}))
+    assert not any("would show" in line for line in none.remarks)
+
+
+def test_undecided_names_the_nearest_and_counts_the_rest() -> None:
+    swings = {f"m{i:02}": [91.0 + i, 91.0 - i, 91.0] for i in range(1, 12)}
+    (section,) = sections_of(fabricate.records_of({"kd": [90.0] * 3, **swings}))
+    (line,) = (line for line in section.remarks if line.startswith("undecided against kd"))
+    names = re.findall(r"(m\d\d) (\d+)", line)
+    assert [name for name, _ in names] == [f"m{i:02}" for i in range(1, 9)]
+    assert [int(n) for _, n in names] == sorted(int(n) for _, n in names)
+    assert line.endswith(" and 2 more; more than 1000: m11")
+
+
+def test_what_no_number_of_seeds_would_settle_is_said_in_words() -> None:
+    swings = {"at": [190.0, 0.0, 80.3], "sp": [0.0, 190.0, 80.3], "cc": [91.0, 92.5, 91.0]}
+    (section,) = sections_of(fabricate.records_of({"kd": [90.0] * 3, **swings}))
+    (line,) = (line for line in section.remarks if line.startswith("undecided against kd"))
+    assert line.endswith("; more than 1000: at, sp")
+    assert "None" not in line
+
+
+def test_intervals_widened_to_the_rank_are_said() -> None:
+    early = fabricate.records_of({"kd": [90.0, 91.0, 92.0]})
+    late = [fabricate.record(fabricate.cell("at", seed), 80.0 + seed) for seed in (4, 5, 6)]
+    (section,) = sections_of([*early, *late])
+    (line,) = (line for line in section.remarks if line.startswith("means are over different seeds"))
+    assert line.endswith("intervals of ranks compare equal seeds; intervals are widened to hold the rank by the mean.")
