@@ -59,7 +59,8 @@ def report(
     from kdharness.results.files import write_atomic
     from kdharness.results.finding import find_folders, load_all
 
-    reports = [report_of(contents, published) for contents in load_all(find_folders(folder))]
+    page = form is Format.HTML
+    reports = [report_of(contents, published, page, page) for contents in load_all(find_folders(folder))]
     if published and not any(each.published for each in reports):
         print("nothing here was published of the same network on the same data", file=sys.stderr)
     if plots is not None:

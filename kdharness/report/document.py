@@ -70,7 +70,8 @@ def _ranked(report: Report, place: int) -> Section:
     section = ranking_section(ranking)
     note = report.notes.get((ranking.names["benchmark"], ranking.names["dataset"]), "")
     remarks = (plain(note), *section.remarks) if note else section.remarks
-    return replace(section, remarks=remarks, figures=(*section.figures, *report.charts.of_ranking(place)))
+    figures = (*section.figures, *report.charts.of_ranking(place))
+    return replace(section, remarks=remarks, figures=figures, facts=report.appendix.of_ranking(place))
 
 
 def problem_words(problem: Problem) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
@@ -87,17 +86,27 @@ def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")
-    frame, metrics, tables = contents.frame, contents.metrics_frame, contents.tables
-    write_csv(frame, tables.results)
-    write_csv(metrics, tables.metrics)
-    write_csv(leaderboard(frame, references_of(contents), added, to_stderr), tables.leaderboard)
-    _write_or_remove(judge(contents.newest.claims, frame, metrics), tables.claims)
-    _write_or_remove(effects_of(contents.plans, frame), tables.ablation)
-    _write_or_remove(audit_frame(audits_of(frame, contents.audits)), tables.audit)
+    for name, frame in tables_of(contents, added).items():
+        path = contents.path / name
+        if len(frame) or path in contents.tables.always:
+            write_csv(frame, path)
+        else:
+            path.unlink(missing_ok=True)
 
 
-def _write_or_remove(frame: pd.DataFrame, path: Path) -> None:
-    if len(frame):
-        write_csv(frame, path)
-    else:
-        path.unlink(missing_ok=True)
+def tables_of(contents: Contents, added: PluginColumns = NONE) -> dict[str, pd.DataFrame]:
+    """The tables of a folder by the names of their files; an empty one stands for a file that is not written.
+
+    added: the leaderboard's columns of plugins; one that is left empty is warned of.
+    """
+    frame, metrics, files = contents.frame, contents.metrics_frame, contents.tables
+    claims = contents.newest.claims if contents.newest is not None else ()
+    found = {
+        files.results: frame,
+        files.metrics: metrics,
+        files.leaderboard: leaderboard(frame, references_of(contents), added, to_stderr),
+        files.claims: judge(claims, frame, metrics),
+        files.ablation: effects_of(contents.plans, frame),
+        files.audit: audit_frame(audits_of(frame, contents.audits)),
+    }
+    return {path.name: table for path, table in found.items()}

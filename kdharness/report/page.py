@@ -1,97 +1,182 @@
-"""Reports as one HTML page that stands by itself: no script, no font, no picture from elsewhere."""
+"""Reports as one HTML page that stands by itself: no script, no font, no picture from elsewhere.
+
+Its template, style and script lie in `assets`. Without the script all is there and readable; with it tables are sorted
+and filtered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from kdharness.report.document import endings, nothing, sections
-from kdharness.report.sections.grid import Column
-from kdharness.report.svg import as_svg
+from kdharness.report.charts.words import numbers_of, reading_of
+from kdharness.report.document import nothing, problem_line, sections, stale_line
+from kdharness.report.drawing.figures import as_element
+from kdharness.report.figures import CurveFigure, Figure, HeatFigure, ReliabilityFigure
+from kdharness.report.sections.grid import Column, Grid
+from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --ink: #1d2430; --dim: #667085; --line: #dfe3ea; --paper: #fff; --accent: #2f6f9f;
-  --good: #1c7c54; --bad: #b3403a; --warn: #8a5a00; --warn-paper: #fff6e0; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ef; --dim: #98a2b3; --line: #343c49; --paper: #161a21;
-  --accent: #79b4de; --good: #5fc99b; --bad: #ef8a83; --warn: #f0c36a; --warn-paper: #33290f; } }
-body { margin: 2.5rem auto; max-width: 72rem; padding: 0 1.25rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .8rem .28rem 0; text-align: right; white-space: pre; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--dim); } th.words, td.words { text-align: left; }
-td.words { white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
-tr.first td { font-weight: 600; } tr.group td { font-style: italic; color: var(--dim); text-align: left; }
-.better, .holds, .helps { color: var(--good); } .worse, .does-not-hold, .hurts { color: var(--bad); }
-.undecided { color: var(--dim); }
-.note { color: var(--warn); } .banner { background: var(--warn-paper); color: var(--warn); padding: .4rem .8rem; }
-.below { color: var(--dim); font-size: .86rem; margin: .4rem 0; } .below p { margin: .1rem 0; }
-svg { display: block; margin: 1rem 0 .2rem; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: var(--ink); } svg .axis { fill: var(--dim); }
-svg .interval { stroke: var(--accent); stroke-width: 2; }
-ul { padding-left: 1.2rem; }
-</style>
-</head>
-<body>
-{% for report in reports %}
-<h1>{{ report.name or "results" }}</h1>
-{% if report.progress %}<p>running: {{ report.progress }}</p>{% endif %}
-{% if report.note %}<p class="note">{{ report.note }}</p>{% endif %}
-{% for section in report.sections %}
-<h2>{{ section.title }}</h2>
-{% if section.banner %}<p class="banner">{{ section.banner }}</p>{% endif %}
-<div class="scroll"><table>
-<thead><tr>
-{%- for column in section.grid.columns %}<th{{ column | kind }}>{{ column.header }}</th>{% endfor -%}
-</tr></thead>
-<tbody>
-{% set labels = dict(section.grid.groups) %}
-{% for row in section.grid.rows %}{% if loop.index0 in labels %}
-<tr class="group"><td colspan="{{ row | length }}">{{ labels[loop.index0] }}</td></tr>{% endif %}
-<tr{% if row[0] == "1" %} class="first"{% endif %}>
-{%- for cell in row %}<td{{ section.grid.columns[loop.index0] | kind(cell) }}>{{ cell | breakable }}</td>{% endfor -%}
-</tr>
-{%- endfor %}
-</tbody></table></div>
-{% for figure in section.figures %}
-{{ figure | drawn }}
-{% endfor %}
-<div class="below">{% for line in section.below %}<p>{{ line }}</p>{% endfor %}</div>
-{% else %}<p>{{ report.nothing }}</p>
-{% endfor %}
-{% if report.endings %}
-<h2>Not in the ranking</h2>
-<ul>{% for line in report.endings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
-{% endfor %}
-</body>
-</html>
-"""
+# A larger table is not carried along, but lies beside the results.
+MOST_TABLE_BYTES = 8 * 2**20
+MEBIBYTE = 2**20
 
 
 def as_page(reports: Iterable[Report]) -> str:
     reports = list(reports)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(kind=_kind, breakable=_breakable, drawn=as_svg)
+    environment.filters.update(breakable=_breakable, drawn=as_element)
     title = "kdharness: " + ", ".join(report.name or "results" for report in reports)
-    return environment.from_string(TEMPLATE).render(title=title, reports=[_report(report) for report in reports]) + "\n"
+    return (
+        environment.from_string(_asset("page.html")).render(
+            title=title,
+            style=Markup(_asset("page.css")),
+            script=Markup(_asset("page.js")),
+            reports=[_report(report) for report in reports],
+            choices=_choices([section for report in reports for section in sections(report)]),
+        )
+        + "\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("kdharness.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+# -- what the template shows ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of a table. kind: its classes as an attribute. is_name: whether it heads its row."""
+
+    text: str
+    kind: Markup
+    is_name: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row. name: the competitor that it is of, '' for none; method: without its variant."""
+
+    cells: tuple[Cell, ...]
+    name: str
+    is_first: bool
+
+    @property
+    def method(self) -> str:
+        return _method(self.name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one regime. label: its name, '' for the usual one."""
+
+    label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """caption: for those who do not see what stands above it."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, how to read it and its numbers."""
+
+    figure: Figure
+    reading: str
+    numbers: Table | None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether nothing stands beside it."""
+        return isinstance(self.figure, CurveFigure | ReliabilityFigure | HeatFigure)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section. setting: of a ranking, what it is chosen by."""
+
+    section: Section
+    table: Table
+    drawings: tuple[Drawing, ...]
+    setting: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """A table as its file. href: '' where it is too large."""
+
+    name: str
+    size: str
+    href: str
 
 
 def _report(report: Report) -> dict[str, Any]:
+    problems = [
+        (problem_line(problem, report.traces.get(problem.cell, "")), report.appendix.tracebacks.get(problem.cell, ""))
+        for problem in report.problems
+    ]
+    left_out = [*report.doubts, *([stale_line(report.stale)] if report.stale else [])]
     return {
         "name": report.name, "progress": report.progress, "note": report.note, "nothing": nothing(report),
-        "endings": endings(report), "sections": list(sections(report)),
+        "parts": [_part(section) for section in sections(report)], "problems": problems, "left_out": left_out,
+        "downloads": [_download(name, text) for name, text in report.appendix.tables.items()],
     }  # fmt: skip
+
+
+def _part(section: Section) -> Part:
+    drawings = tuple(_drawing(figure) for figure in section.figures)
+    setting = section.title if section.kind is SectionKind.RANKING else ""
+    return Part(section, _table(section.grid, section.title), drawings, setting)
+
+
+def _drawing(figure: Figure) -> Drawing:
+    numbers = numbers_of(figure)
+    return Drawing(figure, reading_of(figure), _table(numbers, f"{figure.title}, numbers") if numbers else None)
+
+
+def _table(grid: Grid, caption: str) -> Table:
+    starts = dict(grid.groups)
+    bounds = [*sorted({0, *starts}), len(grid.rows)]
+    lines = list(_lines(grid))
+    groups = (Group(starts.get(first, ""), tuple(lines[first:end])) for first, end in pairwise(bounds))
+    return Table(caption, grid.columns, tuple(groups))
+
+
+def _lines(grid: Grid) -> Iterator[Line]:
+    """A name that is left blank is that of the row above."""
+    head = next((place for place, column in enumerate(grid.columns) if column.name), -1)
+    name = ""
+    for row in grid.rows:
+        name = (row[head] if head >= 0 else "") or name
+        cells = (
+            Cell(text, _kind(column, text), place == head)
+            for place, (text, column) in enumerate(zip(row, grid.columns, strict=True))
+        )
+        yield Line(tuple(cells), name, row[0] == "1")
+
+
+def _kind(column: Column, cell: str) -> Markup:
+    """The classes of a cell as an attribute: whether it holds words, and which, for some have a colour."""
+    classes = [
+        *(["words"] if column.name or column.words else []),
+        *([cell.partition(" (")[0].replace(" ", "-")] if column.words and cell else []),
+    ]
+    return Markup(' class="{}"').format(" ".join(classes)) if classes else Markup()
 
 
 def _breakable(text: str) -> Markup:
@@ -99,10 +184,26 @@ def _breakable(text: str) -> Markup:
     return Markup(str(escape(text)).replace(",", ",<wbr>"))
 
 
-def _kind(column: Column, cell: str = "") -> Markup:
-    """The classes of a cell as an attribute: whether it holds words, and which, for some have a colour."""
-    classes = [
-        *(["words"] if column.name or column.words else []),
-        *([cell.partition(" (")[0].replace(" ", "-")] if column.words and cell else []),
-    ]
-    return Markup(' class="{}"').format(" ".join(classes)) if classes else Markup()
+def _choices(found: Iterable[Section]) -> dict[str, list[str]]:
+    """What rows can be chosen by: methods, regimes and settings of the rankings. One alone is no choice."""
+    ranked = [section for section in found if section.kind is SectionKind.RANKING]
+    names = {_method(line.name) for section in ranked for line in _lines(section.grid)}
+    regimes = {label for section in ranked for _, label in section.grid.groups}
+    usual = ["usual"] if any(0 not in dict(section.grid.groups) for section in ranked) else []
+    each = {
+        "method": sorted(names), "regime": [*usual, *sorted(regimes)],
+        "setting": list(dict.fromkeys(section.title for section in ranked)),
+    }  # fmt: skip
+    return {what: values for what, values in each.items() if len(values) > 1}
+
+
+def _method(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _download(name: str, text: str) -> Download:
+    content = text.encode("utf-8")
+    size = f"{len(content) / 1000:.0f} kB" if len(content) < MEBIBYTE else f"{len(content) / MEBIBYTE:.1f} MiB"
+    if len(content) > MOST_TABLE_BYTES:
+        return Download(name, size, "")
+    return Download(name, size, f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode('ascii')}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdharness.report.appendix import Appendix, appendix_of
 from kdharness.report.charts.charts import Charts, charts_of
 from kdharness.report.charts.evidence import FolderEvidence
 from kdharness.report.leaderboard import Merged, references_of
@@ -55,6 +56,7 @@ class Report:
     published: what others published of the same, where that is asked for.
     charts: figures beside the rankings and the mean gains, where they are asked for.
     made: sections that a command made itself.
+    appendix: for those who look closer, where it is asked for.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Report:
     published: tuple[PublishedBeside, ...] = ()
     charts: Charts = field(default_factory=Charts)
     made: tuple[Section, ...] = ()
+    appendix: Appendix = field(default_factory=Appendix)
 
     @property
     def is_empty(self) -> bool:
@@ -85,9 +88,11 @@ class Report:
         return not self.rankings and not self.made
 
 
-def report_of(contents: Contents, published: bool = False, figures: bool = False) -> Report:
-    """The report on one folder, finished or not. published: whether others' numbers stand beside. figures: whether
-    those are made that need the files of all cells.
+def report_of(contents: Contents, published: bool = False, figures: bool = False, appendix: bool = False) -> Report:
+    """The report on one folder, finished or not.
+
+    published: whether others' numbers stand beside. figures: whether those are made that need the files of all cells.
+    appendix: whether there is one.
     """
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
@@ -114,6 +119,7 @@ def report_of(contents: Contents, published: bool = False, figures: bool = False
         spreads=spreads_of(frame),
         published=published_beside(frame, contents.planned) if published else (),
         charts=charts_of(frame, ranked, means, FolderEvidence(contents)) if figures else Charts(),
+        appendix=appendix_of(contents, frame, ranked, problems) if appendix else Appendix(),
     )
 
 

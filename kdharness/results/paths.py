@@ -105,7 +105,12 @@ class TableFiles:
     def audit(self) -> Path:
         return self.folder / "audit.csv"
 
+    @property
+    def always(self) -> tuple[Path, ...]:
+        """Those that every folder has, however little they hold."""
+        return self.results, self.metrics, self.leaderboard
+
     def written(self) -> tuple[Path, ...]:
         """The files that are there."""
-        paths = (self.results, self.metrics, self.leaderboard, self.claims, self.ablation, self.audit)
+        paths = (*self.always, self.claims, self.ablation, self.audit)
         return tuple(path for path in paths if path.is_file())

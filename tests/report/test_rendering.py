@@ -214,7 +214,7 @@ def test_latex_escapes_and_balances(report: Report) -> None:
 
 
 class Balanced(HTMLParser):
-    VOID = ("meta", "circle", "line", "wbr")
+    VOID = ("meta", "circle", "line", "wbr", "polyline", "polygon", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ def test_the_page_stands_by_itself(report: Report) -> None:
     page.feed(text)
     assert page.open == []
     assert page.addresses == []
-    assert "<script" not in text
+    assert text.count("<script") == 1
     assert "http" not in text
     for name in METHODS:
         assert name in text
@@ -278,8 +278,8 @@ def test_nothing_in_a_page_is_markup(tmp_path: Path) -> None:
     for start in ("at", "a=", "s", "few", "r", "f", "why", "d", "c", "p", "part", "n"):
         assert f"{start}{escaped}" in text, start
     (table, *_) = text.split("</table>")
-    assert f'<td class="words">at{escaped}</td>' in table
-    assert f'<td class="words">kd[a={escaped},<wbr>b=2]</td>' in table
+    assert f'<th scope="row" class="words">at{escaped}</th>' in table
+    assert f'<th scope="row" class="words">kd[a={escaped},<wbr>b=2]</th>' in table
 
 
 def test_markdown_cells_are_no_markup(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class Section:
     remarks: what one must know to read the numbers right; how: how they came about. One line each.
     figures: what may be drawn below the table.
     short: what stands for the whole where little is to be said; None where the table always stands.
+    facts: labels and texts of protocol and circumstances, for those who look closer.
     """
 
     kind: SectionKind
@@ -60,6 +61,7 @@ class Section:
     how: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     short: Short | None = None
+    facts: tuple[tuple[str, str], ...] = ()
 
     def printable(self) -> Section:
         """With nothing in its words that a terminal or a page would take as control."""
