@@ -15,18 +15,22 @@ LEAST_EPOCHS = 2
 
 @dataclass(frozen=True)
 class Kind:
-    """What a figure is of. split, metric: of the curves. name: of the figure. y_label: with the unit."""
+    """What a figure is of.
+
+    split, metric: of the curves. name: of the figure. y_label: with the unit. is_alike: whether methods are compared.
+    """
 
     split: str
     metric: str
     name: str
     y_label: str
+    is_alike: bool = True
 
 
 KINDS = (
     Kind("test", "top1", "learning curves on test", "top-1 on test, %"),
     Kind("val", "top1", "learning curves on validation", "top-1 on validation, %"),
-    Kind("train", "ce", "training loss", "cross-entropy with the labels, nats"),
+    Kind("train", "ce", "training loss", "loss term ce, as each method weighs it, nats", is_alike=False),
 )
 
 # The values of one cell by epoch, for each of KINDS.
@@ -42,7 +46,7 @@ def learning_figures(
         curves = tuple(c for each, cells in series if (c := _curve(each.name, [cell[place] for cell in cells])))
         if curves:
             names = {curve.name for curve in curves}
-            reference = next((name for name in reversed(references) if name in names), "")
+            reference = next((name for name in reversed(references) if name in names and kind.is_alike), "")
             band = f"95 % interval of the mean over seeds, none below {LEAST_FOR_INTERVAL}"
             yield CurveFigure(f"{title} · {kind.name}", deviations, kind.y_label, band, curves, reference)
 

@@ -22,7 +22,7 @@ def reading_of(figure: Figure) -> str:
     match figure:
         case CurveFigure():
             beside = f"; dashed: {figure.reference}" if figure.reference else ""
-            return f"{figure.y_label} by epoch, mean over seeds; band: {figure.band}{beside}. All on the same axes."
+            return f"{figure.y_label} by epoch, mean over seeds; band: {figure.band}{beside}. All have the same axes."
         case ReliabilityFigure():
             return (
                 f"{figure.y_label} by {figure.x_label}, both from 0 to 1, images of all seeds together. "

@@ -13,8 +13,8 @@ LETTER_WIDTH, MOST_LETTERS = 6.6, 60
 
 def element(width: float, height: float, label: str, parts: Iterable[Markup], kind: str = "") -> Markup:
     """label: what it shows, for those who do not see it."""
-    about = Markup('class="{}" ').format(kind) if kind else Markup()
-    start = Markup('<svg {}viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">').format(
+    about = Markup('class="{}"').format(kind) if kind else Markup('style="--natural: {}"').format(width)
+    start = Markup('<svg {} viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">').format(
         about, width, height, width, label
     )
     return Markup("\n").join([start, *parts, Markup("</svg>")])
