@@ -35,6 +35,7 @@ VERBS = {
     "report": "report",
     "leaderboard": "leaderboard",
     "compare": "compare",
+    "verify": "verify",
     "ablate": "ablate",
     "results": "results",
     "bench": "bench",

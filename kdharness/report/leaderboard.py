@@ -79,25 +79,32 @@ def _said(contents: Contents) -> list[tuple[str, ...]]:
     return [load(name).references for name in sorted({row["benchmark"] for row in contents.rows}) if name in known]
 
 
-def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
-    """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
-    claims.csv and ablation.csv too; where membership is a coin, audit.csv. UserError when they cannot be written.
+def tables_of(contents: Contents, added: PluginColumns = NONE) -> dict[Path, pd.DataFrame]:
+    """By file, what a run writes: results.csv, metrics.csv and leaderboard.csv; claims.csv, ablation.csv and audit.csv,
+    which are empty where there is nothing of the kind. UserError for a folder without a plan.
 
     added: the leaderboard's columns of plugins; one that is left empty is warned of.
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")
     frame, metrics, tables = contents.frame, contents.metrics_frame, contents.tables
-    write_csv(frame, tables.results)
-    write_csv(metrics, tables.metrics)
-    write_csv(leaderboard(frame, references_of(contents), added, to_stderr), tables.leaderboard)
-    _write_or_remove(judge(contents.newest.claims, frame, metrics), tables.claims)
-    _write_or_remove(effects_of(contents.plans, frame), tables.ablation)
-    _write_or_remove(audit_frame(audits_of(frame, contents.audits)), tables.audit)
+    return {
+        tables.results: frame,
+        tables.metrics: metrics,
+        tables.leaderboard: leaderboard(frame, references_of(contents), added, to_stderr),
+        tables.claims: judge(contents.newest.claims, frame, metrics),
+        tables.ablation: effects_of(contents.plans, frame),
+        tables.audit: audit_frame(audits_of(frame, contents.audits)),
+    }
 
 
-def _write_or_remove(frame: pd.DataFrame, path: Path) -> None:
-    if len(frame):
-        write_csv(frame, path)
-    else:
-        path.unlink(missing_ok=True)
+def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
+    """Writes them, each atomically; claims, ablation and audit only where there are some. UserError when they cannot be
+    written. added: as of tables_of.
+    """
+    usual = (contents.tables.results, contents.tables.metrics, contents.tables.leaderboard)
+    for path, frame in tables_of(contents, added).items():
+        if path in usual or len(frame):
+            write_csv(frame, path)
+        else:
+            path.unlink(missing_ok=True)
