@@ -36,6 +36,7 @@ VERBS = {
     "leaderboard": "leaderboard",
     "compare": "compare",
     "verify": "verify",
+    "bundle": "bundle",
     "ablate": "ablate",
     "results": "results",
     "bench": "bench",

@@ -105,3 +105,16 @@ def test_what_is_no_table(results: Path, content: bytes) -> None:
 def test_a_table_that_is_not_there_says_nothing(results: Path) -> None:
     (results / "results.csv").unlink()
     assert findings(results) == []
+
+
+def test_of_a_leaderboard_of_another_release_what_is_counted_alike_is_compared(results: Path) -> None:
+    def age(rows: list[Row]) -> None:
+        for row in rows:
+            row["leaderboard_schema"], row["gain_over_vanilla_p_holm"] = "1000", "0.5"
+
+    change(results / "leaderboard.csv", age)
+    (doubt,) = findings(results)
+    assert doubt.kind is Kind.DOUBT
+    assert doubt.what.startswith("another release wrote it")
+    change(results / "leaderboard.csv", lambda rows: rows[0].update(top1_mean="99.5"))
+    assert [f.kind for f in findings(results)] == [Kind.DOUBT, Kind.EDITED]
