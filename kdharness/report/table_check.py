@@ -15,6 +15,7 @@ from kdharness.results.checks.finding import Finding, Kind, shown
 from kdharness.results.contents import Contents
 from kdharness.results.formulas import unguarded
 from kdharness.results.table import METRICS_COLUMNS, csv_text
+from kdharness.stats.board_schema import SCHEMA_COLUMN
 from kdharness.stats.settings import COMPETITOR, SETTING
 
 # By table, the columns that name a row. Of a leaderboard's rank a row is not known by.
@@ -30,7 +31,6 @@ COMPUTED = ("leaderboard.csv", "claims.csv", "ablation.csv", "audit.csv")
 RELATIVE = 1e-6
 # Of these tables what every release counts alike; its tests and corrections may be others in another release.
 COUNTED = ("n", "seeds", "top1_mean", "top1_sd", "planned", "ok", "failed", "teacher_top1", "difference", "sd")
-SCHEMA = "leaderboard_schema"
 MOST_BYTES = 2**30
 
 # The values of a row by column, and which one it is of those that are called alike.
@@ -63,7 +63,7 @@ def _of_table(path: Path, frame: pd.DataFrame) -> Iterator[Finding]:
     both = [name for name in made[0] if name in lines[0]]
     names = [name for name in ROWS.get(path.name, ()) if name in both] or both
     there, expected = _rows(lines, names), _rows(made, names)
-    compared = [name for name in both if name != SCHEMA]
+    compared = [name for name in both if name != SCHEMA_COLUMN]
     if path.name in COMPUTED and _is_of_another_release(lines, made):
         what = "another release wrote it: its tests and intervals are not held against those of this one"
         yield Finding(Kind.DOUBT, path.name, what)
@@ -82,10 +82,12 @@ def _is_of_another_release(lines: Sequence[Sequence[str]], made: Sequence[Sequen
     """By its columns, or by the version that it states."""
     if not {*made[0]} <= {*lines[0]}:
         return True
-    stated = [
-        {line[table[0].index(SCHEMA)] for line in table[1:]} if SCHEMA in table[0] else set() for table in (lines, made)
-    ]
-    return stated[0] != stated[1]
+    return _schemas(lines) != _schemas(made)
+
+
+def _schemas(lines: Sequence[Sequence[str]]) -> set[str]:
+    at = lines[0].index(SCHEMA_COLUMN) if SCHEMA_COLUMN in lines[0] else None
+    return set() if at is None else {line[at] for line in lines[1:] if len(line) > at}
 
 
 def _of_columns(table: str, there: Sequence[str], made: Sequence[str]) -> Iterator[Finding]:

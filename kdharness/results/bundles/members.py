@@ -59,9 +59,8 @@ def members_of(folders: Iterable[ResultsFolder]) -> Members:
                 (weights if path.name == MODEL_FILE else files)[name] = path
                 if path.name == MODEL_FILE and key in required:
                     teaching.add(name)
-    notes = tuple(
-        f"a run is at work on {each.path}: what it finishes later is not packed" for each in read if each.progress
-    )
+    at_work = [each.path for each in read if each.progress]
+    notes = tuple(f"a run is at work on {path}: what it finishes later is not packed" for path in at_work)
     return Members(files, environment_of(read), weights, frozenset(teaching), notes)
 
 

@@ -65,7 +65,7 @@ def _members(archive: zipfile.ZipFile, into: Path) -> dict[str, zipfile.ZipInfo]
 def _manifest(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path) -> dict[str, str]:
     """By name, the SHA-256 that a member should have."""
     if MANIFEST not in members:
-        raise UserError(f"{path} is no bundle of kdharness: it has no {MANIFEST}")
+        raise UserError(f"{path} is no bundle of kdharness, or was cut short: it has no {MANIFEST}")
     try:
         lines = archive.read(MANIFEST).decode("utf-8").splitlines()
     except (ValueError, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
@@ -79,9 +79,7 @@ def _manifest(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], 
 def _strangers(members: Mapping[str, zipfile.ZipInfo], digests: Mapping[str, str]) -> Iterator[Finding]:
     for name in digests:
         if name not in members:
-            yield Finding(
-                Kind.MISSING, shown(name, MOST_NAME), f"the bundle's {MANIFEST} names it, and it is not there"
-            )
+            yield Finding(Kind.MISSING, shown(name, MOST_NAME), f"the {MANIFEST} names it, and it is not there")
     for name, info in members.items():
         if name != MANIFEST and (name not in digests or not _is_ours(info)):
             yield Finding(Kind.FOREIGN, shown(name, MOST_NAME), "no bundle has such a member; it was not unpacked")

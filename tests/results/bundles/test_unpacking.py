@@ -71,7 +71,7 @@ def test_an_edited_a_missing_and_a_foreign_member_are_named(packed: Path) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["../results.csv", "/results.csv", "small/../../results.csv", "small\\results.csv", "C:/results.csv", "a//b"],
+    ["../a.csv", "/results.csv", "small/../../results.csv", "small\\results.csv", "C:/results.csv", "a//b"],
 )
 def test_no_member_leaves_the_folder(packed: Path, name: str) -> None:
     """Also where the manifest names it."""
@@ -80,7 +80,7 @@ def test_no_member_leaves_the_folder(packed: Path, name: str) -> None:
     members["MANIFEST"] += f"{'0' * 64}  {name}\n".encode()
     remade(packed, members)
     folder = into(packed)
-    before = {p for p in folder.parent.rglob("*")}
+    before = set(folder.parent.rglob("*"))
     found = unpack(packed, folder)
     assert Kind.FOREIGN in {f.kind for f in found}
     assert {p for p in folder.parent.rglob("*") if not p.is_relative_to(folder)} <= before
@@ -110,12 +110,12 @@ def test_a_member_whose_bytes_were_damaged(packed: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 10, 1000, -30])
 def test_a_bundle_cut_short(packed: Path, kept: int) -> None:
     packed.write_bytes(packed.read_bytes()[:kept])
-    with pytest.raises(UserError, match="is no bundle, or was cut short"):
+    with pytest.raises(UserError, match="or was cut short"):
         unpack(packed, into(packed))
 
 
 def test_another_zip_file_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no bundle of kdharness: it has no MANIFEST"):
+    with pytest.raises(UserError, match="is no bundle of kdharness, or was cut short: it has no MANIFEST"):
         unpack(remade(tmp_path / "a.zip", {"a.txt": b""}), into(tmp_path / "a.zip"))
 
 
