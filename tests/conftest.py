@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,25 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
+from kdharness.report.leaderboard import write_tables
 from kdharness.testing import Lab
+
+# A benchmark that is trained in seconds, and has all that a folder may hold.
+SMALL = """
+name = "small"
+datasets = ["digits"]
+pairs = ["conv32:conv16"]
+scenarios = ["few100"]
+seeds = "0-1"
+[recipe]
+epochs = 10
+batch_size = 50
+lr = 0.1
+[teacher]
+epochs = 1
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,3 +59,22 @@ def make_lab(tmp_path: Path) -> Callable[..., Lab]:
 @pytest.fixture
 def lab(make_lab: Callable[..., Lab]) -> Lab:
     return make_lab()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with tables, trained once; nobody writes to it."""
+    root = tmp_path_factory.mktemp("finished")
+    (root / "small.toml").write_text(SMALL)
+    lab = Lab(root / "small")
+    plan = lab.plan(load(str(root / "small.toml")), epochs=None, seeds=None, methods=("vanilla", "kd", "byot"))
+    lab.folder.plans.write(plan)
+    lab.train_plan(plan)
+    write_tables(lab.folder.load())
+    return lab.path
+
+
+@pytest.fixture
+def results(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "small"))

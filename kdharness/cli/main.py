@@ -35,6 +35,8 @@ VERBS = {
     "report": "report",
     "leaderboard": "leaderboard",
     "compare": "compare",
+    "verify": "verify",
+    "bundle": "bundle",
     "ablate": "ablate",
     "results": "results",
     "bench": "bench",

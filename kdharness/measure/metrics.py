@@ -23,6 +23,7 @@ from kdharness.measure.predict import batches, parts, predict
 from kdharness.measure.returned import numbers, numbers_by_output
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
+from kdharness.registry.manager import Registry
 from kdharness.registry.stamp import OWN
 from kdharness.results.record import MetricRow
 
@@ -54,14 +55,10 @@ class Measurement:
                 continue
             fail = self.subject.device.contained(lambda error, name=name: self._failed(name, error))  # type: ignore[misc]
             with fail, settings_kept():
-                found += [replace(row, metric=self._called(name, row.metric)) for row in self._rows(spec)]
+                found += [
+                    replace(row, metric=called(self.subject.registry, name, row.metric)) for row in self._rows(spec)
+                ]
         return found
-
-    def _called(self, metric: str, number: str) -> str:
-        """A number's name in tables: with the package before it, where a metric shares its name with a built-in one."""
-        package, slash, _ = metric.rpartition("/")
-        is_own = self.subject.registry.get("metric", metric).source.distribution == OWN
-        return number if is_own or not slash else f"{package}/{number}"
 
     def _failed(self, name: str, error: Exception) -> None:
         if self.subject.device.is_out_of_memory(error):
@@ -187,6 +184,13 @@ class Measurement:
         values = {number: float(np.mean(curve)) for number, curve in curves.items()}
         values |= {f"{number}_last": curve[-1] for number, curve in curves.items()}
         return _as_rows(self.main, "train", values)
+
+
+def called(registry: Registry, metric: str, number: str) -> str:
+    """A number's name in tables: with the package before it, where a metric shares its name with a built-in one."""
+    package, slash, _ = metric.rpartition("/")
+    is_own = registry.get("metric", metric).source.distribution == OWN
+    return number if is_own or not slash else f"{package}/{number}"
 
 
 def _as_rows(predictor: str, split: str, values: Mapping[str, float]) -> list[MetricRow]:

@@ -79,10 +79,8 @@ def _said(contents: Contents) -> list[tuple[str, ...]]:
 
 
 def write_tables(contents: Contents, added: PluginColumns = NONE) -> None:
-    """Writes results.csv, metrics.csv and leaderboard.csv, each atomically; where there are claims or ablations,
-    claims.csv and ablation.csv too; where membership is a coin, audit.csv. UserError when they cannot be written.
-
-    added: the leaderboard's columns of plugins; one that is left empty is warned of.
+    """Writes them, each atomically; claims, ablation and audit only where there are some. UserError when they cannot be
+    written, or for a folder without a plan. added: as of tables_of.
     """
     if contents.newest is None:
         raise UserError(f"{contents.path} has no plan; its tables cannot be made anew")

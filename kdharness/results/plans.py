@@ -14,7 +14,7 @@ from kdharness.errors import UserError
 from kdharness.planning.cell import STUDENT, Cell
 from kdharness.planning.plan import PLAN_SCHEMAS, Plan, PlannedCell
 from kdharness.results.files import write_atomic
-from kdharness.results.reading import JsonReader
+from kdharness.results.reading import Fault, JsonReader
 from kdharness.results.seal import DIGEST, sealed
 from kdharness.text import now
 
@@ -56,6 +56,10 @@ class PlanFiles:
         """Those that can be read by their files, oldest first."""
         plans = ((path, self._reader.read_sealed(path, _plan_of, PLAN_SCHEMAS)) for path in self.paths())
         return {path: plan for path, plan in plans if plan is not None}
+
+    def faults(self) -> dict[Path, Fault]:
+        """Why those cannot be used that could not be read the last time."""
+        return {path: fault for path in self.paths() if (fault := self._reader.faults.get(path)) is not None}
 
 
 def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:

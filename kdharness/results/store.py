@@ -62,7 +62,7 @@ class ResultsFolder:
         schema version; others that cannot be used are warned of and left out.
         """
         with collector_paused():
-            plans, keys = self.plans.read(), self._keys()
+            plans, keys = self.plans.read(), self.cell_keys()
             records = self._records(keys)
             alone = not self.plans.paths() and not keys and self.tables.results.is_file()
             paths = {key: self.cell(key).record for key in keys}
@@ -93,8 +93,7 @@ class ResultsFolder:
     def pruning(self, damaged: bool = False) -> Pruning:
         """What former commands left undone, and may go. damaged: what cannot be read goes, too."""
         contents = self.load()
-        plans = {path: fault for path in self.plans.paths() if (fault := self._reader.faults.get(path))}
-        return pruning(contents, self.plans.by_path(), plans, damaged)
+        return pruning(contents, self.plans.by_path(), self.plans.faults(), damaged)
 
     # Records.
 
@@ -130,13 +129,13 @@ class ResultsFolder:
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
-        return self._records(self._keys())
+        return self._records(self.cell_keys())
 
     def _records(self, keys: Iterable[str]) -> dict[str, Record]:
         found = ((key, self.read_record(key)) for key in keys)
         return {key: record for key, record in found if record is not None}
 
-    def _keys(self) -> list[str]:
+    def cell_keys(self) -> list[str]:
         """Of the cells that have a folder, whatever it holds."""
         try:
             with os.scandir(self.cells_path) as entries:
