@@ -33,6 +33,8 @@ Flags = NDArray[np.bool_]
 
 OWN_VARIANCE = 32  # shadows of an image, from which on its variance is its own
 RESAMPLES = 400
+# Percentiles of resampled networks are far too short where there are fewer.
+LEAST_RESAMPLED = 6
 LOW_RATES = (0.01, 0.001)
 
 
@@ -90,7 +92,7 @@ class Rates:
 def rates_of(scores: Values, members: Flags) -> Rates:
     """Of [draws, images] scores, NaN for none. Intervals are percentiles of a bootstrap that draws networks and, apart
     from these, images with replacement (Owen, "The pigeonhole bootstrap", 2007), for both were sampled; of a single
-    draw they are over images alone. Scores are not made anew.
+    draw they are over images alone, and of two to five draws there are none. Scores are not made anew.
     """
     known = ~np.isnan(scores)
     drawn, image = np.nonzero(known)
@@ -108,6 +110,9 @@ def _intervals(
 ) -> list[Interval]:
     """measures: numbers of weighted scores. places: the draw and the image of each score."""
     drawn, image = places
+    values = measures(np.ones(len(drawn)))
+    if 1 < shape[0] < LEAST_RESAMPLED:
+        return [Interval(value) for value in values]
     generator = np.random.default_rng(stream("audit", *shape))
     resampled = []
     for _ in range(RESAMPLES):
@@ -116,7 +121,6 @@ def _intervals(
         resampled.append(measures(weights.astype(np.float64)))
     quantiles = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     ends = np.nanquantile(np.array(resampled), quantiles, axis=0)
-    values = measures(np.ones(len(drawn)))
     return [Interval(value, float(low), float(high)) for value, low, high in zip(values, *ends, strict=True)]
 
 

@@ -107,3 +107,10 @@ def test_one_draw_has_no_shadows() -> None:
     rates = rates_of(lira_scores(confidence, members), members)
     assert (rates.members, rates.others) == (0, 0)
     assert math.isnan(rates.auc.value)
+
+
+@pytest.mark.parametrize(("draws", "known"), [(1, True), (2, False), (5, False), (6, True)])
+def test_so_few_networks_are_not_resampled(draws: int, known: bool) -> None:
+    rates = rates_of(*simulated(np.random.default_rng(5), leak=1.0, draws=draws))
+    assert 0.5 < rates.auc.value < 1
+    assert [not math.isnan(end) for end in (rates.auc.low, rates.advantage.high)] == [known, known]

@@ -14,7 +14,7 @@ from kdharness.results.record import Record
 from kdharness.stats.audit import AUDIT_COLUMNS, ONE_DRAW, audit_frame, audits_of
 from kdharness.stats.epsilon_bounds import best_bound, probability
 
-DRAWS, IMAGES, CANARIES = 5, 120, 40
+DRAWS, IMAGES, CANARIES = 6, 120, 40
 GUARD = {"x_guard_epsilon": 0.5, "x_guard_delta": 1e-6}
 
 
@@ -101,7 +101,7 @@ def test_its_table() -> None:
     assert tuple(frame.columns) == AUDIT_COLUMNS
     assert len(frame) == 3 * 4
     assert len(audit_frame([])) == 0
-    assert ",200," in frame.to_csv(), "counts are whole numbers"
+    assert ",240," in frame.to_csv(), "counts are whole numbers"
     kd = frame[frame["method"] == "kd"].set_index("attack")
     assert 0.5 < kd.loc["lira", "auc_low"] < kd.loc["lira", "auc"] < kd.loc["lira", "auc_high"] < 1
     assert 1 < kd.loc["lira", "tpr_at_fpr_1"] <= 100, "percent"
