@@ -42,6 +42,7 @@ class BuildContext:
     make_generator: what `generator` calls.
     new_model: what `peer` calls.
     make_secret_generator: what `secret_generator` calls.
+    class_sizes: images of each class in the subset trained on, on the host; none when a plan is made.
     """
 
     num_classes: int
@@ -58,6 +59,7 @@ class BuildContext:
     make_generator: Callable[[str, bool], torch.Generator]
     new_model: Callable[[str, str], StagedModel]
     make_secret_generator: Callable[[bool], torch.Generator] = _no_secrets
+    class_sizes: tuple[int, ...] = ()
 
     @property
     def teacher(self) -> ModelShape:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,11 @@ class Data:
             return self.test, self._test_rows, self.test_targets
         rows = self.subsets[name]
         return self.train, rows, self.targets[rows]
+
+    def class_sizes(self, subset: str) -> tuple[int, ...]:
+        """How many images of each class a subset has. Waits for no device."""
+        labels = self.host.targets[self.host.indices[subset]]
+        return tuple(np.bincount(labels, minlength=self.num_classes).tolist())
 
     @cached_property
     def _test_rows(self) -> Tensor:
@@ -136,7 +142,8 @@ class DataStore:
         if key not in self._data:
             rows = private_part(cell.document["scenario"], data.host.indices, part)
             subsets = {**data.subsets, name: torch.from_numpy(rows).to(self.device)}
-            self._data[key] = replace(data, key=key, subsets=subsets)
+            host = replace(data.host, indices={**data.host.indices, name: rows})
+            self._data[key] = replace(data, key=key, subsets=subsets, host=host)
         return self._data[key]
 
     def _under(self, key: str, loaded: _Loaded, host: Subsets, statistics: str) -> Data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -16,13 +17,18 @@ from kdharness.process.backend_flags import FLAGS
 from kdharness.process.global_hooks import Setting
 from kdharness.process.surroundings import PROCESS_SETTINGS
 
+_CPU = torch.device("cpu")
+
 
 def _default_device() -> torch.device:
     """Torch's default device. Torch 2.9's own function raises once a default was set and taken back."""
+    thread = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)
+    if not torch._C._len_torch_function_stack() and getattr(thread, "device_context", None) is None:
+        return _CPU  # as torch's own function says, which takes ten times as long
     try:
         return torch.get_default_device()
     except AttributeError:
-        return torch.device("cpu")
+        return _CPU
 
 
 def _choose_algorithms(benchmark: bool, deterministic: bool) -> None:
@@ -47,6 +53,16 @@ def _multiply(everywhere: str, matrices: str) -> None:
 
 # Of these losses are made, so that they are looked at after every step.
 _FUNCTIONS = [name for name, value in vars(functional).items() if callable(value)]
+_functions_of = itemgetter(*_FUNCTIONS)
+
+
+def _functions() -> tuple[Any, ...]:
+    """None for one that was taken away."""
+    try:
+        found: tuple[Any, ...] = _functions_of(vars(functional))
+    except KeyError:
+        return tuple(map(vars(functional).get, _FUNCTIONS))
+    return found
 
 
 def _put_functions(functions: Sequence[Any]) -> None:
@@ -71,7 +87,7 @@ _SETTINGS: tuple[Setting, ...] = (
         lambda chosen: _choose_algorithms(*chosen),
     ),
     *FLAGS,
-    ("the functions of torch.nn.functional", lambda: [*map(vars(functional).get, _FUNCTIONS)], _put_functions),
+    ("the functions of torch.nn.functional", _functions, _put_functions),
     ("how exactly torch multiplies float32", _products, lambda found: _multiply(*found)),
     *PROCESS_SETTINGS,
 )
@@ -107,7 +123,7 @@ def settings_kept() -> Iterator[None]:
     """The settings are after the block what they were before it. CellError names one that was changed, unless the
     block raises: its own error then says so in a note. A limit of its own is no full disk.
     """
-    before = [read() for _, read, _ in _SETTINGS]
+    before = _values()
     try:
         yield
     except BaseException as error:
@@ -127,9 +143,16 @@ def _changed(name: str) -> CellError:
     return CellError("SharedStateChanged", f"it changed {name}, which other cells share")
 
 
+def _values() -> list[Any]:
+    return [read() for _, read, _ in _SETTINGS]
+
+
 def _put_back(before: Sequence[Any]) -> list[str]:
     """The names of settings that are not what they were. They are again."""
-    changed = [name for (name, read, _), value in zip(_SETTINGS, before, strict=True) if value != read()]
+    now = _values()
+    if before == now:
+        return []
+    changed = [name for (name, _, _), was, found in zip(_SETTINGS, before, now, strict=True) if was != found]
     for (name, _, put), value in zip(_SETTINGS, before, strict=True):
         if name in changed:
             put(value)

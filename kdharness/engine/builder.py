@@ -137,4 +137,5 @@ def _context(
         make_generator=make_generator,
         new_model=new_model,
         make_secret_generator=make_secret_generator,
+        class_sizes=data.class_sizes(cell.document["subset"]),
     )

@@ -34,6 +34,7 @@ from kdharness.failures import links, one_line, trace_of
 from kdharness.measure.audit import audit_of
 from kdharness.measure.evaluate import predict_together, top1
 from kdharness.measure.outcome import final_numbers
+from kdharness.measure.predict import once
 from kdharness.measure.stored import prediction_arrays
 from kdharness.planning.cell import Cell
 from kdharness.planning.cell_group import CellGroup
@@ -277,7 +278,7 @@ class Group:
     def _note(self, member: Member, split: str, logits: dict[str, Tensor]) -> float:
         """Adds each predictor's accuracy to the history; returns the main one's, in percent."""
         targets = member.data.split(member.validation if split == "validation" else split)[2]
-        accuracies = {name: top1(values, targets) for name, values in logits.items()}
+        accuracies = once(lambda values: top1(values, targets), logits)
         member.history.extend((member.clock.epoch, split, name, "top1", value) for name, value in accuracies.items())
         return next(iter(accuracies.values()))
 

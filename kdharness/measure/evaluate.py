@@ -13,7 +13,7 @@ from kdharness.data.images import DeviceImages
 from kdharness.data.watched import Summed
 from kdharness.device.checksum import Balance
 from kdharness.errors import CellError, Contained
-from kdharness.measure.predict import forward, joined, parts
+from kdharness.measure.predict import forward, joined, once, parts
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
 
@@ -87,7 +87,7 @@ def predict_together(
     for k, subject in enumerate(subjects):
         if k not in failures:
             with _noted(subject, k, failures):
-                found[k] = {name: as_stored(values) for name, values in joined(chunks[k]).items()}
+                found[k] = once(as_stored, joined(chunks[k]))
     return [failures[k] if k in failures else found[k] for k in range(len(subjects))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from kdharness.device.torch_settings import settings_kept
 from kdharness.errors import CellError
 from kdharness.measure.averages import TWIN
 from kdharness.measure.evaluate import evaluated, predict_together
-from kdharness.measure.predict import batches, parts, predict
+from kdharness.measure.predict import batches, once, parts, predict
 from kdharness.measure.returned import numbers, numbers_by_output
 from kdharness.measure.stored import as_stored
 from kdharness.measure.subject import Subject
@@ -29,6 +30,17 @@ from kdharness.results.record import MetricRow
 
 # Why a metric may find None.
 NO_TEACHER = "teacher_logits is None where the metric's spec does not say needs_teacher=True"
+
+
+class _Evaluation(Evaluation):
+    """by_name: whether the metric asked for the predictor's name, so that its numbers are those of this one alone."""
+
+    by_name = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "predictor":
+            object.__setattr__(self, "by_name", True)
+        return super().__getattribute__(name)
 
 
 class Measurement:
@@ -85,9 +97,17 @@ class Measurement:
 
     def _computed(self, spec: MetricSpec, compute: Callable[[Evaluation], Mapping[str, float]]) -> list[MetricRow]:
         found: list[MetricRow] = []
+        known: dict[tuple[int, ...], Mapping[str, float]] = {}  # by the logits of one or several names
         for predictor in self._logits["test"]:
-            seen = {s: self._predictions(s, self._outputs(s)[predictor], spec.needs_teacher) for s in spec.splits}
-            found += _as_rows(predictor, spec.splits[0], numbers(spec, compute(Evaluation(predictor, seen))))
+            logits = {s: self._outputs(s)[predictor] for s in spec.splits}
+            same = tuple(map(id, logits.values()))
+            if same not in known:
+                seen = {s: self._predictions(s, values, spec.needs_teacher) for s, values in logits.items()}
+                evaluation = _Evaluation(predictor, seen)
+                values = numbers(spec, compute(evaluation))
+                if not evaluation.by_name:
+                    known[same] = values
+            found += _as_rows(predictor, spec.splits[0], known.get(same, values))
         return found
 
     def _outputs(self, split: str) -> dict[str, Tensor]:
@@ -160,7 +180,8 @@ class Measurement:
     def _predict(self, split: str) -> dict[str, Predictions]:
         images, rows, _ = self.subject.data.split(split)
         logits = predict(self.subject.predictor, images, rows, self.subject.device)
-        return {f"{self.before}{name}": self._predictions(split, as_stored(out)) for name, out in logits.items()}
+        stored = once(as_stored, logits)
+        return {f"{self.before}{name}": self._predictions(split, values) for name, values in stored.items()}
 
     def _batches(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         images, rows, targets = self.subject.data.split(split)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,22 @@ from kdharness.device.device import Device
 from kdharness.errors import CellError
 from kdharness.text import is_name
 
+Made = TypeVar("Made")
+
+
+def once(function: Callable[[Tensor], Made], outputs: Mapping[Any, Tensor]) -> dict[str, Made]:
+    """The function of each output, by name. Of a tensor that has several names it is taken once."""
+    found: dict[int, Made] = {}
+    for values in outputs.values():
+        if id(values) not in found:
+            found[id(values)] = function(values)
+    return {str(name): found[id(values)] for name, values in outputs.items()}
+
 
 def named(outputs: Any) -> dict[str, Tensor]:
-    """A predictor's outputs by name, float32; a bare tensor is called "logits"."""
+    """A predictor's outputs by name, float32; a bare tensor is called "logits". One tensor stays one."""
     if isinstance(outputs, Mapping):
-        return {str(name): value.float() for name, value in outputs.items()}
+        return once(lambda values: values.float(), outputs)
     if not isinstance(outputs, Tensor):
         raise TypeError(f"predictor() must give logits or a dict of them, got {type(outputs).__name__}")
     return {"logits": outputs.float()}
@@ -42,11 +53,16 @@ def predict(model: nn.Module, images: DeviceImages, rows: Tensor, device: Device
 
 
 def joined(chunks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The outputs of all batches, by name. CellError for batches that do not go together."""
+    """The outputs of all batches, by name: one tensor for names that have the same one in every batch.
+
+    CellError for batches that do not go together.
+    """
     shapes = [{name: values.shape[1:] for name, values in chunk.items()} for chunk in chunks]
     if any(other != shapes[0] for other in shapes):
         raise CellError("MethodError", "predictor() gives outputs of other names or widths for one batch than another")
-    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    parts = {name: tuple(id(chunk[name]) for chunk in chunks) for name in chunks[0]}
+    whole = {ids: torch.cat([chunk[name] for chunk in chunks]) for name, ids in parts.items()}
+    return {name: whole[ids] for name, ids in parts.items()}
 
 
 def forward(model: nn.Module, images: Tensor) -> dict[str, Tensor]:

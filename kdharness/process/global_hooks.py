@@ -26,8 +26,11 @@ _TABLES = [
 ]
 
 
+_NO_HOOKS: list[list[tuple[Any, Any]]] = [[] for _ in _TABLES]
+
+
 def _hooks() -> list[list[tuple[Any, Any]]]:
-    return [list(table.items()) for table in _TABLES]
+    return [list(table.items()) for table in _TABLES] if any(_TABLES) else _NO_HOOKS
 
 
 def _put_hooks(found: Sequence[Sequence[tuple[Any, Any]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import locale
 import os
 import signal
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kdharness.process.global_hooks import Setting
@@ -43,7 +45,17 @@ class _Growing:
 
 
 def _growing(name: str, read: Callable[[], Any], put: Callable[[Any], object], includes: Any) -> Setting:
-    return name, lambda: _Growing(read(), includes, len(sys.modules)), lambda before: put(before.found)
+    """What reads as before is the same object again: it is neither made nor compared."""
+    last = _Growing(None, includes, -1)
+
+    def reading() -> _Growing:
+        nonlocal last
+        found, modules = read(), len(sys.modules)
+        if last.modules != modules or last.found != found:
+            last = _Growing(found, includes, modules)
+        return last
+
+    return name, reading, lambda before: put(before.found)
 
 
 # -- the folder, the mode of files, limits ---------------------------------------------------------------------------
@@ -71,14 +83,11 @@ def _mode() -> int:
 def _limit(name: str) -> Setting:
     number = getattr(resource, f"RLIMIT_{name}")
 
-    def read() -> tuple[int, int]:
-        return resource.getrlimit(number)
-
     def put(found: tuple[int, int]) -> None:
         with suppress(OSError, ValueError):  # who lowers the hard one cannot raise it again
             resource.setrlimit(number, found)
 
-    return _growing(f"the process' limit RLIMIT_{name}", read, put, _no_less)
+    return _growing(f"the process' limit RLIMIT_{name}", partial(resource.getrlimit, number), put, _no_less)
 
 
 def _no_less(later: Sequence[int], before: Sequence[int]) -> bool:
@@ -120,16 +129,17 @@ def _begins_with(later: Sequence[Any], before: Sequence[Any]) -> bool:
 
 # -- signals, warnings, streams ---------------------------------------------------------------------------------------
 
-# The function in C: the one around it makes names of numbers, which takes long.
-_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+# The functions in C: those around them make names of numbers, which takes long.
+_in_c: Any = importlib.import_module("_signal")
+_handler_of: Callable[[int], Any] = _in_c.getsignal
 _numbers = [int(getattr(signal, name)) for name in _SIGNALS if hasattr(signal, name)]
 
 
 def _handlers() -> tuple[Any, ...]:
     handlers = tuple(map(_handler_of, _numbers))
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(_in_c, "pthread_sigmask"):
         return handlers
-    return *handlers, frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    return *handlers, _in_c.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def _put_handlers(found: Sequence[Any]) -> None:

@@ -81,6 +81,42 @@ def test_how_cudnn_chooses_is_put_back(name: str) -> None:
     assert not getattr(torch.backends.cudnn, name)
 
 
+def other_function() -> None:
+    torch.nn.functional.relu = torch.relu
+
+
+def no_function() -> None:
+    del torch.nn.functional.relu
+
+
+@pytest.mark.parametrize("change", [other_function, no_function])
+def test_a_function_of_losses_is_put_back(change: Callable[[], None]) -> None:
+    relu = torch.nn.functional.relu
+    with pytest.raises(CellError, match="the functions of torch"), settings_kept():
+        change()
+    assert torch.nn.functional.relu is relu
+
+
+def test_a_device_that_a_block_left_standing_is_a_change() -> None:
+    context = torch.device("meta")
+    with pytest.raises(DeviceLost, match="default device, and it cannot be put back"), settings_kept():
+        context.__enter__()
+    context.__exit__(None, None, None)
+    assert torch.empty(0).device == torch.device("cpu")
+
+
+def test_where_nothing_changed_each_setting_is_read_twice_and_nothing_is_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    put: list[object] = []
+    watched = ("a watched one", lambda: read.append("once"), put.append)
+    monkeypatch.setattr(torch_settings, "_SETTINGS", (*torch_settings._SETTINGS, watched))
+    with settings_kept():
+        pass
+    assert (len(read), put) == (2, [])
+
+
 def multiply_in_bfloat16() -> None:
     torch.set_float32_matmul_precision("medium")
 

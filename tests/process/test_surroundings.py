@@ -160,6 +160,12 @@ def test_what_a_library_adds_when_it_is_first_loaded_is_no_change(
     assert len(found) == count
 
 
+@pytest.mark.parametrize("name", [name for name in READ if "RLIMIT" in name or "variables" in name])
+def test_what_reads_as_before_is_compared_by_identity(name: str) -> None:
+    read, _ = READ[name]
+    assert read() is read()
+
+
 def test_all_of_it_is_read_in_microseconds() -> None:
     once = min(timeit.repeat(values, number=200, repeat=5)) / 200
     assert once < 500e-6

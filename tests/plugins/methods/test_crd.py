@@ -29,6 +29,7 @@ def built(targets: Tensor, student: int = 5, teacher: int = 7, **parameters: Any
         "teachers": (ModelShape("t", (), (), teacher),),
         "subset_sizes": {"train": len(targets)},
         "targets": targets,
+        "class_sizes": tuple(targets.bincount(minlength=CLASSES).tolist()),
         "make_generator": lambda name, device: torch.Generator().manual_seed(3),
     }
     method = CRD(**parameters)
@@ -142,9 +143,42 @@ def test_negatives_are_of_other_classes_and_differ_while_there_are_enough(counts
         assert torch.equal(row[others:], row[: max(wanted - others, 0)])
 
 
-def test_every_other_row_is_drawn_as_often() -> None:
+def test_where_there_are_enough_the_rows_are_those_of_an_ordered_draw() -> None:
+    own = torch.arange(40) % 4 == torch.arange(4).unsqueeze(1)
+    one, other = (draw_negatives(own, 30, torch.Generator().manual_seed(5), enough) for enough in (False, True))
+    assert torch.equal(one.sort(dim=1).values, other.sort(dim=1).values)
+
+
+def test_the_order_of_negatives_moves_the_loss_by_no_more_than_rounding() -> None:
+    """In float64, against the former draw, which was sorted."""
+    targets = torch.arange(400) % CLASSES
+    former, present = (built(targets, negatives=200).double() for _ in range(2))
+    former.enough = False
+    batch, pair = batch_of(torch.arange(9), targets), (random(9, 5).double(), random(9, 7, seed=1).double())
+    for _ in range(3):
+        torch.testing.assert_close(step(present, batch, *pair), step(former, batch, *pair), rtol=1e-10, atol=0)
+    torch.testing.assert_close(present.memory_student, former.memory_student, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(present.normalisers, former.normalisers, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "negatives", "enough"),
+    [((6, 6, 6, 6), 16384, True), ((5, 6, 6, 7), 17, True), ((5, 6, 6, 7), 16384, False), ((1, 1, 1, 21), 5, False)],
+)
+def test_whether_there_are_enough_is_that_of_the_largest_class(
+    counts: Sequence[int], negatives: int, enough: bool
+) -> None:
+    targets = torch.repeat_interleave(torch.arange(4), torch.tensor(counts))
+    method = built(targets, negatives=negatives)
+    assert method.enough is enough
+    drawn = method.draw(batch_of(torch.arange(24), targets))[1]
+    assert not targets[drawn].eq(targets.unsqueeze(1)).any()
+
+
+@pytest.mark.parametrize("enough", [False, True])
+def test_every_other_row_is_drawn_as_often(enough: bool) -> None:
     own = torch.arange(10) < torch.full((6000, 1), 4)
-    drawn = draw_negatives(own, 3, torch.Generator().manual_seed(0))
+    drawn = draw_negatives(own, 3, torch.Generator().manual_seed(0), enough)
     counts = torch.bincount(drawn.flatten(), minlength=10)
     assert counts[:4].tolist() == [0] * 4
     assert (counts[4:] - 3000).abs().max() < 5 * (6000 * 0.5 * 0.5) ** 0.5
