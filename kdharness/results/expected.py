@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kdharness.planning.cell import STUDENT, TEACHER, Cell, digest
+from kdharness.planning.cell import STUDENT, TEACHER, UNKNOWN, Cell, digest
 from kdharness.planning.selection import MethodChoice
 from kdharness.results.row_faults import label_of, text_of
 from kdharness.results.rows import cell_row
+from kdharness.results.seen_data import seen_data
 
 # Of a row, what its key decides. A role depends on what else was asked for.
 STATED = (
@@ -73,6 +74,8 @@ class Expected:
         planned = self.cells.get(text_of(row, "cell"))
         if planned is not None:
             yield from _contradictions(row, planned)
+            if (seen := text_of(row, "seen_data")) not in (UNKNOWN, seen_data(planned, self.cells)):
+                yield f"seen_data '{seen:.80}' is not that of its key, '{seen_data(planned, self.cells)}'"
             return
         yield from self._of_unplanned(row, cell, trusts_keys)
 
