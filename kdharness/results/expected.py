@@ -120,17 +120,26 @@ def _provider(row: Mapping[str, Any]) -> str:
 
 def _is_same_choice(row: Mapping[str, Any], cell: Cell) -> bool:
     own = cell_row(cell)
-    same = ("method", "parameters", "teacher")
-    return all(text_of(row, name) == text_of(own, name) for name in same) and (
-        cell.standings.get(text_of(row, "track")) == text_of(row, "variant")
-    )
+    stands = cell.standings.get(text_of(row, "track")) == text_of(row, "variant")
+    return stands and all(_agree(name, row, own) for name in ("method", "parameters", "teacher"))
+
+
+def _agree(name: str, row: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a row says what a planned cell does. Parameters that came since the row was written are not in it: its
+    key says that they are neutral.
+    """
+    given, planned = text_of(row, name), text_of(own, name)
+    if name != "parameters" or given == planned:
+        return given == planned
+    known = json.loads(planned)
+    return all(parameter in known and known[parameter] == value for parameter, value in json.loads(given).items())
 
 
 def _contradictions(row: Mapping[str, Any], planned: Cell) -> Iterator[str]:
     """What a row says that its key does not."""
     own = cell_row(planned)
     for name in STATED:
-        if text_of(row, name) != text_of(own, name):
+        if not _agree(name, row, own):
             yield f"{name} '{text_of(row, name):.80}' is not that of its key, '{text_of(own, name):.80}'"
     track, variant = text_of(row, "track"), text_of(row, "variant")
     if (text_of(row, "role") == TEACHER) != (planned.role == TEACHER):
