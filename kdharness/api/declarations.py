@@ -144,12 +144,14 @@ class Pretrained:
     preprocessing: what networks with these weights do to pixels; None: what the model's networks do anyhow.
     sha256: of the file, or its first hexadecimal digits; "" where nobody says.
     renamed: from the file's names of tensors to the network's.
+    seen_data: what they were trained on, as others call it: "ImageNet-1k", several joined by "+"; "" where nobody says.
     """
 
     url: str
     preprocessing: Preprocessing | None = None
     sha256: str = ""
     renamed: Callable[[str], str] | None = None
+    seen_data: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ CELLS: tuple[Column, ...] = (
         ("cell", "key of the cell: the digest of its whole identity, and its folder"),
         ("regime", "what the method uses beside labels and one teacher"),
         ("track", "by which parameters the method ran: default or published"),
+        ("seen_data", "what pretrained weights behind the cell were trained on"),
     ),
     *integers(IDENTITY, ("seed", "", "seed of the cell")),
     *texts(

@@ -37,6 +37,10 @@ SPREAD = "spread"
 _ORDER = (STEP, SPREAD, STUDENT)
 
 
+# What weights were trained on of which nobody says it.
+UNKNOWN = "unknown"
+
+
 def outranks(role: str, other: str) -> bool:
     """Whether a cell that is asked for in both roles has the first of them."""
     return role in _ORDER and other in _ORDER and _ORDER.index(role) > _ORDER.index(other)
@@ -133,6 +137,7 @@ class Cell:
     teacher_seed: of a spread's teachers; None where the run's rule says it.
     tracks: by track that it stands in, its variant there; nothing where that is the default track alone.
     by_pair: of the published track, those of its parameters that authors choose for each pair, as they are here.
+    seen_data: by model of the run, what the weights that its networks begin with were trained on.
     """
 
     key: str
@@ -164,6 +169,7 @@ class Cell:
     teacher_seed: int | None = None
     tracks: Mapping[str, str] = field(default_factory=dict)
     by_pair: Mapping[str, Any] = field(default_factory=dict)
+    seen_data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def standings(self) -> Mapping[str, str]:

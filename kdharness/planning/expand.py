@@ -319,6 +319,7 @@ class _Expansion:
             start=sources.start,
             reference_teachers=references_of(pair, teachers),
             weight_files=self.resolved.networks.files,
+            seen_data=self.resolved.networks.seen_data,
             sheltered=self._sheltered(document, sources, method),
             secret=method is not None and method.secret_noise,
             accounted=method is not None and method.trains_on == document["subset"] and saw_private(document),

@@ -27,11 +27,13 @@ class Networks:
     documents: by model, its part of a cell's identity; a model of which nothing is said is not there.
     deviations: what the command line changed, as text.
     files: by SHA-256, where the files of weights lie.
+    seen_data: by model, what the weights that its networks begin with were trained on.
     """
 
     documents: Tables = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    seen_data: Mapping[str, str] = field(default_factory=dict)
 
     def document(self, model: str) -> Mapping[str, Any]:
         """Its part of a cell's identity: parameters other than the defaults, and the weights that it begins with."""
@@ -70,6 +72,7 @@ def resolve_networks(
     """
     documents: dict[str, Mapping[str, Any]] = {}
     files: dict[str, str] = {}
+    seen: dict[str, str] = {}
     deviations: list[str] = []
     commands = dict(of_models(settings, models))
     for name in dict.fromkeys((*tables, *commands)):
@@ -82,9 +85,10 @@ def resolve_networks(
         if document := {**_parameters(spec, {**own, **command}), **start.document}:
             documents[name] = document
         files.update(start.files)
+        seen |= {name: start.seen_data} if start.seen_data else {}
         changed = {key: said.value for key, said in sorted(command.items()) if said.value != own[key].value}
         deviations += [f"{name}.{k}={start.text if k == WEIGHTS.name else shown(v)}" for k, v in changed.items()]
-    return Networks(documents, tuple(deviations), files)
+    return Networks(documents, tuple(deviations), files, seen)
 
 
 def _whole(spec: ModelSpec) -> ModelSpec:

@@ -13,7 +13,9 @@ from kdharness.api.declarations import ModelSpec, Pretrained
 from kdharness.api.parameters import Parameter
 from kdharness.errors import UnknownName, UserError
 from kdharness.planning.asked import DataPlace
+from kdharness.planning.cell import UNKNOWN
 from kdharness.protocol.variant import Value
+from kdharness.text import plain
 from kdharness.weights.choice import marked, split_choice
 from kdharness.weights.digests import sha256_of
 
@@ -32,11 +34,13 @@ class Start:
     document: its part of a cell's identity; {} for weights that are drawn.
     text: for people.
     files: by SHA-256, where a file lies.
+    seen_data: what the weights were trained on, UNKNOWN where nobody says; "" for weights that are drawn.
     """
 
     document: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    seen_data: str = ""
 
 
 def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> Start:
@@ -50,7 +54,8 @@ def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> St
     releases = published(spec)
     if weights.value in releases:
         _check_there(spec, weights.value, releases[weights.value], data)
-        return Start({"weights": {"release": weights.value, **extra}}, weights.value)
+        seen = plain(releases[weights.value].seen_data) or UNKNOWN
+        return Start({"weights": {"release": weights.value, **extra}}, weights.value, seen_data=seen)
     path, chosen = split_choice(weights.value)
     if not path.suffix and not path.exists():
         raise UnknownName(f"file or published weights of model '{spec.name}'", weights.value, releases, weights.place)
@@ -60,7 +65,7 @@ def start_of(spec: ModelSpec, given: Mapping[str, Value], data: DataPlace) -> St
         raise UserError(f"weights of model '{spec.name}': file {path} cannot be read: {error.strerror}") from None
     choice = {"chosen": chosen} if chosen else {}
     document = {"weights": {"sha256": digest, **choice, **extra}}
-    return Start(document, f"file {marked(digest[:12], chosen)}", {digest: str(path.resolve())})
+    return Start(document, f"file {marked(digest[:12], chosen)}", {digest: str(path.resolve())}, UNKNOWN)
 
 
 def published(spec: ModelSpec) -> Mapping[str, Pretrained]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kdharness.planning.cell import STUDENT, TEACHER, Cell, digest
+from kdharness.planning.cell import STUDENT, TEACHER, UNKNOWN, Cell, digest
 from kdharness.planning.selection import MethodChoice
 from kdharness.results.row_faults import label_of, text_of
 from kdharness.results.rows import cell_row
+from kdharness.results.seen_data import seen_data
 
 # Of a row, what its key decides. A role depends on what else was asked for.
 STATED = (
@@ -73,6 +74,8 @@ class Expected:
         planned = self.cells.get(text_of(row, "cell"))
         if planned is not None:
             yield from _contradictions(row, planned)
+            if (seen := text_of(row, "seen_data")) not in (UNKNOWN, seen_data(planned, self.cells)):
+                yield f"seen_data '{seen:.80}' is not that of its key, '{seen_data(planned, self.cells)}'"
             return
         yield from self._of_unplanned(row, cell, trusts_keys)
 
@@ -117,17 +120,26 @@ def _provider(row: Mapping[str, Any]) -> str:
 
 def _is_same_choice(row: Mapping[str, Any], cell: Cell) -> bool:
     own = cell_row(cell)
-    same = ("method", "parameters", "teacher")
-    return all(text_of(row, name) == text_of(own, name) for name in same) and (
-        cell.standings.get(text_of(row, "track")) == text_of(row, "variant")
-    )
+    stands = cell.standings.get(text_of(row, "track")) == text_of(row, "variant")
+    return stands and all(_agree(name, row, own) for name in ("method", "parameters", "teacher"))
+
+
+def _agree(name: str, row: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a row says what a planned cell does. Parameters that came since the row was written are not in it: its
+    key says that they are neutral.
+    """
+    given, planned = text_of(row, name), text_of(own, name)
+    if name != "parameters" or given == planned:
+        return given == planned
+    known = json.loads(planned)
+    return all(parameter in known and known[parameter] == value for parameter, value in json.loads(given).items())
 
 
 def _contradictions(row: Mapping[str, Any], planned: Cell) -> Iterator[str]:
     """What a row says that its key does not."""
     own = cell_row(planned)
     for name in STATED:
-        if text_of(row, name) != text_of(own, name):
+        if not _agree(name, row, own):
             yield f"{name} '{text_of(row, name):.80}' is not that of its key, '{text_of(own, name):.80}'"
     track, variant = text_of(row, "track"), text_of(row, "variant")
     if (text_of(row, "role") == TEACHER) != (planned.role == TEACHER):

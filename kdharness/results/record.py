@@ -38,6 +38,7 @@ COLUMNS = (
     "chain_seconds", "group_size", "images_per_second", "peak_memory_bytes", "student_parameters", "student_macs",
     "device", "precision", "fingerprint", "cell", "teacher_cell", "teacher_digest", "source_cells", "kdharness_version",
     "torch_version", "started_at", "finished_at", "regime", "epsilon", "delta", "noise", "track",
+    "seen_data",
 )  # fmt: skip
 
 # Columns that hold numbers of metrics; those of other metrics are x_ columns, whatever they are called.

@@ -12,6 +12,7 @@ from kdharness.results.budgets import budget_of, noise_of
 from kdharness.results.chains import chain_seconds
 from kdharness.results.reading import Fault
 from kdharness.results.record import VALUE_COLUMNS, Record, Status
+from kdharness.results.seen_data import seen_data
 
 Row = dict[str, Any]
 
@@ -29,8 +30,10 @@ def rows_of(
     faults: by key, why there is a record that cannot be used.
     """
     found = []
+    cells = {key: entry.cell for key, entry in planned.items()}
     for key, entry in planned.items():
         row = _faulty_row(entry, faults[key]) if key in faults else _row(entry, planned, records)
+        row["seen_data"] = seen_data(entry.cell, cells)
         found += [{**row, "track": track, "variant": variant} for track, variant in entry.cell.standings.items()]
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.planning.cell import SPREAD, STUDENT
+from kdharness.planning.cell import SPREAD, STUDENT, UNKNOWN
 from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.results.files import write_atomic
 from kdharness.results.formulas import guard, unguarded
@@ -73,6 +73,8 @@ def read_rows(path: Path | str) -> list[Row]:
     if "track" not in frame.columns and "role" in frame.columns:  # written when there was one track
         roles = frame["role"]
         frame["track"] = [DEFAULT_TRACK if role in (STUDENT, SPREAD) else "" for role in roles]
+    if "seen_data" not in frame.columns:  # written before it was said
+        frame["seen_data"] = UNKNOWN
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise UserError(f"{path} is no results table of this release: it lacks the columns {', '.join(missing)}")

@@ -188,6 +188,7 @@ CIRCUMSTANCES = (
     BoardColumn("skipped", "integer", "cells skipped"),
     BoardColumn("complete", "boolean", "whether every planned seed has a value"),
     *_texts("method_package method_revision device precision fingerprint kdharness_version torch_version", JOINED),
+    BoardColumn("seen_data", "text", "as in results.csv, of all the row's cells; several values are joined by a bar"),
     BoardColumn("epsilon", "float", "the most that one of the row's students spent, as in results.csv; may be `inf`"),
     BoardColumn("delta", "float", "the delta of that budget", "probability"),
     BoardColumn(
@@ -197,6 +198,12 @@ CIRCUMSTANCES = (
         "by their sum. Other rows are not in it: see [Private images](#private-images)",
     ),
     BoardColumn("delta_of_all", "float", "the delta of that budget", "probability"),
+    BoardColumn(
+        "superseded_by",
+        "text",
+        "the revision of the method that counts in the row's place. Such a row shows what its own cells gave, and is "
+        "compared with no other: neither ranks nor gains. Empty for rows that count",
+    ),
 )
 
 BOARD_COLUMNS = (*OF_SETTING, *OF_COMPETITOR, *OF_GAIN, *COSTS, *CIRCUMSTANCES)
@@ -215,5 +222,5 @@ def typed(frame: pd.DataFrame, columns: Sequence[BoardColumn]) -> pd.DataFrame:
 
 def _typed(values: pd.Series[Any], dtype: DType) -> pd.Series[Any]:
     if dtype == "text":
-        return values.fillna("").astype("object")
+        return values.astype("object").where(values.notna(), "")
     return values.astype(PANDAS_TYPES[dtype])  # type: ignore[call-overload,no-any-return]

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.planning.cell import STUDENT
+from kdharness.stats.revisions import superseded_by
 
 # teacher_source: '' for teachers that the plan trains, a file's digest otherwise: another teacher of the same name.
 BLOCK = ("benchmark", "protocol", "dataset", "scenario", "recipe", "seeding", "track")
@@ -65,8 +66,17 @@ def comparable(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     Rows without a teacher were run once per student; they stand in the setting of every pair with that student.
     """
     rows = with_teacher_source(frame[frame["role"] == STUDENT])
-    single, left_out = _one_per_seed(rows)
-    return _in_every_pair(single), left_out
+    single = _one_per_seed(rows[_superseded(rows) == ""])
+    return _in_every_pair(single), rows["cell"].nunique() - single["cell"].nunique()
+
+
+def superseded(frame: pd.DataFrame) -> pd.Series[str]:
+    """By student row of a table, the revision that counts in its place; "" where that is its own."""
+    return _superseded(with_teacher_source(frame[frame["role"] == STUDENT]))
+
+
+def _superseded(rows: pd.DataFrame) -> pd.Series[str]:
+    return superseded_by(rows, [*SETTING, *COMPETITOR])
 
 
 def with_teacher_source(rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,12 +96,11 @@ def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:
     return frame[own | (here & (frame["role"] == STUDENT) & (frame["teacher"] == ""))]
 
 
-def _one_per_seed(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """One cell for each place: of several (merged folders, another revision of a method), the latest that went well."""
+def _one_per_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """One cell for each place: of several (merged folders), the latest that went well."""
     place = [*SETTING, *COMPETITOR, "seed"]
     ranked = rows.assign(_ok=rows["status"] == "ok").sort_values(["_ok", "finished_at", "cell"], kind="stable")
-    kept = ranked.drop_duplicates(place, keep="last").sort_index().drop(columns="_ok")
-    return kept, rows["cell"].nunique() - kept["cell"].nunique()
+    return ranked.drop_duplicates(place, keep="last").sort_index().drop(columns="_ok")
 
 
 def _in_every_pair(rows: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,7 @@ MEASURED_COLUMNS = (
     "teacher_top1", "gap_share", "train_seconds", "shared_seconds", "alone_seconds", "chain_seconds",
     "peak_memory_bytes", "student_parameters", "student_macs", "pareto", "planned", "ok", "failed", "pending",
     "skipped", "complete", "method_package", "method_revision", "device", "precision", "fingerprint",
-    "kdharness_version", "torch_version", "epsilon", "delta", "epsilon_of_all", "delta_of_all",
+    "kdharness_version", "torch_version", "seen_data", "epsilon", "delta", "epsilon_of_all", "delta_of_all",
 )  # fmt: skip
 KEY = (*SETTING, *COMPETITOR)
 MEANS = ("train_seconds", "shared_seconds", *COST)
@@ -54,7 +54,7 @@ SPENT = MEASURED_COLUMNS[-4:]
 LARGEST = ("peak_memory_bytes", "student_parameters", "student_macs")
 TEXTS = (
     "selection", "method_package", "method_revision", "device", "precision", "fingerprint", "kdharness_version",
-    "torch_version",
+    "torch_version", "seen_data",
 )  # fmt: skip
 
 

@@ -148,8 +148,14 @@ def published(name: str) -> dict[str, Pretrained]:
             preprocessing=Preprocessing(tuple(transforms.mean), tuple(transforms.std), (size, size), (crop, crop)),
             sha256=weights.url.rpartition("-")[2].removesuffix(".pth"),
             renamed=former_densenet if name.startswith("densenet") else None,
+            seen_data=seen_data(weights.name),
         )
     return found
+
+
+def seen_data(weights: str) -> str:
+    """What weights of that name were trained on: those called SWAG begin with pictures from Instagram."""
+    return "Instagram-3.6B+ImageNet-1k" if "SWAG" in weights else "ImageNet-1k"
 
 
 def former_densenet(tensor: str) -> str:

@@ -64,6 +64,14 @@ def test_a_row_says_what_its_key_says(changes: dict[str, Any], fault: str) -> No
     assert faults(edited(**changes)) == [fault]
 
 
+def test_a_row_may_be_older_than_a_parameter() -> None:
+    """Its key is the one of today, which says that the parameter is neutral."""
+    newer = replace(KD, parameters={"weight": 0.5, "edit": False})
+    plan = Expected({newer.key: newer}, {"kd"})
+    assert list(plan.faults(edited(), None, False)) == []
+    assert len(list(plan.faults(edited(parameters='{"weight":0.5,"other":1}'), None, False))) == 1
+
+
 def test_keys_that_cannot_be_made_anew_are_refused_unless_they_are_trusted() -> None:
     mine = edited(cell="a" * 20, method="mine")
     (line,) = faults(mine)

@@ -26,6 +26,7 @@ from kdharness.stats.board_schema import (
     BoardColumn,
     board_columns,
 )
+from kdharness.stats.former_rows import SUPERSEDED
 from kdharness.stats.standings import REFERENCES, columns
 
 README = Path(__file__).parents[2] / "results" / "README.md"
@@ -54,7 +55,7 @@ def test_the_dictionary_shows_the_schema_as_it_is() -> None:
 @pytest.mark.parametrize("references", [REFERENCES, ("kd",), ("plain", "vanilla", "kd")])
 def test_the_schema_names_the_columns_in_order(references: tuple[str, ...]) -> None:
     names = [column.name for column in board_columns(references)]
-    assert names == [SCHEMA_COLUMN, *columns(references)]
+    assert names == [SCHEMA_COLUMN, *columns(references), SUPERSEDED]
     assert leaderboard(fabricate.table_of([]), references).columns.to_list() == names
     assert len(set(names)) == len(names)
 
