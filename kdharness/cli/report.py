@@ -42,7 +42,7 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
     plots: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Also draw accuracy against compute of early exits, as PNG and SVG."),
+        typer.Option(metavar="FOLDER", help="Also draw every figure, as PNG and SVG."),
     ] = None,
     whole: Annotated[
         bool, typer.Option("--all", help="All sections whole; else exits, privacy and claims take a line each.")
@@ -60,7 +60,8 @@ def report(
     from kdharness.results.finding import find_folders, load_all
 
     page = form is Format.HTML
-    reports = [report_of(contents, published, page, page) for contents in load_all(find_folders(folder))]
+    drawn = page or plots is not None
+    reports = [report_of(contents, published, drawn, page) for contents in load_all(find_folders(folder))]
     if published and not any(each.published for each in reports):
         print("nothing here was published of the same network on the same data", file=sys.stderr)
     if plots is not None:
@@ -81,12 +82,10 @@ def report(
 
 def _draw(reports: Sequence[Report], where: Path) -> None:
     from kdharness.report.document import sections
-    from kdharness.report.figures import OutputFigure
-    from kdharness.report.plots import write_figures
+    from kdharness.report.plots.files import write_figures
 
-    drawn = [figure for report in reports for section in sections(report) for figure in section.figures]
-    figures = [figure for figure in drawn if isinstance(figure, OutputFigure)]
+    figures = [figure for report in reports for section in sections(report) for figure in section.figures]
     for path in write_figures(figures, where):
         print(f"wrote {path}", file=sys.stderr)
     if not figures:
-        print("nothing to draw: no method here has several outputs", file=sys.stderr)
+        print("nothing to draw: nothing is measured yet", file=sys.stderr)

@@ -23,7 +23,7 @@ from kdharness.report.figures import Mark, OutputFigure, OutputPoint
 from kdharness.report.latex import as_latex
 from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
-from kdharness.report.plots import rendered, write_figures
+from kdharness.report.plots.files import rendered, write_figures
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, report_of
 from kdharness.results.history import write_history
