@@ -47,7 +47,7 @@ def main_curve(rows: Iterable[HistoryRow]) -> dict[int, float]:
 def reaches(
     frame: pd.DataFrame, question: Question, history: Callable[[str], Iterable[HistoryRow]]
 ) -> dict[Place, tuple[Reach, ...]]:
-    """By place one for each of SHARES, of the competitors that are shown and have curves, in settings whose gap is known.
+    """By place one for each of SHARES, of the competitors that are shown and have curves, where the gap is known.
 
     history: the curves of a cell, by its key.
     """

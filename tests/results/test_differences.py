@@ -13,6 +13,7 @@ from kdharness.planning.cell import Cell, digest
 from kdharness.results.contents import Contents
 from kdharness.results.differences import Differences, differences, document_changes
 from kdharness.results.record import Record, Status
+from kdharness.results.store import ResultsFolder
 from kdharness.results.table import write_csv
 
 
@@ -106,11 +107,11 @@ def test_somebody_else_s_table_has_its_rows_alone(tmp_path: Path) -> None:
     whole = folder(tmp_path / "a", fabricate.record(fabricate.cell("kd"), 90.0))
     (tmp_path / "b").mkdir()
     write_csv(whole.frame, tmp_path / "b" / "results.csv")
-    table = fabricate.ResultsFolder(tmp_path / "b").load()
+    table = ResultsFolder(tmp_path / "b").load()
     assert counts(differences([whole], [table])) == [1, 0, 0, 0, 0, 0, 0]
     other = whole.frame.assign(cell="x", protocol="p9", top1=91.0)
     write_csv(other, tmp_path / "b" / "results.csv")
-    found = differences([whole], [fabricate.ResultsFolder(tmp_path / "b").load()])
+    found = differences([whole], [ResultsFolder(tmp_path / "b").load()])
     assert found.moved[0].changes == (("protocol", "p1", "p9"),)
 
 

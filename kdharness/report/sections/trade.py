@@ -67,7 +67,7 @@ def trade_grid(rows: pd.DataFrame, question: Question, reached: Reached = Mappin
 
 
 def reach_text(reach: Reach) -> str:
-    """'epoch 12, 3.4 s'; '<= epoch 91' where it was there at the first look; 'no' where it never was."""
+    """'12 3.4 s'; '<=91 9.0 s' where it was there at the first look; 'no' where it never was."""
     if reach.epoch is None:
         return "no"
     seconds = "" if math.isnan(reach.seconds) else f" {reach.seconds:.{1 if reach.seconds < 100 else 0}f} s"
