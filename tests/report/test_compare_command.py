@@ -63,6 +63,7 @@ def test_every_format(world: Path, capsys: Capture, tmp_path: Path, form: str) -
     assert err.endswith(f"wrote {tmp_path / 'made'}\n")
     text = (tmp_path / "made").read_text()
     assert "attention" in text
+    assert ("points over kd, 95 % interval" in text) == (form == "html")
     assert "nothing is measured" not in text
 
 

@@ -30,7 +30,7 @@ def trade_section(rows: pd.DataFrame, question: Question, reached: Reached = Map
     ours = ours.sort_values(["regime", "cost_seconds", *COMPETITOR])
     names = {name: str(rows[name].iloc[0]) for name in SETTING}
     share = ", gap: the gain over vanilla as a share of that of the teachers" if ours["gap_share"].notna().any() else ""
-    how = (
+    how: tuple[str, ...] = (
         "train s: mean time of training alone, with all that must be trained before it but the pair's teachers; "
         f"ratio: over that of {question.reference_name}{share}",
         "unbeaten: no complete method of the setting, shown or not, is as good for less time, or better for as little",
