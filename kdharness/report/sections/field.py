@@ -59,9 +59,7 @@ def rank_figure(title: str, blocks: Blocks) -> GainFigure:
     """A critical-difference diagram, a line for each method."""
     half = critical_difference(len(blocks.competitors), len(blocks.settings)) / 2
     behind = blocks.mean_ranks - blocks.mean_ranks.min()
-    label = (
-        "mean ranks behind the first, ± half of Nemenyi's critical difference: told apart where lines do not overlap"
-    )
+    label = "mean ranks behind the first, ± half of Nemenyi's critical difference: told apart where none overlaps"
     lines = (Gain(blocks.competitors[i], behind[i], behind[i] - half, behind[i] + half) for i in blocks.order)
     return GainFigure(title, blocks.names["deviations"], label, tuple(lines))
 
