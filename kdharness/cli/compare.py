@@ -56,6 +56,10 @@ EqualWithin = Annotated[
     float | None,
     typer.Option("--equal-within", metavar="NUMBER", help="What counts as no difference; 0.2 points for accuracies."),
 ]
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerance", metavar="NUMBER", help="Of two folders: how far numbers may differ; 0: not at all."),
+]
 
 
 @collector_paused()
@@ -66,23 +70,50 @@ def compare(
     metric: Metric = None,
     smaller: Smaller = None,
     equal_within: EqualWithin = None,
+    tolerance: Tolerance = 0.0,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TERMINAL,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
 ) -> None:
     """Hold methods against a reference, with tests and costs; or two folders against each other, cell by cell."""
     from kdharness.results.finding import find_folders, load_all
 
-    if equal_within is not None and not (math.isfinite(equal_within) and equal_within >= 0):
-        raise UserError(f"--equal-within must be a number from 0 on, not {equal_within:g}")
+    for option, value in (("--equal-within", equal_within), ("--tolerance", tolerance)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{option} must be a number from 0 on, not {value:g}")
     paths = folders or [Path("results")]
-    if len(paths) > 1:
+    if len(paths) > 2:
         raise UserError(f"compare takes one folder or two, not {len(paths)}")
+    if len(paths) == 2:
+        _refuse(method=method, reference=reference, metric=metric, smaller=smaller, equal_within=equal_within)
+        if form is Format.CSV:
+            raise UserError("two folders are compared in sentences: --format csv is for one")
+        _show([_between(paths, tolerance)], form, out)
+        return
+    if tolerance:
+        raise UserError("--tolerance is for two folders")
     found = load_all(find_folders(paths[0]))
     asked = _question(found, method, reference, metric or "top1", smaller, equal_within)
     if form is Format.CSV:
         _write(_csv(found, asked), out)
     else:
         _show(_reports(found, asked), form, out)
+
+
+def _refuse(**options: object) -> None:
+    """UserError for what two folders have no use for."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise UserError(f"two folders are compared cell by cell: {', '.join(given)} is for one")
+
+
+def _between(paths: Sequence[Path], tolerance: float) -> Report:
+    from kdharness.report.differences import differences_of
+    from kdharness.results.finding import find_folders, load_all
+
+    here, there = (load_all(find_folders(path)) for path in paths)
+    names = [path.resolve().name for path in paths]
+    shown = names if names[0] != names[1] else [str(path) for path in paths]
+    return differences_of(here, there, (shown[0], shown[1]), tolerance)
 
 
 def _question(

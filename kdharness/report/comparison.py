@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from kdharness.report.charts.evidence import Evidence, FolderEvidence
 from kdharness.report.sections.contrast import contrast_section, mean_contrast_section
 from kdharness.report.sections.field import field_sections
 from kdharness.report.sections.section import Section
@@ -17,6 +18,7 @@ from kdharness.stats.contrast import contrasted, table_of
 from kdharness.stats.contrast_means import TOGETHER, mean_contrasts
 from kdharness.stats.merging import merge_tables
 from kdharness.stats.question import Question
+from kdharness.stats.reach import reaches
 from kdharness.stats.settings import SETTING
 from kdharness.text import plain, printable
 
@@ -30,11 +32,11 @@ def comparison_of(contents: Contents, question: Question) -> Report:
         overalls=(),
         note=plain(contents.note),
         doubts=tuple(map(printable, (*contents.doubts, *warnings))),
-        made=tuple(_sections(frame, question)),
+        made=tuple(_sections(frame, question, FolderEvidence(contents))),
     )
 
 
-def _sections(frame: pd.DataFrame, question: Question) -> Iterator[Section]:
+def _sections(frame: pd.DataFrame, question: Question, evidence: Evidence) -> Iterator[Section]:
     each = contrasted(frame, question)
     table = table_of(each, question)
     settings = [rows for _, rows in table.groupby([*SETTING, "deviations"], sort=False)]
@@ -42,6 +44,7 @@ def _sections(frame: pd.DataFrame, question: Question) -> Iterator[Section]:
     means = mean_contrasts(each, table, question)
     for _, rows in means[means["settings"] > 1].groupby(list(TOGETHER), sort=False):
         yield mean_contrast_section(rows, question)
-    yield from (trade_section(rows, question) for rows in settings)
+    reached = reaches(frame, question, evidence.history) if question.is_accuracy else {}
+    yield from (trade_section(rows, question, reached) for rows in settings)
     for blocks in blocks_of(frame, question):
         yield from field_sections(blocks, question)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
 import pytest
 
 from kdharness.cli.main import execute
+from kdharness.planning.cell import digest
+from kdharness.results.record import Status
 
 Capture = pytest.CaptureFixture[str]
 
@@ -60,6 +63,7 @@ def test_every_format(world: Path, capsys: Capture, tmp_path: Path, form: str) -
     assert err.endswith(f"wrote {tmp_path / 'made'}\n")
     text = (tmp_path / "made").read_text()
     assert "attention" in text
+    assert ("points over kd, 95 % interval" in text) == (form == "html")
     assert "nothing is measured" not in text
 
 
@@ -125,6 +129,73 @@ def test_names_are_data(tmp_path: Path, capsys: Capture, name: str) -> None:
     for form in ("terminal", "markdown", "latex", "html", "csv"):
         out, _ = said(capsys, tmp_path, "--format", form)
         assert "\x1b" not in out
-        assert "<script>" not in out or form in ("terminal", "csv")
+        if name == "<script>" and form in ("markdown", "html"):
+            assert (r"\<script\>" if form == "markdown" else "&lt;script&gt;") in out
     row = list(csv.DictReader(io.StringIO(said(capsys, tmp_path, "--format", "csv")[0])))[-1]
     assert row["method"] in (name, f"'{name}", " [31mred", "[31mred", "kd")
+
+
+# -- two folders -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Equal but for kd, which another release measured; at has another recipe; one cell failed; each has one alone."""
+    monkeypatch.setenv("COLUMNS", "100")
+    cells = {name: [fabricate.cell(name, seed) for seed in (0, 1)] for name in ("kd", "rkd", "at", "left", "right")}
+    kd, rkd, at = ([fabricate.record(cell, 90.0) for cell in cells[name]] for name in ("kd", "rkd", "at"))
+    newer = [fabricate.record(cell, 90.5, kdharness_version="0.2.0") for cell in cells["kd"]]
+    failed = fabricate.record(cells["rkd"][1], None, Status.FAILED, "loss became nan")
+    moved = []
+    for cell in cells["at"]:
+        document = {**cell.document, "recipe": {"epochs": 3}}
+        moved.append(fabricate.record(replace(cell, document=document, key=digest(document))))
+    left, right = fabricate.record(cells["left"][0]), fabricate.record(cells["right"][0])
+    for name, records in (("old", [*kd, *rkd, *at, left]), ("new", [*newer, rkd[0], failed, *moved, right])):
+        fabricate.write(tmp_path / name, [record.cell for record in records], records)
+    return tmp_path / "old", tmp_path / "new"
+
+
+def test_two_folders_cell_by_cell(two: tuple[Path, Path], capsys: Capture) -> None:
+    out, _ = said(capsys, *two)
+    text = " ".join(out.split())
+    for counted in (
+        "1 the same, to the last bit",
+        "2 other numbers",
+        "1 another status",
+        "2 another key at the same address",
+        "1 in old alone",
+        "1 in new alone",
+        "kdharness 0.1.0 -> 0.2.0 0 2",
+        "kd digits conv32:conv16 0-1 top1 0.5, student test top1 0.5",
+        "ok failed (loss became nan)",
+        "2 at recipe.epochs 2 -> 3",
+        "in old, and not in new",
+    ):
+        assert counted in text
+
+
+def test_two_folders_within_a_tolerance_in_every_format(two: tuple[Path, Path], capsys: Capture) -> None:
+    assert "2  the same within 0.5" in said(capsys, *two, "--tolerance", "0.5")[0]
+    for form in ("markdown", "latex", "html"):
+        assert "other numbers" in said(capsys, *two, "--format", form)[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "kd"], "two folders are compared cell by cell: --method is for one"),
+        (["--equal-within", "1"], "two folders are compared cell by cell: --equal-within is for one"),
+        (["--format", "csv"], "two folders are compared in sentences: --format csv is for one"),
+        (["--tolerance", "-1"], "--tolerance must be a number from 0 on, not -1"),
+    ],
+)
+def test_options_of_one_folder_are_refused(
+    two: tuple[Path, Path], capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert said(capsys, *two, *arguments, code=2) == ("", f"error: {message}\n")
+
+
+def test_a_tolerance_needs_two_folders_and_three_are_too_many(two: tuple[Path, Path], capsys: Capture) -> None:
+    assert said(capsys, two[0], "--tolerance", "1", code=2)[1] == "error: --tolerance is for two folders\n"
+    assert "one folder or two, not 3" in said(capsys, *two, two[0], code=2)[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdharness.report.figures import Gain, GainFigure
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, GAIN, Column, Grid, half_width, p_text, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
@@ -27,14 +28,25 @@ def contrast_section(rows: pd.DataFrame, question: Question) -> Section:
     ours = rows[~rows["reference"] & (rows["n"] > 0)]
     ours = ours.sort_values(["regime", "gain", *COMPETITOR], ascending=[True, False, True, True])
     names = {name: str(rows[name].iloc[0]) for name in SETTING}
+    title = setting_title(names, about(question))
     return Section(
         kind=SectionKind.CONTRAST,
-        title=setting_title(names, about(question)),
+        title=title,
         grid=contrast_grid(ours, question),
         banner=banner(rows["deviations"].iloc[0]),
         remarks=tuple(_remarks(rows, question)),
         how=(how_gains(question, over_seeds(names, ours["n"])), *how_tests(ours, question)),
+        figures=(gain_figure(title, ours, question),) if len(ours) else (),
     )
+
+
+def gain_figure(title: str, rows: pd.DataFrame, question: Question) -> GainFigure:
+    """The gains with their intervals. rows: at least one."""
+    each = as_dicts(rows)
+    gains = (Gain(competitor_of(row), row["gain"], row["ci_low"], row["ci_high"]) for row in each)
+    unit = "points" if question.points else question.metric
+    label = f"{unit} over {question.reference_name}, 95 % interval"
+    return GainFigure(title, each[0]["deviations"], label, tuple(gains))
 
 
 def about(question: Question) -> str:
@@ -145,7 +157,8 @@ def mean_contrast_section(rows: pd.DataFrame, question: Question) -> Section:
         *how_tests(ours, question),
     )
     grid = mean_contrast_grid(ours, question)
-    return Section(SectionKind.MEAN_CONTRAST, where, grid, banner(first["deviations"]), how=how)
+    figures = (gain_figure(where, ours, question),)
+    return Section(SectionKind.MEAN_CONTRAST, where, grid, banner(first["deviations"]), how=how, figures=figures)
 
 
 def mean_contrast_grid(rows: pd.DataFrame, question: Question) -> Grid:

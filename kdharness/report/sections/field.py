@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from kdharness.report.figures import Gain, GainFigure
 from kdharness.report.sections.contrast import decimals_of, listed
 from kdharness.report.sections.grid import COST, GAIN, Column, Grid
 from kdharness.report.sections.section import Section, SectionKind
@@ -50,7 +51,17 @@ def _field(blocks: Blocks, question: Question) -> Section:
     remarks = (*blocks.left_out, *_ranks_say(blocks))
     title = _title(blocks, f"{question.metric} of {len(blocks.competitors)} methods")
     grid = field_grid(blocks, question)
-    return Section(SectionKind.FIELD, title, grid, banner(blocks.names["deviations"]), remarks, how)
+    figures = (rank_figure(title, blocks),) if is_enough(blocks) else ()
+    return Section(SectionKind.FIELD, title, grid, banner(blocks.names["deviations"]), remarks, how, figures)
+
+
+def rank_figure(title: str, blocks: Blocks) -> GainFigure:
+    """A critical-difference diagram, a line for each method."""
+    half = critical_difference(len(blocks.competitors), len(blocks.settings)) / 2
+    behind = blocks.mean_ranks - blocks.mean_ranks.min()
+    label = "mean ranks behind the first, ± half of Nemenyi's critical difference: told apart where none overlaps"
+    lines = (Gain(blocks.competitors[i], behind[i], behind[i] - half, behind[i] + half) for i in blocks.order)
+    return GainFigure(title, blocks.names["deviations"], label, tuple(lines))
 
 
 def field_grid(blocks: Blocks, question: Question) -> Grid:

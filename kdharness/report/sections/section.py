@@ -31,6 +31,7 @@ class SectionKind(StrEnum):
     FIELD = "field"
     WINS = "wins"
     DECIDES = "decides"
+    DIFFERENCES = "differences"
 
 
 @dataclass(frozen=True)

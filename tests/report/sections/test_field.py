@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fabricate
 import numpy as np
+import pytest
 
+from kdharness.report.figures import GainFigure
 from kdharness.report.sections.field import field_sections
 from kdharness.report.sections.section import Section
 from kdharness.stats.blocks import blocks_of
@@ -48,3 +50,15 @@ def test_enough_settings_say_who_is_not_told_apart() -> None:
     assert field.remarks[0].startswith("Friedman's test (Iman and Davenport): p ")
     assert "critical difference at 0.05: 1.17 ranks" in field.remarks[0]
     assert sorted(field.remarks[1].partition(": ")[2].split(", ")) == ["kd", "rkd"]
+
+
+def test_the_diagram_has_half_a_critical_difference_on_both_sides() -> None:
+    (figure,) = sections_of(8)[0].figures
+    assert isinstance(figure, GainFigure)
+    first, second, _ = figure.gains
+    assert (first.name, first.points) == ("at", 0.0)
+    # q of three is 3.3145 / sqrt 2 = 2.3437: CD = 2.3437 sqrt(12 / 48) = 1.1719.
+    assert first.low == pytest.approx(-0.5859, abs=1e-4)
+    assert first.high == pytest.approx(0.5859, abs=1e-4)
+    assert second.low > first.high
+    assert sections_of(2)[0].figures == ()
