@@ -273,8 +273,8 @@ class Registry:
     # -- events -------------------------------------------------------------------------------------------------------
 
     def attach(self, name: str, listener: object, source: Source) -> None:
-        """From now on an object's methods that are event hooks are called. name: of the logger that it is. TypeError for
-        an object whose methods are other hooks, or none.
+        """From now on an object's methods that are event hooks are called. name: of the logger that it is. TypeError
+        for an object whose methods are other hooks, or none.
         """
         hooks = [hook for _, hook in self._marked(listener)]
         if not hooks or not set(hooks) <= set(EVENTS):
@@ -288,7 +288,7 @@ class Registry:
         return any(implementation.plugin.source not in self._switched_off for implementation in hook)
 
     def fire(self, event: str, **values: Any) -> list[str]:
-        """Tells every plugin of an event ("run_started", "cell_started", "epoch_finished", "cell_finished", "run_finished").
+        """Tells every plugin of an event ("cell_started"), one of EVENTS.
 
         A plugin that raises hears of no further event. Returns a line for each one that was switched off now. UserError
         for one that found the disk full.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +15,48 @@ pytest.importorskip("wandb")
 from hearing import KD, ODD, tell
 from kdharness_plugins.loggers.wandb import WeightsAndBiases
 
+BLOCK_BYTES = 2**15
+START_BYTES = 7
+HEADER = struct.Struct(
+    "<IHB"
+)  # checksum, length, kind: 1 a whole record, 2 its first part, 3 a further one, 4 its last
+
+
+def chunks(data: bytes) -> Iterator[bytes]:
+    """The records of a .wandb file, which is a log as LevelDB writes it, after a head of its own."""
+    place, parts = START_BYTES, b""
+    while place + HEADER.size <= len(data):
+        room = BLOCK_BYTES - place % BLOCK_BYTES
+        if room < HEADER.size:
+            place += room
+            continue
+        _, length, kind = HEADER.unpack_from(data, place)
+        place += HEADER.size + length
+        parts += data[place - length : place]
+        if kind in (1, 4):
+            yield parts
+            parts = b""
+
+
+def values(items: Iterable[Any]) -> dict[str, Any]:
+    return {item.key or item.nested_key[0]: json.loads(item.value_json) for item in items}
+
 
 def stored(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], int]:
     """History, summary and config of a .wandb file, and the exit code."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     history, summary, config, code = [], {}, {}, -1
-    store = DataStore()
-    store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
+    for chunk in chunks(path.read_bytes()):
         record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
+        record.ParseFromString(chunk)
         kind = record.WhichOneof("record_type")
         if kind == "history":
-            items = record.history.item
-            history.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+            history.append(values(record.history.item))
         elif kind == "summary":
-            summary.update(
-                {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.summary.update}
-            )
+            summary.update(values(record.summary.update))
         elif kind == "run":
-            config.update({item.key: json.loads(item.value_json) for item in record.run.config.update})
+            config.update(values(record.run.config.update))
         elif kind == "exit":
             code = record.exit.exit_code
     return history, summary, config, code
