@@ -21,8 +21,8 @@ Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
 
 KIND_HELP = (
-    "benchmarks, methods, models, datasets, views, metrics, optimizers, columns, executors, loggers or plugins; without "
-    "it, all."
+    "benchmarks, methods, models, datasets, views, metrics, optimizers, columns, executors, loggers or plugins; "
+    "without it, all."
 )
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=KIND_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print a list of objects, and nothing else, to stdout.")]
