@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         Observer as Observer,
         Predictions as Predictions,
     )
-    from kdharness.api.events import CellInfo as CellInfo
+    from kdharness.api.events import CellInfo as CellInfo, RunInfo as RunInfo
     from kdharness.api.executors import (
         TRAIN_GROUP as TRAIN_GROUP,
         CellAborted as CellAborted,
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         DatasetSpec as DatasetSpec,
         ExecutorSpec as ExecutorSpec,
         FiniteView as FiniteView,
+        LoggerSpec as LoggerSpec,
         MethodSpec as MethodSpec,
         MetricSpec as MetricSpec,
         OptimizerSpec as OptimizerSpec,
@@ -121,7 +122,7 @@ _HOMES = {
     ),
     "declarations": ("MixedLabels", "ModelSpec", "Phase", "Player", "Pretrained", "Reads", "Tokens", "View"),
     "evaluation": ("Evaluation", "Inspection", "Observer", "Predictions"),
-    "events": ("CellInfo",),
+    "events": ("CellInfo", "RunInfo"),
     "executors": (
         "TRAIN_GROUP",
         "CellAborted",
@@ -150,6 +151,7 @@ _HOMES = {
         "DatasetSpec",
         "ExecutorSpec",
         "FiniteView",
+        "LoggerSpec",
         "MethodSpec",
         "MetricSpec",
         "OptimizerSpec",

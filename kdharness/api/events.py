@@ -1,8 +1,25 @@
-"""What the event hooks are told of a cell."""
+"""What the event hooks are told of a run and its cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as event hooks see it.
+
+    benchmark: the benchmark's name.
+    folder: its results folder, absolute; what a logger writes belongs in `logs/` of it.
+    cells: how many are planned.
+    command: the arguments that the plan was made from.
+    """
+
+    benchmark: str
+    folder: Path
+    cells: int
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

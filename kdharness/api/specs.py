@@ -1,4 +1,4 @@
-"""Spec records of methods, datasets, metrics, optimisers and executors: what plugin hooks return.
+"""Spec records of methods, datasets, metrics, optimisers, executors and loggers: what plugin hooks return.
 
 `ModelSpec` is in `declarations`.
 
@@ -246,3 +246,25 @@ class ExecutorSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name, "executor")
+
+
+@dataclass(frozen=True)
+class LoggerSpec:
+    """A logger: what hears of a run's events where the command names it.
+
+    name: [a-z][a-z0-9_]*, for --log.
+    factory: called without arguments in the run's process; gives an object whose methods are event hooks, each marked
+        with `hookimpl`.
+    summary: one line for listings.
+    needs: names of the modules that must be there.
+    install: how to get them, as a command.
+    """
+
+    name: str
+    factory: Callable[[], object]
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    install: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "logger")

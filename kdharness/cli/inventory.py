@@ -34,6 +34,7 @@ KINDS = {
     "optimizers": "optimizer",
     "columns": "leaderboard_column",
     "executors": "executor",
+    "loggers": "logger",
     "plugins": "",
 }
 
@@ -57,6 +58,8 @@ _SPEC_FIELDS = (
     "reads",
     "fused",
     "revision",
+    "needs",
+    "install",
 )
 
 

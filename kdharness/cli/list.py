@@ -21,7 +21,8 @@ Row = dict[str, Any]
 Line = tuple[str, str]  # a text and its style
 
 KIND_HELP = (
-    "benchmarks, methods, models, datasets, views, metrics, optimizers, columns, executors or plugins; without it, all."
+    "benchmarks, methods, models, datasets, views, metrics, optimizers, columns, executors, loggers or plugins; "
+    "without it, all."
 )
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=KIND_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print a list of objects, and nothing else, to stdout.")]
@@ -111,6 +112,7 @@ def _spec_lines(row: Row) -> list[Line]:
         f"terms {terms}" if terms else "",
         f"regime {row['regime']}" if row.get("regime") else "",
         f"published parameters for {', '.join(row['published'])}" if row.get("published") else "",
+        f"needs {', '.join(row['needs'])}" if row.get("needs") else "",
         "on request: not part of 'all'" if row.get("on_request") else "",
     )
     return [

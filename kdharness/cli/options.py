@@ -99,6 +99,10 @@ Data = Annotated[Path | None, typer.Option(help="The folder with datasets; defau
 Download = Annotated[bool, typer.Option("--download", help="Allow datasets to be downloaded.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with plugin hooks.")]
 Out = Annotated[Path, typer.Option(help="The root of the results.")]
+Log = Annotated[
+    str | None,
+    typer.Option(metavar="LOGGERS", help="Loggers that hear of the run: jsonl, tensorboard, wandb, or plugins'."),
+]
 Timeout = Annotated[float | None, typer.Option(help="Limit on one cell's own training time, in seconds.", min=0.001)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and why cells will not run; train nothing.")]
 RerunOption = Annotated[
@@ -140,6 +144,7 @@ class RunOptions:
     download: Download = False
     plugin: Plugins = None
     out: Out = Path("results")
+    log: Log = None
     timeout: Timeout = None
     dry_run: DryRun = False
     rerun: RerunOption = None

@@ -37,6 +37,7 @@ from kdharness.planning.teacher_outputs import ONLINE, as_settings
 from kdharness.planning.teacher_uses import TeacherReads, teacher_uses
 from kdharness.protocol.benchmark import STANDARD, Benchmark, load
 from kdharness.protocol.seeds import parse_seeds
+from kdharness.registry.loggers import check_loggers, start_loggers
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.contents import Contents
@@ -114,7 +115,9 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
         show=show or _report,
         teacher_claims=teacher_claims(options.teacher_top1 or (), plan),
         keeps_outputs=options.teacher_outputs != ONLINE,
+        loggers=listed(options.log) or (),
     )
+    check_loggers(request.loggers, request.registry)
     request.registry.get("executor", request.executor, "--executor")
     check_precision(request.plan, request.devices)
     return dry(request) if options.dry_run else run_plan(request)
@@ -153,6 +156,7 @@ class RunRequest:
     show: prints the results.
     teacher_claims: by "dataset/model", percent that a teacher from a file is said to reach.
     keeps_outputs: whether what teachers say is kept where that pays.
+    loggers: names of those that hear of it.
     """
 
     plan: Plan
@@ -169,6 +173,7 @@ class RunRequest:
     show: Callable[[Contents], None]
     teacher_claims: tuple[tuple[str, float], ...] = ()
     keeps_outputs: bool = True
+    loggers: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -222,6 +227,7 @@ def run_plan(request: RunRequest) -> int:
         with folder.planned(request.plan):
             settings = request.settings(folder.held)
             executor = _executor(request, settings)
+            start_loggers(request.loggers, request.registry)
             outcome = execute(
                 request.plan,
                 folder,

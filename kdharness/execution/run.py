@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from kdharness.api.events import RunInfo
 from kdharness.api.executors import (
     CellAborted,
     CellFinished,
@@ -86,14 +87,17 @@ def execute(
     """
     run = _Run(plan, folder, settings, executor, registry, display, rerun, runner, of_rows)
     interrupted = False
-    with terminations_interrupt():
-        try:
-            run.loop()
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            run.stop()
-    return run.outcome(interrupted)
+    try:
+        with terminations_interrupt():
+            try:
+                run.loop()
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
+                run.stop()
+        return run.outcome(interrupted)
+    finally:
+        run.say_finished()
 
 
 class _Run:
@@ -139,6 +143,9 @@ class _Run:
     def loop(self) -> None:
         """Until nothing runs and nothing can start."""
         self.display.start(self.tally)
+        plan = self.plan
+        about_run = RunInfo(plan.benchmark, self.folder.path.resolve(), len(plan.cells), tuple(plan.command))
+        self._fire("run_started", run=about_run)
         for line in self.notes:
             self.display.note(line)
         self._train()
@@ -279,6 +286,11 @@ class _Run:
         """Tells the plugins, and the user of those that did not bear it."""
         for line in self.registry.fire(event, **values):
             self.display.note(line)
+
+    def say_finished(self) -> None:
+        """Tells the plugins that this was all."""
+        counts = Counter(status.value for status in self.statuses.values())
+        self._fire("run_finished", counts=dict(sorted(counts.items())))
 
     def _give_up_blocked(self) -> None:
         """Counts the cells that the scheduler has given up since it was last asked."""

@@ -91,6 +91,7 @@ CELLS: tuple[Column, ...] = (
         PROVENANCE,
         ("method_package", "distribution or file that the method comes from"),
         ("method_revision", "revision that its plugin declares, its version, or its file's digest"),
+        ("seen_data", "what pretrained weights behind the row were trained on"),
         ("device", "where it ran"),
         ("precision", "number format of training"),
         ("fingerprint", "hardware, releases and precision: within one, a cell gives the same bits"),

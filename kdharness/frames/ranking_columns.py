@@ -25,7 +25,7 @@ from kdharness.stats.standings import REFERENCES
 # Of columns that no cell has and that tell of something else than quality.
 _GROUPS = {
     **dict.fromkeys((SCHEMA_COLUMN, "teacher_source", "superseded_by"), IDENTITY),
-    **dict.fromkeys(("planned", "ok", "failed", "pending", "skipped", "complete"), OUTCOME),
+    **dict.fromkeys(("planned", "ok", "failed", "pending", "skipped", "complete", "superseded_by"), OUTCOME),
     **dict.fromkeys(("epsilon_of_all", "delta_of_all"), PRIVACY),
     "pareto": COST,
 }

@@ -12,9 +12,9 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.events import CellInfo
+from kdharness.api.events import CellInfo, RunInfo
 from kdharness.api.leaderboard import LeaderboardColumn
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, LoggerSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
 hookspec = pluggy.HookspecMarker("kdharness")
 
@@ -60,6 +60,16 @@ def kdharness_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def kdharness_loggers() -> Iterable[LoggerSpec]:  # type: ignore[empty-body]
+    """The loggers that this plugin adds: they hear of events where `--log` names them."""
+
+
+@hookspec
+def kdharness_run_started(run: RunInfo) -> None:
+    """A run begins, before its first cell."""
+
+
+@hookspec
 def kdharness_cell_started(cell: CellInfo) -> None:
     """A cell begins to train, or goes on from its checkpoint."""
 
@@ -75,3 +85,8 @@ def kdharness_epoch_finished(cell: CellInfo, epoch: int, values: Mapping[str, fl
 @hookspec
 def kdharness_cell_finished(record: Mapping[str, Any]) -> None:
     """A cell ended, whatever became of it. record: its columns of results.csv, by name; `status` says how it ended."""
+
+
+@hookspec
+def kdharness_run_finished(counts: Mapping[str, int]) -> None:
+    """A run ended, done or interrupted or by an error. counts: its cells by `status`, as far as it is known."""

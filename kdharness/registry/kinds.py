@@ -11,7 +11,7 @@ from typing import Any
 from kdharness.api.declarations import ModelSpec
 from kdharness.api.leaderboard import LeaderboardColumn
 from kdharness.api.parameters import Parameter, check_name
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, LoggerSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ KINDS = {
         Kind("optimizer", OptimizerSpec, "factory"),
         Kind("leaderboard_column", LeaderboardColumn, "function"),
         Kind("executor", ExecutorSpec, "factory"),
+        Kind("logger", LoggerSpec, "factory"),
     )
 }
 

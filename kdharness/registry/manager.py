@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,17 +13,16 @@ from typing import Any
 import pluggy
 
 from kdharness.api.declarations import ModelSpec
-from kdharness.api.hooks import ModuleFailed, ModuleSpecs
-from kdharness.api.specs import DatasetSpec, ExecutorSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
+from kdharness.api.specs import DatasetSpec, ExecutorSpec, LoggerSpec, MethodSpec, MetricSpec, OptimizerSpec, ViewSpec
 from kdharness.disk import no_room
 from kdharness.errors import UserError, nearest
 from kdharness.failures import Failure, attempt
 from kdharness.registry import hookspecs
 from kdharness.registry.collection import Collection
 from kdharness.registry.combinations import combined
-from kdharness.registry.kinds import KINDS, Kind, checked_specs, definition
+from kdharness.registry.gathering import Implementation, each_failure, gather, misspelt_names
+from kdharness.registry.kinds import KINDS, Kind
 from kdharness.registry.loading import Plugin, file_plugin, installed_plugins, quiet_stdout
-from kdharness.registry.misspelt import misspelt
 from kdharness.registry.source import Broken, Registered, Source
 from kdharness.registry.stamp import Stamp, Stamps
 from kdharness.registry.untouched import untouched
@@ -31,6 +30,8 @@ from kdharness.text import JOIN, joined
 
 PROJECT = "kdharness"
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("kdharness_"))
+# What is told, not asked for.
+EVENTS = tuple(hook for hook in HOOKS if hook not in {kind.hook for kind in KINDS.values()})
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,6 @@ class PluginInfo:
     source: Source
     hooks: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Implementation:
-    """One plugin's function for one hook."""
-
-    plugin: Plugin
-    hook: str
-    function: Callable[..., Any]
-    arguments: tuple[str, ...]
 
 
 class Registry:
@@ -188,6 +179,10 @@ class Registry:
     def executors(self) -> Mapping[str, Registered[ExecutorSpec]]:
         return self.of("executor")
 
+    @property
+    def loggers(self) -> Mapping[str, Registered[LoggerSpec]]:
+        return self.of("logger")
+
     def of(self, kind: str) -> Mapping[str, Registered[Any]]:
         """Everything of a kind ("method", "model", "view", …) by name, in order of names."""
         return self._collection(kind).by_name
@@ -251,25 +246,25 @@ class Registry:
         for implementation in self._implementations(kind.hook):
             before = len(records)
             with quiet_stdout():
-                failure = attempt(partial(_gather, kind, implementation, records))
+                failure = attempt(partial(gather, kind, implementation, records))
             touched = attempt(partial(untouched.check, implementation.plugin.source.module))
             if touched is not None:
                 del records[before:]
                 failure = touched
             if failure is not None:
-                for each in _each(failure):
+                for each in each_failure(failure):
                     self._fail(implementation, each)
-        self._notes += [line for record in records for line in _misspelt_names(record)]
+        self._notes += [line for record in records for line in misspelt_names(record)]
         return records
 
-    def _implementations(self, hook: str) -> Iterator[_Implementation]:
+    def _implementations(self, hook: str) -> Iterator[Implementation]:
         """The hook's functions, in the order in which plugins were loaded."""
         found = {h.plugin_name: h for h in getattr(self._manager.hook, hook).get_hookimpls()}
         for key, plugin in self._registered.items():
             if key in found:
-                yield _Implementation(plugin, hook, found[key].function, tuple(found[key].argnames))
+                yield Implementation(plugin, hook, found[key].function, tuple(found[key].argnames))
 
-    def _fail(self, implementation: _Implementation, failure: Failure) -> Broken:
+    def _fail(self, implementation: Implementation, failure: Failure) -> Broken:
         plugin = implementation.plugin
         broken = Broken(plugin.name, plugin.source, failure.error, failure.traceback, implementation.hook)
         self._broken.append(broken)
@@ -277,13 +272,23 @@ class Registry:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
+    def attach(self, name: str, listener: object, source: Source) -> None:
+        """From now on an object's methods that are event hooks are called. name: of the logger that it is. TypeError
+        for an object whose methods are other hooks, or none.
+        """
+        hooks = [hook for _, hook in self._marked(listener)]
+        if not hooks or not set(hooks) <= set(EVENTS):
+            wrong = sorted(set(hooks) - set(EVENTS))
+            raise TypeError(f"{', '.join(wrong)} is no event" if wrong else "it implements no event")
+        self._register(Plugin(name, listener, replace(source, entry_point=f"logger {name}")))
+
     def listens(self, event: str) -> bool:
         """Whether any plugin wants to hear of an event ("cell_finished")."""
         hook = self._implementations(f"kdharness_{event}")
         return any(implementation.plugin.source not in self._switched_off for implementation in hook)
 
     def fire(self, event: str, **values: Any) -> list[str]:
-        """Tells every plugin of an event ("cell_started", "epoch_finished", "cell_finished").
+        """Tells every plugin of an event ("cell_started"), one of EVENTS.
 
         A plugin that raises hears of no further event. Returns a line for each one that was switched off now. UserError
         for one that found the disk full.
@@ -305,46 +310,3 @@ class Registry:
                 self._switched_off.add(implementation.plugin.source)
                 lines.append(f"{self._fail(implementation, outcome)}; it is switched off for the rest of the run")
         return lines
-
-
-def _each(failure: Failure) -> list[Failure]:
-    """One for every module that failed, where a package's hook asked several; else the failure itself."""
-    group = failure.exception
-    found = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
-    if not found or not all(isinstance(part, ModuleFailed) for part in found):
-        return [failure]
-    parts = [(str(part), Failure.of(part), part.__cause__ or part) for part in found]
-    return [replace(whole, error=f"{file}: {Failure.of(cause).error}") for file, whole, cause in parts]
-
-
-def _misspelt_names(record: Registered[Any]) -> list[str]:
-    """A line on names in a method's class that are nearly those of a Method."""
-    if not isinstance(record.spec, MethodSpec) or not isinstance(record.spec.factory, type):
-        return []
-    from kdharness.api.method import Method  # here, for it loads torch
-
-    found = attempt(partial(misspelt, record.spec.factory, Method))
-    if isinstance(found, Failure) or not found:
-        return []
-    pairs = ", ".join(f"'{name}' (did you mean '{meant}'?)" for name, meant in found)
-    return [f"method '{record.spec.name}' of {record.source}: nothing calls or reads {pairs}"]
-
-
-def _gather(kind: Kind, implementation: _Implementation, records: list[Registered[Any]]) -> None:
-    """Appends what the hook returns to `records`, up to where it raises."""
-    source, returned = implementation.plugin.source, implementation.function()
-    for spec in checked_specs(kind, returned):
-        own = returned.file if isinstance(returned, ModuleSpecs) else ""
-        records.append(Registered(spec, replace(source, file=own or _defining_file(kind, spec, implementation))))
-
-
-def _defining_file(kind: Kind, spec: Any, implementation: _Implementation) -> str:
-    """The file of the class or function behind the spec; where that is not the plugin's own, the file of the hook."""
-    package = implementation.plugin.source.module.partition(".")[0]
-    for candidate in (definition(kind, spec), implementation.function):
-        module = getattr(candidate, "__module__", None) or ""
-        if module.partition(".")[0] == package:
-            file = attempt(partial(inspect.getsourcefile, candidate))
-            if isinstance(file, str):
-                return file
-    return implementation.plugin.source.file

@@ -34,12 +34,13 @@ GROUPS = {
         "StagedModel",
     ),
     "What a method declares": ("Pair", "Requirement", "Reads", "View", "Phase", "Player", "Neutral"),
-    "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "CellInfo"),
+    "Metrics and events": ("Evaluation", "Predictions", "Inspection", "Observer", "RunInfo", "CellInfo"),
     "Models": ("ModelSpec", "Tokens", "Preprocessing", "Pretrained"),
     "Datasets": ("DataRequest", "DatasetInfo", "ImageDataset", "Split", "Augmentation"),
     "Views": ("ViewSpec", "ViewInfo", "FiniteView"),
     "Other records of hooks": (
-        "MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "LeaderboardColumn", "ExecutorSpec", "Parameter",
+        "MethodSpec", "DatasetSpec", "MetricSpec", "OptimizerSpec", "LeaderboardColumn", "ExecutorSpec", "LoggerSpec",
+        "Parameter",
     ),
     "Executors": (
         "WorkerSettings", "TeacherUse", "Executor", "Job", "CellStarted", "EpochFinished", "CellFinished",

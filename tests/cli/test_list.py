@@ -13,8 +13,10 @@ from kdharness import __version__
 from kdharness.cli.main import execute
 
 PLUGINS = Path(__file__).parents[1] / "plugins_for_tests"
-BUILT_IN = ("benchmarks", "methods", "models", "datasets", "views", "metrics", "optimizers", "executors", "plugins")
-KINDS = (*BUILT_IN[:-2], "columns", *BUILT_IN[-2:])  # columns of leaderboards are others' alone
+BUILT_IN = (
+    "benchmarks", "methods", "models", "datasets", "views", "metrics", "optimizers", "executors", "loggers", "plugins",
+)  # fmt: skip
+KINDS = (*BUILT_IN[:-3], "columns", *BUILT_IN[-3:])  # columns of leaderboards are others' alone
 
 
 def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict]:

@@ -68,10 +68,14 @@ def test_what_workers_warn_of_is_said_once_and_not_where_the_plan_said_it(world:
 def test_plugins_are_told(world: World) -> None:
     cell = make_cell()
     world.run(make_plan(cell))
-    assert world.events.names() == ["cell_started", *["epoch_finished"] * 3, "cell_finished"]
-    assert world.events.told[1][1] == {"cell": cell.info, "epoch": 1, "values": {"ce": 1.0}}
-    row = world.events.told[-1][1]["record"]
+    of_cell = ["cell_started", *["epoch_finished"] * 3, "cell_finished"]
+    assert world.events.names() == ["run_started", *of_cell, "run_finished"]
+    run = world.events.told[0][1]["run"]
+    assert (run.benchmark, run.folder, run.cells) == ("made_up", world.folder.path.resolve(), 1)
+    assert world.events.told[2][1] == {"cell": cell.info, "epoch": 1, "values": {"ce": 1.0}}
+    row = world.events.told[-2][1]["record"]
     assert (row["cell"], row["status"], row["top1"]) == (cell.key, "ok", 96.125)
+    assert world.events.told[-1][1] == {"counts": {"ok": 1}}
 
 
 def test_a_plugin_that_is_switched_off_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +201,7 @@ def test_what_finished_unheard_is_counted(world: World) -> None:
     quick, begun = make_cell("fails"), make_cell("interrupts")  # one group: its events are lost with the interrupt
     outcome = world.run(make_plan(quick, begun))
     assert outcome.statuses == {quick.key: Status.FAILED, begun.key: Status.INTERRUPTED}
-    assert world.events.names() == ["cell_finished"]
+    assert world.events.names() == ["run_started", "cell_finished", "run_finished"]
 
 
 def test_what_an_interrupted_run_did_not_reach_stays_as_it_was(world: World) -> None:
@@ -205,7 +209,7 @@ def test_what_an_interrupted_run_did_not_reach_stays_as_it_was(world: World) -> 
     world.folder.write_record(Record(before, Status.OK))
     outcome = world.run(make_plan(begun, before), rerun=Rerun.ALL)
     assert outcome.statuses == {begun.key: Status.INTERRUPTED, before.key: Status.OK}
-    assert world.events.names() == []
+    assert world.events.names() == ["run_started", "run_finished"]
 
 
 def test_a_full_disk_stops_the_run_and_fails_no_cell(world: World) -> None:
