@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,20 @@ class DataStore:
         self._loaded: dict[str, _Loaded] = {}
         self._data: dict[str, Data] = {}
         self._warnings: list[str] = []
+        self._warned: set[str] = set()
+
+    def keep(self, cells: Iterable[Cell]) -> None:
+        """Lets go of all that none of these cells needs. It is loaded anew when it is asked for again."""
+        cells = list(cells)
+        wanted = {key for cell in cells for key in (_key(cell), _part_key(cell))}
+        images = {_images_key(cell) for cell in cells}
+        self._data = {key: data for key, data in self._data.items() if key in wanted}
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key in images}
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of what there is."""
+        return frozenset(self._data)
 
     def forget(self) -> None:
         """Has all of it loaded anew when it is next asked for."""
@@ -119,15 +133,15 @@ class DataStore:
         self._data.clear()
 
     def warnings(self) -> list[str]:
-        """What was found in data that was loaded since the last call, a line each."""
+        """What was found in data that was loaded since the last call, a line each; no line twice."""
         found, self._warnings = self._warnings, []
         return found
 
     def of(self, cell: Cell) -> Data:
         """The cell's data; made once for all cells of the same dataset and scenario."""
-        scenario, validation = cell.document["scenario"], cell.document["evaluation"]["validation"]
-        key = canonical({"dataset": cell.document["dataset"], "scenario": scenario, "validation": validation})
+        key = _key(cell)
         if key not in self._data:
+            scenario, validation = cell.document["scenario"], cell.document["evaluation"]["validation"]
             loaded = self._load(cell)
             targets = loaded.dataset.splits["train"].targets
             host = apply(scenario, targets, len(loaded.dataset.classes), validation)
@@ -138,7 +152,7 @@ class DataStore:
     def _with_part(self, data: Data, cell: Cell, part: PrivatePart) -> Data:
         """The same with one more subset, that of the cell, and the images shared."""
         name = cell.document["subset"]
-        key = canonical({"whole": data.key, "subset": name})
+        key = _part_key(cell)
         if key not in self._data:
             rows = private_part(cell.document["scenario"], data.host.indices, part)
             subsets = {**data.subsets, name: torch.from_numpy(rows).to(self.device)}
@@ -160,7 +174,7 @@ class DataStore:
         )
 
     def _load(self, cell: Cell) -> _Loaded:
-        key = canonical({"dataset": cell.document["dataset"], "parameters": dict(cell.dataset_parameters)})
+        key = _images_key(cell)
         if key not in self._loaded:
             spec = self.registry.get("dataset", cell.dataset).spec
             request = DataRequest(self.root, self.download, dict(cell.dataset_parameters))
@@ -169,11 +183,29 @@ class DataStore:
                 info: DatasetInfo = spec.describe(request)
             _check_described(cell, dataset, info)
             _check_content(cell, dataset)
-            lines = content_warnings(dataset.splits, dataset.classes, dataset.names)
-            self._warnings += [dataset_warning(cell.dataset, line) for line in lines]
+            found = content_warnings(dataset.splits, dataset.classes, dataset.names)
+            lines = [dataset_warning(cell.dataset, line) for line in found]
+            self._warnings += [line for line in lines if line not in self._warned]
+            self._warned.update(lines)
             train, test = (DeviceImages(dataset, split, self.device) for split in ("train", "test"))
             self._loaded[key] = _Loaded(dataset, train, test)
         return self._loaded[key]
+
+
+def _images_key(cell: Cell) -> str:
+    """Cells for which it is equal share what was loaded."""
+    return canonical({"dataset": cell.document["dataset"], "parameters": dict(cell.dataset_parameters)})
+
+
+def _key(cell: Cell) -> str:
+    """Names the data of a scenario."""
+    scenario, validation = cell.document["scenario"], cell.document["evaluation"]["validation"]
+    return canonical({"dataset": cell.document["dataset"], "scenario": scenario, "validation": validation})
+
+
+def _part_key(cell: Cell) -> str:
+    """Names the same with the cell's own part of the private images."""
+    return canonical({"whole": _key(cell), "subset": cell.document["subset"]})
 
 
 def _check_described(cell: Cell, dataset: ImageDataset, info: DatasetInfo) -> None:

@@ -94,6 +94,7 @@ class Group:
         self.beat(None)
 
     def _train(self) -> None:
+        self.world.keep(self.job.cells)
         try:
             for number, cell in enumerate(self.job.cells):
                 self._start(number, cell)

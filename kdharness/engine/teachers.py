@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -265,6 +265,14 @@ class TeacherStore:
         networks = [self.networks.make(source.network, data, "teacher", 0, recipe) for source in cell.teachers]
         return [Teacher(network, "", data, self.device) for network in networks]
 
+    def keep(self, cells: Sequence[Cell], data: Collection[str]) -> None:
+        """Lets go of those that none of these cells needs, and of those of other data than these keys name."""
+        sources = [source for cell in cells for source in (*cell.sources, *cell.reference_teachers)]
+        paths = {str(self._path(source)) for source in sources}
+        self._teachers = {key: t for key, t in self._teachers.items() if key[0] in paths and key[3] in data}
+        kept = {id(teacher) for teacher in self._teachers.values()}
+        self._ensembles = {key: ensemble for key, ensemble in self._ensembles.items() if kept.issuperset(key)}
+
     def forget(self) -> None:
         """Has all of them loaded anew when they are next asked for."""
         self._teachers.clear()
@@ -276,8 +284,8 @@ class TeacherStore:
         UserError for a file that is not the one that was planned with; CellError for weights of a cell that are lost or
         are not those of its record.
         """
+        path = self._path(source)
         if source.sha256:
-            path = Path(source.path)
             digest = sha256_of(path) if path.exists() else ""
             if digest != source.sha256:
                 what = f"teacher file {path} is not the one that was planned with"
@@ -288,7 +296,10 @@ class TeacherStore:
         if fault:
             what = f"the weights of {source.model} (cell {source.cell}) are {fault}"
             raise CellError(WEIGHTS_CHANGED, f"{what}; the same command trains it again")
-        return files.model, sha256_of(files.model)
+        return path, sha256_of(path)
+
+    def _path(self, source: TeacherSource) -> Path:
+        return Path(source.path) if source.sha256 else self.folder.cell(source.cell).model
 
     def digests(self, cell: Cell) -> dict[str, str]:
         """By key of a cell that this one requires, the SHA-256 of its weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdharness.api.executors import TeacherUse, WorkerSettings
@@ -43,6 +44,13 @@ class World:
         self.teachers = TeacherStore(self.networks, folder, device, teacher_top1_floor, dict(teacher_claims))
         self.tables = ViewTables(KeptOutputs(folder.path).path, registry, teacher_uses)
         self.costs = CostCache(device)
+
+    def keep(self, cells: Sequence[Cell]) -> None:
+        """Lets go of images, labels and teachers that none of these cells needs, so that memory does not grow with
+        groups.
+        """
+        self.data.keep(cells)
+        self.teachers.keep(cells, self.data.keys)
 
     def view(self, name: str) -> ViewSpec:
         """An installed view. UserError where there is none of this name."""

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from kdharness.api import MethodSpec
 from kdharness.engine.seen_batch import transforms
-from kdharness.testing import label_checks as labels, replay, step_checks as steps, training_checks as trainings
+from kdharness.testing import (
+    label_checks as labels,
+    replay,
+    step_checks as steps,
+    taken_back,
+    training_checks as trainings,
+)
 from kdharness.testing.case import CheckSkipped, MethodCase
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ def _of_what_it_declares(case: MethodCase) -> Iterator[Check]:
         yield steps.check_teachers_get_no_gradient
     if method.capturable:
         yield replay.check_step_can_be_replayed
+        yield taken_back.check_step_can_be_taken_back
     if method.ablations:
         yield steps.check_ablations_can_be_made
     if method.mixed_labels != "refuse":
