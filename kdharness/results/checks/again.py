@@ -128,7 +128,7 @@ def _other_bits(contents: Contents, record: Record, again: Record, folder: Resul
 
 
 def _holds(now: Curves, then: Curves) -> bool:
-    """Whether all curves of then are among those of now: another metric may be installed. By text, for a nan is none."""
+    """Whether all curves of then are among those of now. By text: a nan is no nan."""
     return all(repr(now.values.get(curve)) == repr(values) for curve, values in then.values.items())
 
 
