@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kdharness.cli.main import execute
-from kdharness.results.checks.again import draw
 from kdharness.results.seal import sealed
 from kdharness.results.store import ResultsFolder
 
@@ -77,16 +76,3 @@ def test_what_cannot_be_verified_is_one_line_and_the_code_is_2(
     (results / "results.csv").replace(alone / "results.csv")
     assert execute(["verify", str(alone / name)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
-
-
-def test_cells_are_trained_again_with_their_teachers_as_they_are(
-    finished: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record = next(r for r in ResultsFolder(finished).records().values() if r.cell.method == "kd")
-    seed = next(
-        s for s in range(100) if draw(ResultsFolder(finished).load(), 1, s).records[0].cell.key == record.cell.key
-    )
-    assert execute(["verify", str(finished), "--rerun", "1", "--seed", str(seed), "--device", "cpu"]) == 0
-    out = capsys.readouterr().out
-    assert f"to be trained again (--seed {seed}): {record.cell.label}" in out
-    assert f"trained again, the same bits: {record.cell.label}" in out
