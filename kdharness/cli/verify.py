@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdharness.cli.options import Plugins, warn
+from kdharness.cli.options import Data, Device, Plugins, data_root, warn
+from kdharness.cli.retraining import Again, trained_again
 from kdharness.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,12 +29,21 @@ def verify(
     exact: Annotated[
         bool, typer.Option("--exact", help="Count every number by its own metric, with torch: to the last bit.")
     ] = False,
+    rerun: Annotated[
+        int, typer.Option("--rerun", metavar="N", help="Train N cells again, drawn at random, and compare.", min=0)
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the draw; else a new one, which is said.", min=0)] = None,
+    device: Device = "auto",
+    data: Data = None,
     plugin: Plugins = None,
 ) -> None:
     """Count again what records and tables say, and find what was edited, is missing, or does not belong."""
     from kdharness.results.bundles.unpacking import is_bundle, unpack
     from kdharness.results.reading import collector_paused
 
+    again = Again(
+        rerun, secrets.randbelow(2**32) if seed is None else seed, device, data_root(data), tuple(plugin or ())
+    )
     with collector_paused(), tempfile.TemporaryDirectory(prefix="kdharness-") as folder:
         wrong = False
         if is_bundle(source):
@@ -40,7 +51,7 @@ def verify(
                 print(finding)
                 wrong = True
         root = Path(folder) if is_bundle(source) else source
-        found = [_verified(each, root, exact, plugin or []) for each in _folders(source, root)]
+        found = [_verified(each, root, exact, again) for each in _folders(source, root)]
     if wrong or any(found):
         raise typer.Exit(1)
 
@@ -60,14 +71,16 @@ def _folders(source: Path, root: Path) -> list[ResultsFolder]:
         raise UserError(f"'{source}' holds no results, but {bundles[0].name}: verify '{bundles[0]}'") from error
 
 
-def _verified(folder: ResultsFolder, root: Path, exact: bool, plugins: list[Path]) -> bool:
+def _verified(folder: ResultsFolder, root: Path, exact: bool, again: Again) -> bool:
     """Prints what is found of a folder; whether something is wrong. root: of all that was named."""
     from kdharness.report.table_check import findings_of_tables
     from kdharness.results.checks.verification import verify_folder
     from kdharness.text import printable
 
-    found = verify_folder(folder, _Metrics(plugins), exact)
+    found = verify_folder(folder, _Metrics(again.plugins), exact)
     found.findings += findings_of_tables(found.contents)
+    if again.count:
+        found.findings += trained_again(found.contents, again)
     print(printable(f"{folder.path.name if folder.path.parent == root else folder.path}:"))
     for finding in found.findings:
         print(finding)
@@ -83,7 +96,7 @@ def _nothing(line: str) -> None:
 class _Metrics:
     """Counts by the installed metrics. Loads torch and plugins when it is first asked."""
 
-    def __init__(self, plugins: list[Path]) -> None:
+    def __init__(self, plugins: Sequence[Path]) -> None:
         self._plugins = plugins
 
     @cached_property

@@ -10,7 +10,8 @@ from kdharness.text import plain
 
 class Kind(StrEnum):
     """EDITED: a value is another than what it comes from says. DAMAGED: it cannot be read. MISSING: it was asked for,
-    and is not there. FOREIGN: it is there, and nothing here asked for it. STALE: what it was made from is another now.
+    and is not there. DIFFERS: trained again, it comes out otherwise. FOREIGN: it is there, and nothing here asked for
+    it. STALE: what it was made from is another now.
     DOUBT: nothing is proved, and a reader should know.
     """
 
@@ -19,6 +20,7 @@ class Kind(StrEnum):
     MISSING = "missing"
     FOREIGN = "foreign"
     STALE = "stale"
+    DIFFERS = "differs"
     DOUBT = "doubt"
 
 
