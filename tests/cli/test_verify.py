@@ -76,3 +76,25 @@ def test_what_cannot_be_verified_is_one_line_and_the_code_is_2(
     (results / "results.csv").replace(alone / "results.csv")
     assert execute(["verify", str(alone / name)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_cells_drawn_at_random_are_trained_again_and_compared(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["verify", str(finished), "--rerun", "2", "--seed", "1", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    drawn = lines[0].removeprefix("to be trained again (--seed 1): ").split(", ")
+    assert len(drawn) == 2
+    assert lines[1:3] == [f"trained again, the same bits: {label}" for label in drawn]
+
+
+def test_what_does_not_come_out_again_is_wrong(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record_of(results, "byot")
+    history = path.with_name("history.csv")
+    lines = history.read_text().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if ",train," in line)
+    fields = lines[last].rstrip("\n").split(",")
+    lines[last] = ",".join([*fields[:-1], "0.125\n"])
+    history.write_text("".join(lines))
+    assert execute(["verify", str(results), "--rerun", "7", "--seed", "1", "--device", "cpu"]) == 1
+    assert f"differs: cells/{path.parent.name}: byot" in capsys.readouterr().out

@@ -100,7 +100,7 @@ def compared(contents: Contents, record: Record, folder: ResultsFolder) -> Findi
     where, again = f"cells/{key}", folder.read_record(key)
     if again is None or again.status is not Status.OK:
         reason = "" if again is None else f": {again.error_type} {again.error_message}"
-        return Finding(Kind.DOUBT, where, f"{label} could not be trained again{reason}")
+        return Finding(Kind.MISSING, where, f"{label} could not be trained again{reason}")
     then, now = (float(each.values.get("top1", math.nan)) for each in (record, again))
     numbers = f"top1 {shown(now)}, its record says {shown(then)}"
     if record.values.get("fingerprint") == again.values.get("fingerprint"):

@@ -85,8 +85,8 @@ def test_another_machine_may_differ_by_what_two_seeds_do(contents: Contents, tmp
         assert isinstance(compared(contents, record, folder), kind)
 
 
-def test_what_could_not_be_trained_is_a_doubt(contents: Contents, tmp_path: Path) -> None:
+def test_what_could_not_be_trained_is_wrong(contents: Contents, tmp_path: Path) -> None:
     found = compared(contents, taught(contents), ResultsFolder(tmp_path / "again"))
     assert isinstance(found, Finding)
-    assert found.kind is Kind.DOUBT
+    assert found.kind is Kind.MISSING
     assert found.what.endswith("could not be trained again")
