@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> ResultsFolder:
 
 @pytest.fixture
 def report(folder: ResultsFolder) -> Report:
-    return report_of(folder.load())
+    return report_of(folder.load(), figures=True, appendix=True)
 
 
 def is_clean(text: str) -> bool:
