@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,29 +46,41 @@ class AddOptions:
 def add_to_board(paths: Sequence[Path], options: AddOptions) -> None:
     """Adds all of the files, or writes nothing: UserError with a line for each row that cannot be added."""
     from kdharness.registry.manager import Registry
-    from kdharness.results.adding import Addition, add
+    from kdharness.results.store import ResultsFolder, to_stderr
     from kdharness.results.submission import read_submission
-    from kdharness.results.table import read_rows
 
     if not paths:
-        raise UserError("kdharness leaderboard add: name a results folder, or a results.csv")
+        raise UserError("kdharness leaderboard add: name a results folder, a bundle of one, or a results.csv")
     folder = options.folder
-    table = folder / TABLE
     registry = Registry.load(options.plugin_files)
+    handed = [(path, read_submission(path)) for path in paths]
+    _refuse(f"{path}: {fault}" for path, each in handed for fault in _faults(each, registry, options))
+    with ResultsFolder(folder).lock(lambda _: to_stderr(f"something else is writing {folder}; waiting for it to end")):
+        _add(folder, handed, registry)
+
+
+def _add(folder: Path, handed: Sequence[tuple[Path, Submission]], registry: Registry) -> None:
+    """The caller holds the folder."""
+    from kdharness.results.adding import Addition, add
+    from kdharness.results.table import read_rows
+
+    table = folder / TABLE
     whole = Addition(tuple(read_rows(table)) if table.is_file() else (), 0, 0)
     lines: list[str] = []
-    for path in paths:
-        submission = read_submission(path)
-        found = _faults(submission, registry, options)
-        if not found:
-            result, found = add(whole.rows, submission.rows)
-            whole = Addition(result.rows, whole.added + result.added, whole.known + result.known)
+    for path, submission in handed:
+        result, found = add(whole.rows, submission.rows)
+        whole = Addition(result.rows, whole.added + result.added, whole.known + result.known)
         lines += [f"{path}: {fault}" for fault in found]
-    if lines:
-        what = "1 thing is wrong" if len(lines) == 1 else f"{len(lines)} things are wrong"
-        raise UserError("\n".join([f"nothing is added: {what}", *lines]))
+    _refuse(lines)
     _write(folder, whole.rows, registry)
     print(printable(f"{folder}: {whole.added} rows added, {whole.known} known already"), file=sys.stderr)
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    """UserError with all of them; nothing where there are none."""
+    if lines := list(faults):
+        what = "1 thing is wrong" if len(lines) == 1 else f"{len(lines)} things are wrong"
+        raise UserError("\n".join([f"nothing is added: {what}", *lines]))
 
 
 def _faults(submission: Submission, registry: Registry, options: AddOptions) -> list[str]:

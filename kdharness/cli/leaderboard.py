@@ -22,8 +22,8 @@ def leaderboard(
         list[Path] | None,
         typer.Argument(
             metavar="[add] DIR",
-            help="Results roots, benchmarks' folders, or folders with a results.csv. After 'add': folders or CSV "
-            "files to check and add to the leaderboard of --to.",
+            help="Results roots, benchmarks' folders, or folders with a results.csv. After 'add': folders, bundles "
+            "or CSV files to check and add to the leaderboard of --to.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Write the ranking as CSV.")] = None,

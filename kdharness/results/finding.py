@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kdharness.errors import UserError
+from kdharness.results.bundles.unpacking import looks_like_bundle
 from kdharness.results.contents import Contents
 from kdharness.results.store import ResultsFolder, to_stderr
 
 PARTS = ("plans", "cells")
 
 
-def find_folders(path: Path | str, warn: Callable[[str], None] = to_stderr) -> list[ResultsFolder]:
+def find_folders(
+    path: Path | str, warn: Callable[[str], None] = to_stderr, named: Path | None = None
+) -> list[ResultsFolder]:
     """The benchmark folders at `path`: itself, or those right below it. UserError when there is none.
+
+    named: what somebody calls the path, where that is another one.
 
     A folder with a results.csv alone (somebody else's table) counts when it is named itself. One that the system does
     not show is warned of, and a UserError when it is named itself.
@@ -29,9 +34,17 @@ def find_folders(path: Path | str, warn: Callable[[str], None] = to_stderr) -> l
     except OSError as error:
         raise UserError(f"'{path}' is unreadable: {error.strerror}") from error
     if not below:
-        what = "holds no results" if os.path.exists(path) else "does not exist"
-        raise UserError(f"'{path}' {what}; 'kdharness run --out {path}' makes some")
+        raise UserError(_reason(path) if named is None else f"'{named}' holds no results")
     return [ResultsFolder(each, warn) for each in below]
+
+
+def _reason(path: Path) -> str:
+    """Why nothing is found there."""
+    if looks_like_bundle(path):
+        reads = f"'kdharness verify {path}' checks it, and kdharness.load reads it in Python"
+        return f"'{path}' is a bundle, and no folder: {reads}; unzip it for other commands"
+    what = "holds no results" if os.path.exists(path) else "does not exist"
+    return f"'{path}' {what}; 'kdharness run --out {path}' makes some"
 
 
 def load_all(folders: Iterable[ResultsFolder], warn: Callable[[str], None] = to_stderr) -> list[Contents]:

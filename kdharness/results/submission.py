@@ -1,13 +1,16 @@
-"""Results that somebody hands in for a leaderboard: a folder of records, or a results.csv alone."""
+"""Results that somebody hands in for a leaderboard: a folder of records, a bundle of one, or a results.csv alone."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kdharness.errors import UserError
 from kdharness.planning.cell import SPREAD, Cell
+from kdharness.results.bundles.unpacking import looks_like_bundle, unpack_sound
 from kdharness.results.contents import Contents
 from kdharness.results.finding import find_folders
 from kdharness.results.paths import CellFiles
@@ -39,11 +42,26 @@ class Submission:
 
 
 def read_submission(path: Path) -> Submission:
-    """A results folder, a root of several, or a CSV file. UserError for what is none of these."""
+    """A results folder, a root of several, a bundle, or a CSV file. UserError for what is none of these, and for a
+    bundle whose files are not as it says.
+    """
     if path.suffix == ".csv":
         return _of_table(path)
+    return _of_bundle(path) if looks_like_bundle(path) else _of_folders(path)
+
+
+def _of_bundle(path: Path) -> Submission:
+    with tempfile.TemporaryDirectory(prefix="kdharness-") as folder:
+        unpack_sound(path, Path(folder))
+        found = _of_folders(Path(folder), path)
+        faults = (fault.replace(f"{folder}{os.sep}", "") for fault in found.faults)
+        return replace(found, faults=tuple(faults))
+
+
+def _of_folders(path: Path, named: Path | None = None) -> Submission:
+    """named: what somebody calls it, where that is another path."""
     warnings: list[str] = []
-    found = [_of_contents(folder.load()) for folder in find_folders(path, warnings.append)]
+    found = [_of_contents(folder.load()) for folder in find_folders(path, warnings.append, named)]
     return Submission(
         rows=tuple(row for each in found for row in each.rows),
         cells={key: cell for each in found for key, cell in each.cells.items()},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from kdharness.cli import board_adding
 from kdharness.cli.main import execute
 from kdharness.planning import make_plan
 from kdharness.planning.plan import Plan
@@ -18,6 +21,7 @@ from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
+from kdharness.results.submission import read_submission
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import fabricate
@@ -158,10 +162,74 @@ def test_an_edited_record_is_named(tmp_path: Path, write: Write, capsys: pytest.
     assert not (tmp_path / "board").exists()
 
 
+def test_a_bundle_is_added_as_its_folder_is(tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, bundle = write("mine", methods=tuple(SCORES)), tmp_path / "mine.zip"
+    assert execute(["bundle", str(folder.path), "--out", str(bundle)]) == 0
+    code, lines = add(capsys, bundle, "--to", tmp_path / "board")
+    assert (code, lines[-1]) == (0, f"{tmp_path / 'board'}: 10 rows added, 0 known already")
+    assert (tmp_path / "board" / "leaderboard.csv").read_bytes() == folder.tables.leaderboard.read_bytes()
+    assert add(capsys, folder.path, "--to", tmp_path / "board")[1][-1].endswith("0 rows added, 10 known already")
+
+
+def with_member(bundle: Path, out: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """The bundle with another text in one member, whose digest in the manifest stays."""
+    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(out, "w") as target:
+        for each in source.namelist():
+            data = source.read(each)
+            target.writestr(each, change(data) if each.endswith(name) else data)
+    return out
+
+
+def test_a_damaged_bundle_is_refused_in_one_line(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, board = tmp_path / "one.zip", tmp_path / "board"
+    assert execute(["bundle", str(write("one").path), "--out", str(bundle)]) == 0
+    capsys.readouterr()
+    edited = with_member(bundle, tmp_path / "edited.zip", "results.csv", lambda data: data.replace(b"83.", b"88."))
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(bundle.read_bytes()[:-100])
+    for path, said in (
+        (edited, "is damaged: edited: digits/results.csv: its SHA-256"),
+        (cut, "is no bundle, or was cut short"),
+    ):
+        code, (line,) = add(capsys, path, "--to", board)
+        assert code == 2
+        assert f"{path} {said}" in line
+    assert not board.exists()
+
+
+def test_a_record_that_was_edited_before_it_was_packed_is_named_as_in_the_bundle(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, bundle = write("one"), tmp_path / "one.zip"
+    path = next(folder.path.glob("cells/*/record.json"))
+    path.write_text(path.read_text().replace('"top5":99.0', '"top5":99.5'), encoding="utf-8")
+    assert execute(["bundle", str(folder.path), "--out", str(bundle)]) == 0
+    capsys.readouterr()
+    code, lines = add(capsys, bundle, "--to", tmp_path / "board")
+    assert code == 2
+    place = path.relative_to(folder.path.parent)
+    assert any(line.startswith(f"{bundle}: {place}: its values do not match its digest") for line in lines)
+
+
+def test_two_at_once_lose_no_row(tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second waits, and reads the table that the first has written."""
+    one, two, board = write("one", seeds=(0, 2)), write("two", seeds=(1,)), tmp_path / "board"
+    with ThreadPoolExecutor() as pool, ResultsFolder(board).lock():
+        second = pool.submit(execute, ["leaderboard", "add", str(two.path), "--to", str(board)])
+        with pytest.raises(TimeoutError):
+            second.result(timeout=2)
+        board_adding._add(board, [(one.path, read_submission(one.path))], Registry.load())
+    assert second.result() == 0
+    assert f"something else is writing {board}; waiting for it to end" in capsys.readouterr().err
+    assert pd.read_csv(board / "leaderboard.csv")["n"].to_list() == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["add"], "name a results folder, or a results.csv"),
+        (["add"], "name a results folder, a bundle of one, or a results.csv"),
         (["add", "nowhere"], "'nowhere' does not exist"),
         (["add", "nowhere.csv"], "cannot read nowhere.csv: No such file or directory"),
         (["add", "one", "--out", "x.csv"], "add writes to --to, not to --out"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 import kdharness
+from kdharness.cli.main import execute
 from kdharness.errors import UserError
 from kdharness.frames import Results
 from kdharness.report.leaderboard import write_tables
@@ -182,6 +184,32 @@ def test_somebody_elses_tables(tmp_path):
     (tmp_path / "metrics.csv").write_text("cell,value\n1,2\n")
     with pytest.raises(UserError, match=r"metrics.csv: it lacks the columns predictor, split, metric"):
         kdharness.load(tmp_path).metrics  # noqa: B018 - it raises
+
+
+def test_a_bundle(tmp_path, world):
+    bundle = tmp_path / "tiny.zip"
+    assert execute(["bundle", str(world), "--out", str(bundle)]) == 0
+    results, folder = kdharness.load(bundle), kdharness.load(world)
+    pd.testing.assert_frame_equal(results.cells, folder.cells)
+    pd.testing.assert_frame_equal(results.history, folder.history)
+    files = results.folders[0].path
+    assert files.is_dir()
+    del results
+    gc.collect()
+    assert not files.exists()
+
+
+def test_a_damaged_bundle(tmp_path, world):
+    bundle = tmp_path / "tiny.zip"
+    assert execute(["bundle", str(world), "--out", str(bundle)]) == 0
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 3] ^= 1
+    bundle.write_bytes(data)
+    with pytest.raises(UserError, match=r"tiny.zip is damaged: .* 'kdharness verify .*tiny.zip' names each"):
+        kdharness.load(bundle)
+    (tmp_path / "no.zip").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"no.zip is no bundle, or was cut short"):
+        kdharness.load(tmp_path / "no.zip")
 
 
 def test_names_are_data(tmp_path):

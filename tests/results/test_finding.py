@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ def test_it_is_said_when_there_is_nothing(tmp_path: Path) -> None:
         find_folders(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no results"):
         find_folders(tmp_path)
+
+
+def test_what_reads_a_bundle_is_said(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "handed.in", "w") as archive:
+        archive.writestr("MANIFEST", "")
+    with pytest.raises(UserError, match=r"is a bundle, and no folder: 'kdharness verify .*handed.in' checks it"):
+        find_folders(tmp_path / "handed.in")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import stat
@@ -29,6 +30,19 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 def is_bundle(path: Path) -> bool:
     """Whether a file, whatever it is called, is to be read as one."""
     return path.is_file() and path.name != "results.csv"
+
+
+def looks_like_bundle(path: Path) -> bool:
+    """Whether a file is a zip archive, or is called as one."""
+    return os.path.isfile(path) and (path.suffix == ".zip" or zipfile.is_zipfile(path))
+
+
+def unpack_sound(path: Path, into: Path) -> None:
+    """As `unpack`, of a bundle with which nothing is wrong: UserError with the first of what is."""
+    found = unpack(path, into)
+    if found:
+        more = f" and {len(found) - 1} more of its files" if len(found) > 1 else ""
+        raise UserError(f"{path} is damaged: {found[0]}{more}; 'kdharness verify {path}' names each")
 
 
 def unpack(path: Path, into: Path) -> list[Finding]:
