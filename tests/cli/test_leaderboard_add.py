@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,7 @@ from kdharness.planning.selection import Selection
 from kdharness.protocol.benchmark import load
 from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
+from kdharness.results import store
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
 from kdharness.results.submission import read_submission
@@ -213,16 +214,22 @@ def test_a_record_that_was_edited_before_it_was_packed_is_named_as_in_the_bundle
     assert any(line.startswith(f"{bundle}: {place}: its values do not match its digest") for line in lines)
 
 
-def test_two_at_once_lose_no_row(tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_once_lose_no_row(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits, and reads the table that the first has written."""
     one, two, board = write("one", seeds=(0, 2)), write("two", seeds=(1,)), tmp_path / "board"
-    with ThreadPoolExecutor() as pool, ResultsFolder(board).lock():
-        second = pool.submit(execute, ["leaderboard", "add", str(two.path), "--to", str(board)])
-        with pytest.raises(TimeoutError):
-            second.result(timeout=2)
-        board_adding._add(board, [(one.path, read_submission(one.path))], Registry.load())
-    assert second.result() == 0
-    assert f"something else is writing {board}; waiting for it to end" in capsys.readouterr().err
+    said = []
+    with ExitStack() as first:
+        first.enter_context(ResultsFolder(board).lock())
+
+        def end_the_first(line: str) -> None:
+            said.append(line)
+            if len(said) == 1:
+                board_adding._add(board, [(one.path, read_submission(one.path))], Registry.load())
+                first.close()
+
+        monkeypatch.setattr(store, "to_stderr", end_the_first)
+        assert execute(["leaderboard", "add", str(two.path), "--to", str(board)]) == 0
+    assert said[0] == f"something else is writing {board}; waiting for it to end"
     assert pd.read_csv(board / "leaderboard.csv")["n"].to_list() == [3, 3]
 
 
