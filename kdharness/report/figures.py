@@ -152,6 +152,28 @@ class ReliabilityFigure(Figure):
     y_label: str = "share that is right"
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A method's shares, one for each distance of its figure."""
+
+    name: str
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ProfileFigure(Figure):
+    """In which share of the blocks methods are so near to the best: the higher and the sooner, the better.
+
+    within: the distances, ascending from 0. reference: the name of the profile to compare with, '' for none.
+    """
+
+    x_label: str
+    within: tuple[float, ...]
+    profiles: tuple[Profile, ...]
+    reference: str = ""
+    y_label: str = "share of the blocks"
+
+
 def span(values: Sequence[float], *always: float) -> tuple[float, float]:
     """The least and the largest of the values that are numbers and of those that must be seen."""
     known = [value for value in (*values, *always) if not math.isnan(value)]

@@ -24,6 +24,8 @@ from kdharness.report.figures import (
     OutputPoint,
     Point,
     PointFigure,
+    Profile,
+    ProfileFigure,
     Reliability,
     ReliabilityBin,
     ReliabilityFigure,
@@ -207,6 +209,17 @@ def test_curves_are_panels_with_bands_on_the_same_axes() -> None:
     assert at.find("svg").attrib["aria-label"].startswith("<at>: top-1, 10 at epoch 1, 30 at epoch 2")  # type: ignore[union-attr]
     band = kd.find("svg/polygon").attrib["points"].split()  # type: ignore[union-attr]
     assert all(6 <= float(corner.split(",")[1]) <= 102 for corner in band)
+
+
+def test_profiles_are_panels_with_the_reference_beside() -> None:
+    lines = (Profile("<at>", (0.5, 0.75, 1.0)), Profile("kd", (0.0, 0.25, 0.5)))
+    at, kd = panels(ProfileFigure("profile", "", "points below", (0.0, 1.0, 2.0), lines, "kd"))
+    assert [line.attrib["class"] for line in at.iter("polyline")] == ["beside", "curve"]
+    assert [line.attrib["class"] for line in kd.iter("polyline")] == ["curve"]
+    corners = at.findall("svg/polyline")[1].attrib["points"].split()
+    assert [tuple(map(float, corner.split(","))) for corner in corners] == [(34, 54), (109, 30), (184, 6)]
+    label = at.find("svg").attrib["aria-label"]  # type: ignore[union-attr]
+    assert label == "<at>: share of the blocks by points below, 50% at 0, 100% at 2"
 
 
 def test_many_epochs_are_drawn_through_a_part_of_them() -> None:

@@ -12,6 +12,7 @@ from kdharness.report.figures import (
     GainFigure,
     OutputFigure,
     PointFigure,
+    ProfileFigure,
     ReliabilityFigure,
 )
 from kdharness.report.sections.grid import Column, Grid
@@ -28,6 +29,9 @@ def reading_of(figure: Figure) -> str:
                 f"{figure.y_label} by {figure.x_label}, both from 0 to 1, images of all seeds together. "
                 "Below the dashed line a method is surer than it should be; larger dots hold more images."
             )
+        case ProfileFigure():
+            beside = f" Dashed: {figure.reference}." if figure.reference else ""
+            return f"Performance profile: {figure.y_label} in which a method is so near to the best.{beside}"
         case PointFigure():
             interval = "Upright lines are 95 % intervals."
             return f"Marked and joined: {figure.mark}. {interval}" if figure.mark else interval
@@ -57,6 +61,8 @@ def numbers_of(figure: Figure) -> Grid | None:
             return _curves(figure)
         case ReliabilityFigure():
             return _reliabilities(figure)
+        case ProfileFigure():
+            return _profiles(figure)
     return None
 
 
@@ -85,6 +91,16 @@ def _reliabilities(figure: ReliabilityFigure) -> Grid:
         (figure.y_label, [f"{one.accuracy:.3f}" for _, one in rows]),
         ("share of the images", [f"{one.share:.1%}" for _, one in rows]),
     )
+
+
+def _profiles(figure: ProfileFigure) -> Grid:
+    """Five of the distances, the first and the last among them."""
+    last = len(figure.within) - 1
+    places = dict.fromkeys(round(i * last / 4) for i in range(5))
+    shares = [
+        (f"<= {figure.within[place]:.3g}", [f"{one.shares[place]:.0%}" for one in figure.profiles]) for place in places
+    ]
+    return _grid(("method", [one.name for one in figure.profiles]), *shares)
 
 
 def _with_ends(value: float, low: float, high: float, sign: str = "") -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from kdharness.report.drawing.gains import gains
 from kdharness.report.drawing.heat import heat
 from kdharness.report.drawing.outputs import outputs
-from kdharness.report.drawing.panels import curves, reliabilities
+from kdharness.report.drawing.panels import curves, profiles, reliabilities
 from kdharness.report.drawing.points import points
 from kdharness.report.figures import (
     CurveFigure,
@@ -16,6 +16,7 @@ from kdharness.report.figures import (
     HeatFigure,
     OutputFigure,
     PointFigure,
+    ProfileFigure,
     ReliabilityFigure,
 )
 
@@ -35,4 +36,6 @@ def as_element(figure: Figure) -> Markup:
             return heat(figure)
         case ReliabilityFigure():
             return reliabilities(figure)
+        case ProfileFigure():
+            return profiles(figure)
     raise TypeError(f"nothing draws a {type(figure).__name__}")

@@ -10,10 +10,19 @@ from markupsafe import Markup
 
 from kdharness.report.drawing.axes import Axis, tick_text, usual_span
 from kdharness.report.drawing.elements import ACCENT, LINE, area_of, dot, element, line, path_of, text_at
-from kdharness.report.figures import Curve, CurveFigure, Reliability, ReliabilityFigure, span
+from kdharness.report.figures import (
+    Curve,
+    CurveFigure,
+    Profile,
+    ProfileFigure,
+    Reliability,
+    ReliabilityFigure,
+    span,
+)
 
 WIDTH, HEIGHT = 190, 120
 LEFT, RIGHT, TOP, BOTTOM = 34, 184, 6, 102
+Places = Sequence[tuple[float, float]]
 # A curve of more epochs is drawn through so many of them.
 MOST_EPOCHS = 120
 
@@ -76,6 +85,30 @@ def _reliability(method: Reliability, x_axis: Axis, y_axis: Axis) -> Markup:
     gap = sum(one.share * abs(one.accuracy - one.confidence) for one in method.bins)
     label = f"{method.name}: share that is right by confidence, in {len(method.bins)} bins, {gap:.3f} apart on average"
     return element(WIDTH, HEIGHT, label, parts, "panel")
+
+
+def profiles(figure: ProfileFigure) -> Markup:
+    """Each method's shares by distance; that of the reference, dashed, beside all others."""
+    x_axis, y_axis = Axis(0.0, figure.within[-1], LEFT, RIGHT), Axis(0.0, 1.0, BOTTOM, TOP)
+    lines = {
+        one.name: [(x_axis.at(x), y_axis.at(y)) for x, y in zip(figure.within, one.shares, strict=True)]
+        for one in figure.profiles
+    }
+    beside = lines.get(figure.reference)
+    return _panels(
+        (one.name, _profile(figure, one, lines[one.name], beside, x_axis, y_axis)) for one in figure.profiles
+    )
+
+
+def _profile(
+    figure: ProfileFigure, one: Profile, places: Places, beside: Places | None, x_axis: Axis, y_axis: Axis
+) -> Markup:
+    parts = [*_frame(x_axis, y_axis)]
+    if beside is not None and beside is not places:
+        parts.append(path_of(beside, "beside"))
+    parts.append(path_of(places, "curve"))
+    ends = f"{one.shares[0]:.0%} at 0, {one.shares[-1]:.0%} at {figure.within[-1]:.3g}"
+    return element(WIDTH, HEIGHT, f"{one.name}: {figure.y_label} by {figure.x_label}, {ends}", parts, "panel")
 
 
 def _frame(x_axis: Axis, y_axis: Axis) -> Iterator[Markup]:

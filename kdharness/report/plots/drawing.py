@@ -11,9 +11,10 @@ from kdharness.report.figures import (
     HeatFigure,
     OutputFigure,
     PointFigure,
+    ProfileFigure,
     ReliabilityFigure,
 )
-from kdharness.report.plots.lines import curves, reliability
+from kdharness.report.plots.lines import curves, profiles, reliability
 from kdharness.report.plots.points import outputs, points
 from kdharness.report.plots.rows import gains, heat
 
@@ -29,6 +30,8 @@ def drawn(figure: Figure) -> Drawn:
             return curves(figure)
         case ReliabilityFigure():
             return reliability(figure)
+        case ProfileFigure():
+            return profiles(figure)
         case PointFigure():
             return points(figure)
         case OutputFigure():

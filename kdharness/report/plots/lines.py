@@ -1,13 +1,15 @@
-"""Lines of methods: how they learned, and how often they are right where they are so sure."""
+"""Lines of methods: how they learned, how often they are right where they are so sure, and how often near the best."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawn
 
-from kdharness.report.figures import Curve, CurveFigure, Reliability, ReliabilityFigure
+from kdharness.report.figures import Curve, CurveFigure, Profile, ProfileFigure, Reliability, ReliabilityFigure
 from kdharness.report.plots.style import COLOURS, DASHES, GREY, MARKERS, PALE, name_of, title_of
 
 SIZE_INCHES = (7.2, 4.0)
@@ -61,6 +63,33 @@ def reliability(figure: ReliabilityFigure) -> Drawn:
     axes.set_title(title_of(figure.title, figure.deviations), loc="left")
     drawn.legend(loc="outside right upper", title="size: share of images", title_fontsize=8)
     return drawn
+
+
+def profiles(figure: ProfileFigure) -> Drawn:
+    """The first methods in colour, the reference in black, the others grey and without a name."""
+    drawn = Drawn(figsize=SIZE_INCHES, layout="constrained")
+    axes = drawn.add_subplot()
+    named = [one for one in figure.profiles if one.name != figure.reference][:MOST_IN_COLOUR]
+    others = [one for one in figure.profiles if one not in named and one.name != figure.reference]
+    for one in others:
+        axes.plot(figure.within, one.shares, color=PALE, linewidth=0.8, zorder=1)
+    for place, one in enumerate(named):
+        _profile(axes, figure, one, color=COLOURS[place], linestyle=DASHES[place], zorder=3)
+    for one in figure.profiles:
+        if one.name == figure.reference:
+            _profile(axes, figure, one, color="black", linewidth=1.8, zorder=4)
+    if others:
+        axes.plot([], [], color=PALE, label=_more(others))
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(figure.x_label)
+    axes.set_ylabel(figure.y_label)
+    axes.set_title(title_of(figure.title, figure.deviations), loc="left")
+    drawn.legend(loc="outside right upper")
+    return drawn
+
+
+def _profile(axes: Axes, figure: ProfileFigure, one: Profile, **style: Any) -> None:
+    axes.plot(figure.within, one.shares, label=name_of(one.name), **style)
 
 
 def _bins(method: Reliability) -> tuple[list[float], list[float]]:

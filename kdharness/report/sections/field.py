@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from kdharness.report.figures import Gain, GainFigure
+from kdharness.report.figures import Gain, GainFigure, Profile, ProfileFigure
 from kdharness.report.sections.contrast import decimals_of, listed
 from kdharness.report.sections.grid import COST, GAIN, Column, Grid
 from kdharness.report.sections.section import Section, SectionKind
@@ -18,6 +18,8 @@ from kdharness.stats.settings import pair_of
 
 MOST_BESIDE = 12  # in a matrix, so that it fits 80 columns
 WITHIN = (0.2, 0.5, 1.0, 2.0)  # points, of a profile
+DISTANCES = 41  # of a drawn one
+BEYOND = 0.1
 
 
 def field_sections(blocks: Blocks, question: Question) -> Iterator[Section]:
@@ -51,7 +53,7 @@ def _field(blocks: Blocks, question: Question) -> Section:
     remarks = (*blocks.left_out, *_ranks_say(blocks))
     title = _title(blocks, f"{question.metric} of {len(blocks.competitors)} methods")
     grid = field_grid(blocks, question)
-    figures = (rank_figure(title, blocks),) if is_enough(blocks) else ()
+    figures = (rank_figure(title, blocks), profile_figure(title, blocks, question)) if is_enough(blocks) else ()
     return Section(SectionKind.FIELD, title, grid, banner(blocks.names["deviations"]), remarks, how, figures)
 
 
@@ -62,6 +64,23 @@ def rank_figure(title: str, blocks: Blocks) -> GainFigure:
     label = "mean ranks behind the first, ± half of Nemenyi's critical difference: told apart where none overlaps"
     lines = (Gain(blocks.competitors[i], behind[i], behind[i] - half, behind[i] + half) for i in blocks.order)
     return GainFigure(title, blocks.names["deviations"], label, tuple(lines))
+
+
+def profile_figure(title: str, blocks: Blocks, question: Question) -> ProfileFigure:
+    """A performance profile for each method, up to the distance that a tenth of all regrets are beyond."""
+    farthest = float(np.quantile(blocks.regret, 1 - BEYOND))
+    within = np.linspace(0.0, farthest or 1.0, DISTANCES)
+    shares = profile(blocks.regret, within.tolist()).T
+    lines = (Profile(blocks.competitors[i], tuple(shares[i].tolist())) for i in blocks.order)
+    unit = "points" if question.points else question.metric
+    return ProfileFigure(
+        joined(title, "performance profile"),
+        blocks.names["deviations"],
+        f"{unit} below the block's best, at most",
+        tuple(within.tolist()),
+        tuple(lines),
+        question.reference_name,
+    )
 
 
 def field_grid(blocks: Blocks, question: Question) -> Grid:

@@ -22,6 +22,8 @@ from kdharness.report.figures import (
     OutputPoint,
     Point,
     PointFigure,
+    Profile,
+    ProfileFigure,
     Reliability,
     ReliabilityBin,
     ReliabilityFigure,
@@ -63,7 +65,10 @@ OUTPUTS = OutputFigure(
     "",
     (OutputPoint(Mark.EXIT, "exit1", 1e6, 80.0, 1.0), OutputPoint(Mark.PLAIN, "plain", 2e6, 85.0, math.nan)),
 )
-EVERY = (GAIN, POINTS, CURVES, HEAT, RELIABILITY, OUTPUTS)
+PROFILES = ProfileFigure(
+    "profile", "", "points below", (0.0, 1.0), tuple(Profile(f"m{i}", (i / 10, 1.0)) for i in range(9)), "m0"
+)
+EVERY = (GAIN, POINTS, CURVES, HEAT, RELIABILITY, OUTPUTS, PROFILES)
 
 
 def texts(figure: Figure) -> list[str]:

@@ -6,7 +6,7 @@ import fabricate
 import numpy as np
 import pytest
 
-from kdharness.report.figures import GainFigure
+from kdharness.report.figures import GainFigure, ProfileFigure
 from kdharness.report.sections.field import field_sections
 from kdharness.report.sections.section import Section
 from kdharness.stats.blocks import blocks_of
@@ -53,7 +53,7 @@ def test_enough_settings_say_who_is_not_told_apart() -> None:
 
 
 def test_the_diagram_has_half_a_critical_difference_on_both_sides() -> None:
-    (figure,) = sections_of(8)[0].figures
+    figure, _ = sections_of(8)[0].figures
     assert isinstance(figure, GainFigure)
     first, second, _ = figure.gains
     assert (first.name, first.points) == ("at", 0.0)
@@ -62,3 +62,20 @@ def test_the_diagram_has_half_a_critical_difference_on_both_sides() -> None:
     assert first.high == pytest.approx(0.5859, abs=1e-4)
     assert second.low > first.high
     assert sections_of(2)[0].figures == ()
+
+
+def test_the_profile_counts_the_blocks_in_which_a_method_is_so_near() -> None:
+    """at is the best of all 16 blocks by 9 to 11 points; kd and rkd are never near it."""
+    _, figure = sections_of(8)[0].figures
+    assert isinstance(figure, ProfileFigure)
+    assert (figure.reference, figure.title) == ("kd", "tiny · top1 of 3 methods · performance profile")
+    assert len(figure.within) == 41
+    assert figure.within[0] == 0.0
+    at, *others = figure.profiles
+    assert (at.name, set(at.shares)) == ("at", {1.0})
+    assert {one.name for one in others} == {"kd", "rkd"}
+    for one in others:
+        assert one.shares[0] == 0.0
+        assert list(one.shares) == sorted(one.shares)
+    # A tenth of the 48 regrets lies beyond the last distance, all of them of kd and rkd: 5 of their 32.
+    assert sum(one.shares[-1] for one in others) * 16 == pytest.approx(27)
