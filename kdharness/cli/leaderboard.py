@@ -61,14 +61,14 @@ def leaderboard(
 def _show_or_write(paths: list[Path], out: Path | None, plugin_files: Sequence[Path]) -> None:
     from rich.console import Console
 
-    from kdharness.registry.manager import Registry
+    from kdharness.cli.board_columns import columns_of_plugins
     from kdharness.report.leaderboard import merge
     from kdharness.report.terminal import show
     from kdharness.report.view import ranking_of
     from kdharness.results.finding import find_folders, load_all
     from kdharness.results.store import to_stderr
     from kdharness.results.table import write_csv
-    from kdharness.stats.board import leaderboard as ranking
+    from kdharness.stats.board import NONE, leaderboard as ranking
 
     found = [folder for path in paths for folder in find_folders(path)]
     once = list({folder.path.resolve(): folder for folder in found}.values())  # a folder named twice counts once
@@ -76,11 +76,8 @@ def _show_or_write(paths: list[Path], out: Path | None, plugin_files: Sequence[P
     for warning in merged.warnings:
         to_stderr(warning)
     if out is None:
-        show(ranking_of(merged), Console(), whole=False)
+        added = columns_of_plugins(plugin_files) if plugin_files else NONE
+        show(ranking_of(merged, added), Console(), whole=bool(added))
         return
-    registry = Registry.load(plugin_files)
-    columns = registry.known("leaderboard_column")
-    for warning in registry.warnings:
-        to_stderr(warning)
-    write_csv(ranking(merged.frame, merged.references, columns, to_stderr), out)
+    write_csv(ranking(merged.frame, merged.references, columns_of_plugins(plugin_files), to_stderr), out)
     print(f"wrote {out}", file=sys.stderr)

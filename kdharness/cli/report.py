@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from kdharness.cli.options import Plugins
 from kdharness.results.reading import collector_paused
-
-if TYPE_CHECKING:
-    from kdharness.report.view import Report
 
 
 class Format(StrEnum):
@@ -50,10 +47,13 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Also set what others published beside what was measured.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Show rankings with their uncertainty, what failed, and how it was measured."""
     from rich.console import Console
 
+    from kdharness.cli.board_columns import columns_shown
+    from kdharness.cli.drawing import draw
     from kdharness.report.terminal import show
     from kdharness.report.view import report_of
     from kdharness.results.files import write_atomic
@@ -61,11 +61,13 @@ def report(
 
     page = form is Format.HTML
     drawn = page or plots is not None
-    reports = [report_of(contents, published, drawn, page) for contents in load_all(find_folders(folder))]
+    found = load_all(find_folders(folder))
+    added = columns_shown(found if whole or page else (), plugin or ())
+    reports = [report_of(contents, published, drawn, page, added) for contents in found]
     if published and not any(each.published for each in reports):
         print("nothing here was published of the same network on the same data", file=sys.stderr)
     if plots is not None:
-        _draw(reports, plots)
+        draw(reports, plots)
     if form is Format.TERMINAL and out is None:
         for each in reports:
             show(each, Console(), whole)
@@ -78,14 +80,3 @@ def report(
     else:
         write_atomic(out, text)
         print(f"wrote {out}", file=sys.stderr)
-
-
-def _draw(reports: Sequence[Report], where: Path) -> None:
-    from kdharness.report.document import sections
-    from kdharness.report.plots.files import write_figures
-
-    figures = [figure for report in reports for section in sections(report) for figure in section.figures]
-    for path in write_figures(figures, where):
-        print(f"wrote {path}", file=sys.stderr)
-    if not figures:
-        print("nothing to draw: nothing is measured yet", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from kdharness.report.sections.added import added_section
 from kdharness.report.sections.answers import answers_in_short, answers_section
 from kdharness.report.sections.audit import audit_section
 from kdharness.report.sections.mean_gains import mean_gains_section
@@ -17,6 +18,7 @@ from kdharness.report.sections.recipes import recipes_section
 from kdharness.report.sections.section import Section, Short
 from kdharness.report.sections.teacher_spread import teacher_spread_section
 from kdharness.report.view import Report
+from kdharness.stats.former_rows import FormerCells
 from kdharness.stats.outcomes import Problem
 from kdharness.text import plain, printable
 
@@ -52,6 +54,9 @@ def _sections(report: Report, whole: bool) -> Iterator[Section]:
         yield replace(mean_gains_section(overall), figures=report.charts.of_overall(place))
     yield from map(recipes_section, report.recipes)
     yield from (section for deviations, section in ranked if deviations)
+    for ranking, columns in zip(report.rankings, report.added, strict=bool(report.added)):
+        if (section := added_section(ranking, columns)) is not None:
+            yield section
     yield from map(outputs_section, report.exits)
     yield from map(private_images_section, report.privacy)
     yield from map(audit_section, report.audits)
@@ -92,13 +97,27 @@ def stale_line(count: int) -> str:
     return f"{results} kept on disk and left out: no plan produces them any more, or their teachers have other weights"
 
 
+def former_line(former: FormerCells) -> str:
+    """'6 cells of older revisions are left out: kd of revision 1 (2 counts)'."""
+    cells = "1 cell of an older revision is" if former.cells == 1 else f"{former.cells} cells of older revisions are"
+    more = len(former.names) - MOST_LISTED
+    names = [*former.names[:MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return f"{cells} left out: {', '.join(names)}"
+
+
+def left_out(report: Report) -> list[str]:
+    """What is there, and enters no table."""
+    former = [printable(former_line(report.former))] if report.former.cells else []
+    return [*former, stale_line(report.stale)] if report.stale else former
+
+
 def endings(report: Report) -> list[str]:
     """What did not go well, grouped by reason, and what was left out."""
     lines = [
         *(problem_line(problem, report.traces.get(problem.cell, "")) for problem in report.problems),
         *report.doubts,
     ]
-    return [*lines, stale_line(report.stale)] if report.stale else lines
+    return [*lines, *left_out(report)]
 
 
 def nothing(report: Report) -> str:

@@ -17,9 +17,9 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from kdharness.report.charts.words import numbers_of, reading_of
-from kdharness.report.document import nothing, problem_line, sections, stale_line
+from kdharness.report.document import left_out, nothing, problem_line, sections
 from kdharness.report.drawing.figures import as_element
-from kdharness.report.figures import CurveFigure, Figure, HeatFigure, ReliabilityFigure
+from kdharness.report.figures import CurveFigure, Figure, HeatFigure, ProfileFigure, ReliabilityFigure
 from kdharness.report.sections.grid import Column, Grid
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
@@ -103,7 +103,7 @@ class Drawing:
     @property
     def is_wide(self) -> bool:
         """Whether nothing stands beside it."""
-        return isinstance(self.figure, CurveFigure | ReliabilityFigure | HeatFigure)
+        return isinstance(self.figure, CurveFigure | ReliabilityFigure | HeatFigure | ProfileFigure)
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ def _report(report: Report) -> dict[str, Any]:
         (problem_line(problem, report.traces.get(problem.cell, "")), report.appendix.tracebacks.get(problem.cell, ""))
         for problem in report.problems
     ]
-    left_out = [*report.doubts, *([stale_line(report.stale)] if report.stale else [])]
+    lines = [*report.doubts, *left_out(report)]
     return {
         "name": report.name, "progress": report.progress, "note": report.note, "nothing": nothing(report),
-        "parts": [_part(section) for section in sections(report)], "problems": problems, "left_out": left_out,
+        "parts": [_part(section) for section in sections(report)], "problems": problems, "left_out": lines,
         "downloads": [_download(name, text) for name, text in report.appendix.tables.items()],
     }  # fmt: skip
 

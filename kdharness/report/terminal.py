@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kdharness.report.document import in_short, nothing, problem_words, sections, stale_line
+from kdharness.report.document import in_short, left_out, nothing, problem_words, sections
 from kdharness.report.sections.grid import LEAST_CUT, Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
@@ -182,8 +182,8 @@ def _problem_lines(report: Report) -> Iterator[Text]:
 def _closing_lines(report: Report) -> Iterator[Text]:
     for doubt in report.doubts:
         yield Text(doubt, style="yellow")
-    if report.stale:
-        yield Text(stale_line(report.stale), style="dim")
+    for line in left_out(report):
+        yield Text(line, style="dim")
     if report.files:
         names = ", ".join(path.name for path in report.files)
         yield Text(f"tables in {report.files[0].parent}: {names}", style="dim")

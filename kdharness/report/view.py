@@ -18,11 +18,14 @@ from kdharness.results.notes import Subject
 from kdharness.results.origins import origin_of
 from kdharness.results.progress import summary_line
 from kdharness.stats.audit import SettingAudit, audits_of
+from kdharness.stats.board import NONE
 from kdharness.stats.claims import CLAIM_COLUMNS, judge
 from kdharness.stats.effects import EFFECT_COLUMNS, effects_of
 from kdharness.stats.exits import MethodExits, exits_of
+from kdharness.stats.former_rows import FormerCells, former_cells
 from kdharness.stats.outcomes import Problem, problems_of
 from kdharness.stats.overall import Overall, overalls
+from kdharness.stats.plugin_columns import PluginColumn, PluginColumns, columns_of_rankings
 from kdharness.stats.privacy import SettingPrivacy, privacy_of
 from kdharness.stats.published import PublishedBeside, published_beside
 from kdharness.stats.rankings import Ranking, rankings
@@ -57,6 +60,8 @@ class Report:
     charts: figures beside the rankings and the mean gains, where they are asked for.
     made: sections that a command made itself.
     appendix: for those who look closer, where it is asked for.
+    added: of each ranking, the columns that plugins add to the leaderboard, where they are asked for.
+    former: cells of revisions of methods that others supersede.
     """
 
     name: str
@@ -81,6 +86,8 @@ class Report:
     charts: Charts = field(default_factory=Charts)
     made: tuple[Section, ...] = ()
     appendix: Appendix = field(default_factory=Appendix)
+    added: tuple[tuple[PluginColumn, ...], ...] = ()
+    former: FormerCells = field(default_factory=FormerCells)
 
     @property
     def is_empty(self) -> bool:
@@ -88,11 +95,17 @@ class Report:
         return not self.rankings and not self.made
 
 
-def report_of(contents: Contents, published: bool = False, figures: bool = False, appendix: bool = False) -> Report:
+def report_of(
+    contents: Contents,
+    published: bool = False,
+    figures: bool = False,
+    appendix: bool = False,
+    added: PluginColumns = NONE,
+) -> Report:
     """The report on one folder, finished or not.
 
     published: whether others' numbers stand beside. figures: whether those are made that need the files of all cells.
-    appendix: whether there is one.
+    appendix: whether there is one. added: the columns of plugins.
     """
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     newest, progress = contents.newest, contents.progress
@@ -120,6 +133,8 @@ def report_of(contents: Contents, published: bool = False, figures: bool = False
         published=published_beside(frame, contents.planned) if published else (),
         charts=charts_of(frame, ranked, means, FolderEvidence(contents)) if figures else Charts(),
         appendix=appendix_of(contents, frame, ranked, problems) if appendix else Appendix(),
+        added=columns_of_rankings(frame, ranked, added),
+        former=former_cells(frame),
     )
 
 
@@ -133,8 +148,11 @@ def _traces(contents: Contents, problems: Iterable[Problem]) -> dict[str, str]:
     return found
 
 
-def ranking_of(merged: Merged) -> Report:
-    """The leaderboard alone, of one or several folders: what deviates from its benchmark is left out."""
+def ranking_of(merged: Merged, added: PluginColumns = NONE) -> Report:
+    """The leaderboard alone, of one or several folders: what deviates from its benchmark is left out.
+
+    added: the columns of plugins.
+    """
     frame = merged.frame[merged.frame["deviations"] == ""]
     ranked = rankings(frame, merged.references)
     return Report(
@@ -145,4 +163,6 @@ def ranking_of(merged: Merged) -> Report:
         notes=merged.notes,
         privacy=privacy_of(frame),
         recipes=recipes_beside(ranked),
+        added=columns_of_rankings(frame, ranked, added),
+        former=former_cells(frame),
     )

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from kdharness.planning.cell import STUDENT
-from kdharness.stats.settings import BLOCK, COMPETITOR, superseded
+from kdharness.stats.settings import BLOCK, COMPETITOR, as_dicts, competitor_of, superseded
 from kdharness.stats.standings import OF_RANK, columns, standings
 
 SUPERSEDED = "superseded_by"
+SHORT_LETTERS = 16
 _PLACE = [*BLOCK, "student", *COMPETITOR]
 _COMPARED = ("rank", *OF_RANK, "visible_difference", "gap_share")
+
+
+@dataclass(frozen=True)
+class FormerCells:
+    """Cells of such revisions: how many, and of what: 'kd of revision 1 (2 counts)', in order of names."""
+
+    cells: int = 0
+    names: tuple[str, ...] = ()
+
+
+def former_cells(frame: pd.DataFrame) -> FormerCells:
+    """Those of a results table."""
+    marks = superseded(frame)
+    marks = marks[marks != ""]
+    rows = frame.loc[marks.index].assign(**{SUPERSEDED: marks})
+    names = {
+        f"{competitor_of(row)} of revision {_short(row['method_revision'])} ({_short(row[SUPERSEDED])} counts)"
+        for row in as_dicts(rows)
+    }
+    return FormerCells(int(rows["cell"].nunique()), tuple(sorted(names)))
+
+
+def _short(revision: str) -> str:
+    """A digest's first letters."""
+    return revision[:SHORT_LETTERS]
 
 
 def former_rows(frame: pd.DataFrame, references: Sequence[str]) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -16,6 +16,7 @@ from kdharness.failures import Failure, attempt
 from kdharness.registry.loading import quiet_stdout
 from kdharness.registry.source import Registered
 from kdharness.stats.board_schema import BoardColumn
+from kdharness.stats.rankings import Ranking
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable
 from kdharness.text import plain
 
@@ -44,6 +45,24 @@ def plugin_columns(frame: pd.DataFrame, board: pd.DataFrame, added: PluginColumn
     groups = {names: own[frame.columns].sort_values("seed", ignore_index=True) for names, own in ok.groupby(key)}
     places = list(board[key].itertuples(index=False, name=None))
     return [_filled(name, registered, places, groups) for name, registered in sorted(added.items())]
+
+
+def columns_of_rankings(
+    frame: pd.DataFrame, rankings: Sequence[Ranking], added: PluginColumns
+) -> tuple[tuple[PluginColumn, ...], ...]:
+    """Those of each ranking that is on the leaderboard, one value per row of its board; none for what deviates."""
+    boards = [ranking.board for ranking in rankings if not ranking.deviations]
+    if not added or not boards:
+        return ()
+    whole = plugin_columns(frame[frame["deviations"] == ""], pd.concat(boards, ignore_index=True), added)
+    found: list[tuple[PluginColumn, ...]] = []
+    start = 0
+    for ranking in rankings:
+        end = start if ranking.deviations else start + len(ranking.board)
+        own = () if ranking.deviations else tuple(replace(each, values=each.values[start:end]) for each in whole)
+        found.append(own)
+        start = end
+    return tuple(found)
 
 
 def _filled(

@@ -98,6 +98,17 @@ def test_merged_folders_keep_the_newest_plans_references_and_notes(tmp_path: Pat
 
 
 @pytest.mark.parametrize("write", [as_text, as_markdown, as_latex, as_page])
+def test_older_revisions_are_said_in_a_line(tmp_path: Path, write: Callable[..., str]) -> None:
+    folders = []
+    for revision, scores in (("1", [90.0, 91.0]), ("2", [92.0, 93.0])):
+        records = fabricate.records_of({"kd": scores}, method_revision=revision)
+        folders.append(fabricate.write(tmp_path / revision / "tiny", [r.cell for r in records], records).load())
+    text = " ".join(write([ranking_of(merge(folders))]).split())
+    assert "2 cells of older revisions are left out: kd of revision 1 (2 counts)" in text
+    assert "older revision" not in write([ranking_of(merge(folders[1:]))])
+
+
+@pytest.mark.parametrize("write", [as_text, as_markdown, as_latex, as_page])
 @pytest.mark.parametrize(
     "of", [report_of, lambda contents: ranking_of(merge([contents]))], ids=["report", "leaderboard"]
 )

@@ -11,6 +11,7 @@ import pytest
 
 from kdharness.results.record import Record, Status
 from kdharness.stats.board import leaderboard
+from kdharness.stats.former_rows import FormerCells, former_cells
 from kdharness.stats.settings import superseded
 
 USUAL: dict[str, list[float | None]] = {"vanilla": [88.0, 88.5, 87.9], "kd": [91.0, 91.4, 90.9]}
@@ -81,3 +82,13 @@ def test_several_revisions_have_a_row_each_in_any_order() -> None:
     old = board[board["superseded_by"] != ""]
     assert old[["method_revision", "top1_mean"]].to_numpy().tolist() == [["-", 70.0], ["0", 80.0]]
     pd.testing.assert_frame_equal(board_of(*records[::-1]), board)
+
+
+def test_what_is_left_out_is_counted_and_named() -> None:
+    assert former_cells(fabricate.table_of(fabricate.records_of(USUAL))) == FormerCells()
+    other = revision("f" * 64, [89.0], method="at")
+    newer = revision("1", [89.5], 2, "at")
+    frame = fabricate.table_of([*revision("1", USUAL["kd"]), *revision("2", [95.0], 2), *other, *newer])
+    assert former_cells(frame) == FormerCells(
+        4, ("at of revision ffffffffffffffff (1 counts)", "kd of revision 1 (2 counts)")
+    )

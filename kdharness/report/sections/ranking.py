@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from kdharness.planning.cell import UNKNOWN
 from kdharness.report.figures import Gain, GainFigure
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import (
@@ -177,6 +178,7 @@ def remarks(ranking: Ranking) -> list[str]:
     return [
         *_teachers(ranking),
         *(f"the same students, to the last digit of every seed: {', '.join(names)}" for names in ranking.identical),
+        *_seen_data(ranking.board),
         *_unequal_seeds(ranking.board),
         *_fewer_in_gains(ranking),
         *_undecided(ranking),
@@ -189,6 +191,17 @@ def _teachers(ranking: Ranking) -> list[str]:
         return []
     each = ", ".join(f"{name} {top1:.2f}" for name, top1 in ranking.teachers)
     return [f"each teacher: {each}; the heading's is their mean probability's"]
+
+
+def _seen_data(board: pd.DataFrame) -> Iterator[str]:
+    """What pretrained weights behind the rows saw."""
+    for seen in _distinct(board["seen_data"]):
+        rows = as_dicts(board[board["seen_data"] == seen])
+        whose = "every row" if len(rows) == len(board) else _some(map(competitor_of, rows))
+        if seen == UNKNOWN:
+            yield f"it is not on record what pretrained weights behind {whose} saw"
+        else:
+            yield f"pretrained weights behind {whose} saw {seen}"
 
 
 def _unequal_seeds(board: pd.DataFrame) -> list[str]:

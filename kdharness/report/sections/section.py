@@ -14,6 +14,7 @@ class SectionKind(StrEnum):
     """What a section is about."""
 
     RANKING = "ranking"
+    ADDED = "columns of plugins"
     MEAN_GAINS = "mean gains"
     RECIPES = "recipes"
     OUTPUTS = "outputs"

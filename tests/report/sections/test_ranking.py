@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import fabricate
+import pandas as pd
 
 from kdharness.report.figures import GainFigure
 from kdharness.report.sections.ranking import ranking_grid, ranking_section
@@ -141,3 +142,20 @@ def test_intervals_widened_to_the_rank_are_said() -> None:
     (section,) = sections_of([*early, *late])
     (line,) = (line for line in section.remarks if line.startswith("means are over different seeds"))
     assert line.endswith("intervals of ranks compare equal seeds; intervals are widened to hold the rank by the mean.")
+
+
+def test_what_pretrained_weights_saw_is_a_remark() -> None:
+    frame = fabricate.scores_table({"vanilla": [88.0, 88.1], "kd": [90.0, 91.0], "at": [89.0, 89.5]})
+    assert not any("saw" in remark for remark in of_frame(frame).remarks)
+    frame["seen_data"] = "ImageNet-1k"
+    assert "pretrained weights behind every row saw ImageNet-1k" in of_frame(frame).remarks
+    frame.loc[frame["method"] == "vanilla", "seen_data"] = ""
+    frame.loc[frame["method"] == "at", "seen_data"] = "unknown"
+    remarks = of_frame(frame).remarks
+    assert "pretrained weights behind kd saw ImageNet-1k" in remarks
+    assert "it is not on record what pretrained weights behind at saw" in remarks
+
+
+def of_frame(frame: pd.DataFrame) -> Section:
+    (ranking,) = rankings(frame, REFERENCES)
+    return ranking_section(ranking)
