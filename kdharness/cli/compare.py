@@ -73,8 +73,16 @@ def compare(
     tolerance: Tolerance = 0.0,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TERMINAL,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also draw every figure, as PNG and SVG.")
+    ] = None,
 ) -> None:
-    """Hold methods against a reference, with tests and costs; or two folders against each other, cell by cell."""
+    """Hold methods against a reference, with tests and costs; or two folders against each other, cell by cell.
+
+    A method of one folder against a reference of another: 'kdharness leaderboard add DIR DIR2 --to BOTH' makes one of
+    two folders, and 'kdharness compare BOTH' compares what is in it.
+    """
+    from kdharness.cli.drawing import draw
     from kdharness.results.finding import find_folders, load_all
 
     for option, value in (("--equal-within", equal_within), ("--tolerance", tolerance)):
@@ -84,10 +92,10 @@ def compare(
     if len(paths) > 2:
         raise UserError(f"compare takes one folder or two, not {len(paths)}")
     if len(paths) == 2:
-        _refuse(method=method, reference=reference, metric=metric, smaller=smaller, equal_within=equal_within)
-        if form is Format.CSV:
-            raise UserError("two folders are compared in sentences: --format csv is for one")
-        _show([_between(paths, tolerance)], form, out)
+        _refuse(
+            method=method, reference=reference, metric=metric, smaller=smaller, equal_within=equal_within, plots=plots
+        )
+        _two(paths, tolerance, form, out)
         return
     if tolerance:
         raise UserError("--tolerance is for two folders")
@@ -95,25 +103,36 @@ def compare(
     asked = _question(found, method, reference, metric or "top1", smaller, equal_within)
     if form is Format.CSV:
         _write(_csv(found, asked), out)
-    else:
-        _show(_reports(found, asked), form, out)
+    if form is Format.CSV and plots is None:
+        return
+    reports = _reports(found, asked)
+    if plots is not None:
+        draw(reports, plots)
+    if form is not Format.CSV:
+        _show(reports, form, out)
 
 
 def _refuse(**options: object) -> None:
     """UserError for what two folders have no use for."""
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
     if given:
-        raise UserError(f"two folders are compared cell by cell: {', '.join(given)} is for one")
+        both = "'kdharness leaderboard add' makes one of two"
+        raise UserError(f"two folders are compared cell by cell: {', '.join(given)} is for one folder, and {both}")
 
 
-def _between(paths: Sequence[Path], tolerance: float) -> Report:
+def _two(paths: Sequence[Path], tolerance: float, form: Format, out: Path | None) -> None:
     from kdharness.report.differences import differences_of
+    from kdharness.results.difference_table import difference_table
+    from kdharness.results.differences import differences
     from kdharness.results.finding import find_folders, load_all
 
     here, there = (load_all(find_folders(path)) for path in paths)
+    if form is Format.CSV:
+        _write(difference_table(differences(here, there, tolerance)), out)
+        return
     names = [path.resolve().name for path in paths]
     shown = names if names[0] != names[1] else [str(path) for path in paths]
-    return differences_of(here, there, (shown[0], shown[1]), tolerance)
+    _show([differences_of(here, there, (shown[0], shown[1]), tolerance)], form, out)
 
 
 def _question(

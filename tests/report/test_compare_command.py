@@ -15,6 +15,7 @@ from kdharness.planning.cell import digest
 from kdharness.results.record import Status
 
 Capture = pytest.CaptureFixture[str]
+BOTH = ", and 'kdharness leaderboard add' makes one of two"
 
 
 @pytest.fixture
@@ -54,6 +55,13 @@ def test_a_loss_of_which_less_is_better(world: Path, capsys: Capture) -> None:
     assert "less is better" in out
     assert "the same nll as kd for every seed" in out
     assert err == ""
+
+
+def test_figures_as_files(world: Path, capsys: Capture, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out, err = said(capsys, world, "--format", "csv", "--plots", tmp_path / "figures")
+    assert out.startswith("benchmark,")
+    assert err.count("wrote ") == len(list((tmp_path / "figures").iterdir())) > 0
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "html"])
@@ -175,6 +183,29 @@ def test_two_folders_cell_by_cell(two: tuple[Path, Path], capsys: Capture) -> No
         assert counted in text
 
 
+def test_two_folders_as_a_table(two: tuple[Path, Path], capsys: Capture) -> None:
+    """A row for each number that differs; of what is the same, or in one alone, one."""
+    rows = list(csv.DictReader(io.StringIO(said(capsys, *two, "--format", "csv")[0])))
+    kinds = [row["difference_kind"] for row in rows]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "same": 1, "other": 4, "status": 1, "key": 2, "only_here": 1, "only_there": 1,
+    }  # fmt: skip
+    same, number = rows[0], next(row for row in rows if row["what"] == "top1")
+    assert (same["method"], same["seed"], same["what"], same["difference"]) == ("rkd", "0", "", "")
+    assert (number["method"], number["here"], number["there"], number["difference"]) == ("kd", "90.0", "90.5", "0.5")
+    assert number["origin"] == "kdharness_version 0.1.0 -> 0.2.0"
+    status = next(row for row in rows if row["difference_kind"] == "status")
+    assert (status["said_here"], status["said_there"], status["cell"]) == ("ok", "failed", status["cell_there"])
+    key = next(row for row in rows if row["difference_kind"] == "key")
+    assert (key["what"], key["said_here"], key["said_there"]) == ("recipe.epochs", "2", "3")
+    assert key["cell"] != key["cell_there"]
+    here, there = rows[-2:]
+    assert (here["method"], bool(here["cell"]), here["cell_there"]) == ("left", True, "")
+    assert (there["method"], there["cell"], bool(there["cell_there"])) == ("right", "", True)
+    near = list(csv.DictReader(io.StringIO(said(capsys, *two, "--tolerance", "0.5", "--format", "csv")[0])))
+    assert [row["difference_kind"] for row in near].count("near") == 4
+
+
 def test_two_folders_within_a_tolerance_in_every_format(two: tuple[Path, Path], capsys: Capture) -> None:
     assert "2  the same within 0.5" in said(capsys, *two, "--tolerance", "0.5")[0]
     for form in ("markdown", "latex", "html"):
@@ -184,9 +215,9 @@ def test_two_folders_within_a_tolerance_in_every_format(two: tuple[Path, Path], 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "kd"], "two folders are compared cell by cell: --method is for one"),
-        (["--equal-within", "1"], "two folders are compared cell by cell: --equal-within is for one"),
-        (["--format", "csv"], "two folders are compared in sentences: --format csv is for one"),
+        (["--method", "kd"], f"two folders are compared cell by cell: --method is for one folder{BOTH}"),
+        (["--equal-within", "1"], f"two folders are compared cell by cell: --equal-within is for one folder{BOTH}"),
+        (["--plots", "x"], f"two folders are compared cell by cell: --plots is for one folder{BOTH}"),
         (["--tolerance", "-1"], "--tolerance must be a number from 0 on, not -1"),
     ],
 )
