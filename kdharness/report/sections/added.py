@@ -26,7 +26,7 @@ def added_section(ranking: Ranking, columns: Sequence[PluginColumn]) -> Section 
     return Section(
         SectionKind.ADDED,
         joined(ranking_name(ranking), WHAT),
-        added_grid(ranking, filled) if filled else Grid(()),
+        added_grid(ranking, filled),
         remarks=tuple(each.fault for each in shown if each.fault),
         how=tuple(f"{each.column.name}: {each.column.meaning}" for each in filled if each.column.meaning),
         short=Short(WHAT, setting_title(ranking.names), ", ".join(_in_short(each) for each in shown)),

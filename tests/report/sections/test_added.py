@@ -66,7 +66,7 @@ def test_each_setting_has_its_own_values_in_the_order_of_its_ranking() -> None:
     assert first.grid.rows == [("kd", "=1+1 <b>", "90"), ("vanilla", "=1+1 <b>", "88")]
     assert second.grid.rows == [("vanilla", "=1+1 <b>", "70")]
     assert first.how == ("x_word: what word is", "x_worst: what worst is")
-    assert second.title == "tiny · digits · few100 · conv32:conv16 · columns of plugins"
+    assert second.title == "tiny · digits · few100 · conv16 · columns of plugins"
 
 
 def test_what_says_nothing_of_a_setting_is_left_out() -> None:
