@@ -73,7 +73,7 @@ def cell(dataset: str, role: str, name: str, model: str, seed: int, teachers: tu
         "subset": "train",
         "method": {"name": method, "variant": variant, "parameters": PARAMETERS, "without": [], "plugin": PLUGIN},
         "student": {"name": model, "plugin": PLUGIN},
-        "teachers": [source.cell for source in teachers],
+        "teachers": [{"name": source.model, "source": source.cell, "plugin": PLUGIN} for source in teachers],
         "evaluation": {"split": "test", "every": 0, "validation": 0.0},
         "seed": seed,
     }

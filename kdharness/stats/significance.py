@@ -46,8 +46,8 @@ def _flipped(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float
     # Sums that differ by rounding alone are equal.
     least = observed - 1e-9 * np.maximum(1.0, np.abs(values).sum(axis=1))
     if n <= MOST_ENUMERATED:
-        return _extreme(values, _half_of_all_signs(n), least) / 2 ** (n - 1)
-    return (1 + _extreme(values, _random_signs(n, DRAWS, seed), least)) / (1 + DRAWS)
+        return np.asarray(_extreme(values, _half_of_all_signs(n), least) / 2 ** (n - 1))
+    return np.asarray((1 + _extreme(values, _random_signs(n, DRAWS, seed), least)) / (1 + DRAWS))
 
 
 def _extreme(

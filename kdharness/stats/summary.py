@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,8 @@ def measured_by(rows: pd.DataFrame, key: Sequence[str], value: str) -> Iterator[
     ok = ((rows["status"] == "ok") & rows[value].notna()).to_numpy(dtype=bool)
     seeds = rows["seed"].where(ok, 0).to_numpy(dtype=np.int64)
     values = rows[value].to_numpy(dtype=np.float64, na_value=np.nan)
-    for names, places in sorted(rows.groupby(list(key)).indices.items()):
+    groups = cast("Mapping[tuple[str, ...], npt.NDArray[np.int64]]", rows.groupby(list(key)).indices)
+    for names, places in sorted(groups.items()):
         own = places[ok[places]]
         own = own[np.argsort(seeds[own], kind="stable")]
         if (np.diff(seeds[own]) == 0).any():
