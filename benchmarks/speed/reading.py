@@ -1,22 +1,24 @@
 """How long `status`, `report` and `leaderboard` take on a large results folder.
 
-    python benchmarks/speed/reading.py [--cells 10000] [--rounds 3]
+    python benchmarks/speed/reading.py [--cells 10000] [--datasets 5] [--methods 25] [--rounds 3]
 
-Fabricates a folder without training anything: five datasets, eight pairs, 25 methods and variants, with what real
-records hold, a few failures, a plan per dataset and one of all. Prints the CPU seconds of whole processes, start
-included; the least of the rounds.
+Fabricates a folder without training anything: datasets of eight pairs, methods and variants, with what real records
+hold, a few failures, a plan per dataset and one of all. Prints CPU seconds and peak memory of whole processes, start
+included; the least of the rounds. First with nothing kept of an earlier reading, then with what the first left.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import platform
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +73,7 @@ def cell(dataset: str, role: str, name: str, model: str, seed: int, teachers: tu
         "subset": "train",
         "method": {"name": method, "variant": variant, "parameters": PARAMETERS, "without": [], "plugin": PLUGIN},
         "student": {"name": model, "plugin": PLUGIN},
-        "teachers": [source.cell for source in teachers],
+        "teachers": [{"name": source.model, "source": source.cell, "plugin": PLUGIN} for source in teachers],
         "evaluation": {"split": "test", "every": 0, "validation": 0.0},
         "seed": seed,
     }
@@ -141,57 +143,85 @@ def metrics(of: Cell, top1: float) -> Iterator[MetricRow]:
             yield MetricRow(name, "test", "parameters", 278324.0 / (number + 1))
 
 
-def fabricate(path: Path, count: int) -> int:
+def names_of(count: int) -> list[str]:
+    """METHODS and as many further variants as it takes."""
+    return [*METHODS, *(f"kd[temperature={number}]" for number in range(10, 10 + count - len(METHODS)))][:count]
+
+
+def fabricate(path: Path, count: int, datasets: int = len(DATASETS), methods: int = len(METHODS)) -> int:
     """Writes the folder with as many seeds as make `count` cells or more; returns how many it has."""
     draws = np.random.default_rng(0)
-    pairs = [(t, s) for t in TEACHERS for s in STUDENTS]
-    per_seed = len(DATASETS) * sum(len(STUDENTS if name in WITHOUT_TEACHER else pairs) for name in METHODS)
+    pairs, names = [(t, s) for t in TEACHERS for s in STUDENTS], names_of(methods)
+    per_seed = datasets * sum(len(STUDENTS if name in WITHOUT_TEACHER else pairs) for name in names)
     seeds = range(-(-count // per_seed))
     folder = ResultsFolder(path)
     everything: list[PlannedCell] = []
-    for dataset in DATASETS:
+    for dataset in DATASETS[:datasets]:
         own = {
             c.key: PlannedCell(c)
             for c in (
                 *(teacher(dataset, model) for model in TEACHERS),
-                *(student(dataset, pair, name, s) for pair in pairs for name in METHODS for s in seeds),
+                *(student(dataset, pair, name, s) for pair in pairs for name in names for s in seeds),
             )
         }
-        folder.plans.write(Plan("large", tuple(own.values()), metrics=MEASURED, command=("run", dataset)))
+        write(path / "plans" / f"{dataset}.json", Plan("large", tuple(own.values()), metrics=MEASURED).to_json())
         everything += own.values()
         for planned in own.values():
-            folder.write_record(record(planned.cell, draws))
-    folder.plans.write(Plan("large", tuple(everything), metrics=MEASURED, command=("run", "large")))
+            write(folder.cell(planned.cell.key).record, {**record(planned.cell, draws).to_json(), "files": {}})
+    if datasets > 1:
+        write(path / "plans" / "whole.json", Plan("large", tuple(everything), metrics=MEASURED).to_json())
     return len(everything)
 
 
-def cpu_seconds(*arguments: str) -> float:
-    """Of `python -m kdharness` with the arguments, on one thread."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def write(path: Path, data: Mapping[str, object]) -> None:
+    """The file as a run leaves it, without waiting for the disk, which takes longer than everything else here."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{{"digest":"{hashlib.sha256(text.encode()).hexdigest()}",{text[1:]}')
+
+
+def measured(*arguments: str) -> tuple[float, int]:
+    """CPU seconds and peak memory in bytes of `python -m kdharness` with the arguments, on one thread."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, "-m", "kdharness", *arguments],
-        check=True, stdout=subprocess.DEVNULL, env={**os.environ, **threads},
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    run = [sys.executable, "-m", "kdharness", *arguments]
+    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, env={**os.environ, **threads})
+    _, code, used = os.wait4(process.pid, 0)
+    if code:
+        raise SystemExit(f"{' '.join(run)} failed")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--datasets", type=int, default=len(DATASETS), help="at most 5; each has eight pairs")
+    parser.add_argument("--methods", type=int, default=len(METHODS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the folder here, and use it again")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = (arguments.folder or Path(temporary)) / "large"
         if not path.exists():
-            print(f"{fabricate(path, arguments.cells)} cells")
+            print(f"{fabricate(path, arguments.cells, arguments.datasets, arguments.methods)} cells")
         print(f"{platform.machine()}, Python {platform.python_version()}")
-        for command in (["--version"], ["status"], ["report"], ["report", "--format", "html"], ["leaderboard"]):
-            target = [] if command == ["--version"] else [str(path)]
-            least = min(cpu_seconds(*command, *target) for _ in range(arguments.rounds))
-            print(f"{' '.join(command)}: {least:.2f} s", flush=True)
+        board = ["leaderboard", str(path), "--out", str(Path(temporary) / "board.csv")]
+        page = ["report", str(path), "--format", "html"]
+        for is_kept in (False, True):
+            print("when nothing changed since the last command:" if is_kept else "at first:")
+            for command in (["--version"], ["status", str(path)], board, ["report", str(path)], page):
+                show(command, path if not is_kept else None, arguments.rounds)
+
+
+def show(command: list[str], forgets: Path | None, rounds: int) -> None:
+    """Prints the least of the rounds. forgets: the folder of which nothing is kept before each."""
+    found = []
+    for _ in range(rounds):
+        if forgets is not None:
+            shutil.rmtree(forgets / ".kept", ignore_errors=True)
+        found.append(measured(*command))
+    seconds, memory = min(found)
+    shown = " ".join(word for word in command if "/" not in word)
+    print(f"{shown}: {seconds:.2f} s, {memory / 2**20:.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ class Merged:
 
 def merge(folders: Sequence[Contents]) -> Merged:
     """The folders' tables as one, each cell once."""
-    frame, warnings = merge_tables(frame_of(row for contents in folders for row in contents.rows))
+    if len(folders) == 1:
+        whole = folders[0].frame
+    else:
+        whole = frame_of(row for contents in folders for row in contents.rows)
+    frame, warnings = merge_tables(whole)
     doubts = [doubt for contents in folders for doubt in contents.doubts]
     notes = {whose: note for contents in folders for whose, note in contents.notes.items()}
     return Merged(frame, _references(folders), (*doubts, *warnings), _note(folders), notes)
@@ -70,8 +74,8 @@ def _references(folders: Sequence[Contents]) -> tuple[str, ...]:
 
 def _said(contents: Contents) -> list[tuple[str, ...]]:
     """The references that a folder names."""
-    if contents.newest is not None:
-        return [contents.newest.references]
+    if contents.references:
+        return [contents.references]
     if contents.foreign is None:
         return []
     known = available()

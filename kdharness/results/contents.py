@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.bound import outdated
 from kdharness.results.doubts import doubts_of
+from kdharness.results.kept import Head, Kept, stamp_of
 from kdharness.results.notes import Subject, common_note, notes_of, subject
 from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import planned_cells
 from kdharness.results.reading import Fault
 from kdharness.results.record import Record
 from kdharness.results.rows import Row, rows_of, status_of
+from kdharness.results.seal import guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,23 +34,59 @@ STALE = Fault("stale: a teacher has other weights now than it was trained with; 
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the files of a folder hold.
+
+    plans: oldest first.
+    records: by key, stale ones too.
+    faults: by key, why a record that is there cannot be used.
+    """
+
+    plans: tuple[Plan, ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Contents:
     """One reading of a folder. What follows from it is made when it is first asked for, and once.
 
     path: the folder.
-    plans: oldest first.
-    records: by key, stale ones too.
-    faults: by key, why a record that is there cannot be used.
+    read: gives the reading; asked once, and not before something needs it.
     progress: of the run that was at work on the folder; None when none was.
     foreign: a results.csv that stands in for plans and records, as in a folder that holds somebody else's table.
+    kept: where a large folder's table is kept, between one command and the next.
     """
 
     path: Path
-    plans: tuple[Plan, ...] = ()
-    records: Mapping[str, Record] = field(default_factory=dict)
-    faults: Mapping[str, Fault] = field(default_factory=dict)
+    read: Callable[[], Reading] = Reading
     progress: Mapping[str, Any] | None = None
     foreign: Path | None = None
+    kept: Kept | None = None
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return self.read()
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Oldest first."""
+        return self._reading.plans
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """By key, stale ones too."""
+        return self._reading.records
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        """By key, why a record that is there cannot be used."""
+        return self._reading.faults
+
+    @property
+    def _head(self) -> Head | None:
+        """What is kept of this very state."""
+        return self.kept.head if self.kept is not None else None
 
     @property
     def name(self) -> str:
@@ -67,9 +106,18 @@ class Contents:
         """The plan of the latest command."""
         return self.plans[-1] if self.plans else None
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The reference methods of the latest command; () where there is none."""
+        if self._head is not None:
+            return self._head.references
+        return self.newest.references if self.newest is not None else ()
+
     @cached_property
     def note(self) -> str:
         """What heads its reports: the note that all its datasets share; "" for none."""
+        if self._head is not None:
+            return self._head.note
         return common_note(self._notes, {subject(entry.cell) for entry in self.planned.values()})
 
     @property
@@ -79,7 +127,7 @@ class Contents:
 
     @cached_property
     def _notes(self) -> Mapping[Subject, str]:
-        return notes_of(self.plans)
+        return self._head.notes if self._head is not None else notes_of(self.plans)
 
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:
@@ -131,6 +179,8 @@ class Contents:
         """Planned cells by status, 'running' for those at work, in alphabetical order."""
         if self.foreign is not None:
             return dict(sorted(Counter({row["cell"]: row["status"] for row in self.rows}.values()).items()))
+        if self._head is not None:
+            return self._head.counts
         planned, records, faults = self.planned, self.current, self.unusable
         statuses = {key: status_of(entry, records.get(key), faults.get(key)) for key, entry in planned.items()}
         found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())
@@ -141,14 +191,31 @@ class Contents:
         """What cannot be trusted of what is here, one line each. Reads all files of the cells."""
         if self.foreign is not None:
             return (f"{self.foreign} stands alone: there are no records to hold its numbers against",)
-        return doubts_of(self.path, {key: record for key, record in self.records.items() if key in self.planned})
+        found = self.kept.doubts() if self.kept is not None else None
+        if found is not None:
+            return found
+        records = {key: record for key, record in self.records.items() if key in self.planned}
+        if self.kept is None:
+            return doubts_of(self.path, records)
+        named = (path for key, record in records.items() for path in guarded(self.files_of(key), record.files))
+        files = list(map(os.path.abspath, named))
+        before = stamp_of(files)
+        found = doubts_of(self.path, records)
+        self.kept.keep_doubts(found, files, before)
+        return found
 
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The table, as `frame_of` makes it."""
         from kdharness.results.table import frame_of  # loads pandas
 
-        return frame_of(self.rows)
+        kept = self.kept.table() if self.kept is not None and self.kept.head is not None else None
+        if kept is not None:
+            return kept
+        made = frame_of(self.rows)
+        if self.kept is not None:
+            self.kept.keep(Head(self.counts, self.references, self._notes, self.note), made)
+        return made
 
     @cached_property
     def audits(self) -> Mapping[str, Audit]:

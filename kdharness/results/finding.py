@@ -53,7 +53,7 @@ def load_all(folders: Iterable[ResultsFolder], warn: Callable[[str], None] = to_
     faults: list[UserError] = []
     for folder in folders:
         try:
-            found.append(folder.load())
+            found.append(folder.load_kept())
         except UserError as error:
             faults.append(error)
     if faults and not found:

@@ -54,8 +54,13 @@ class PlanFiles:
 
     def by_path(self) -> dict[Path, Plan]:
         """Those that can be read by their files, oldest first."""
-        plans = ((path, self._reader.read_sealed(path, _plan_of, PLAN_SCHEMAS)) for path in self.paths())
+        plans = ((path, self._reader.read_sealed(path, self._plan_of, PLAN_SCHEMAS)) for path in self.paths())
         return {path: plan for path, plan in plans if plan is not None}
+
+    def _plan_of(self, data: Mapping[str, Any], is_sealed: bool) -> Plan:
+        """ValueError for what is no plan."""
+        shared = self._reader.shared.plan(data)
+        return Plan.from_json({k: v for k, v in shared.items() if k != DIGEST}, is_sealed)
 
     def faults(self) -> dict[Path, Fault]:
         """Why those cannot be used that could not be read the last time."""
@@ -128,11 +133,6 @@ def _without_orphans(plan: Plan, left: Sequence[PlannedCell], newer: Container[s
             needed.update(cell.requires)
             found.append(entry)
     return found[::-1]
-
-
-def _plan_of(data: Mapping[str, Any], is_sealed: bool) -> Plan:
-    """ValueError for what is no plan."""
-    return Plan.from_json({k: v for k, v in data.items() if k != DIGEST}, is_sealed)
 
 
 def _as_it_is(data: Mapping[str, Any], is_sealed: bool) -> Mapping[str, Any]:

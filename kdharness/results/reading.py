@@ -14,6 +14,7 @@ from kdharness.errors import UserError
 from kdharness.failures import one_line
 from kdharness.plain_files import open_plain
 from kdharness.results.seal import check_seal
+from kdharness.results.sharing import Shared
 
 Read = TypeVar("Read")
 
@@ -36,12 +37,14 @@ class JsonReader:
 
     warn: called with one line for each file that cannot be used, once per file.
     faults: by path of each file that could not be used when it was last read.
+    shared: what their readers share of many files.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._warned: set[str] = set()
         self.faults: dict[Path, Fault] = {}
+        self.shared = Shared()
 
     def read(self, path: Path, parse: Callable[[Mapping[str, Any]], Read], schemas: Collection[int]) -> Read | None:
         """What `parse` makes of the object; None when there is no file, or none that can be read (a warning).

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -144,6 +145,7 @@ class Record:
         if not is_sealed:
             check_fields(record)
         _check_values(record.values)
+        _check_metrics(record.metrics)
         return record
 
 
@@ -154,3 +156,12 @@ def _check_values(values: Mapping[str, Any]) -> None:
         expected = is_number if name in NUMBER_COLUMNS else is_number or isinstance(value, str | bool)
         if not expected and value is not None:
             raise ValueError(f"the value of '{name}' is not what it should be")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"the value of '{name}' is not finite")
+
+
+def _check_metrics(metrics: Iterable[MetricRow]) -> None:
+    """ValueError for a number that no record is written with."""
+    for row in metrics:
+        if not math.isfinite(row.value):
+            raise ValueError(f"the metric '{row.metric}' is not finite")

@@ -58,12 +58,17 @@ def file_digests(files: CellFiles) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in files.kept if path.is_file()}
 
 
+def guarded(files: CellFiles, digests: Mapping[str, str]) -> list[Path]:
+    """The files of a cell that have a digest, wherever they are."""
+    return [path for path in files.kept if path.name in digests] if digests else []
+
+
 def altered(files: CellFiles, digests: Mapping[str, str]) -> list[Path]:
     """The files that are there and not as they were written. One that was deleted says nothing wrong."""
     found = []
-    for path in files.kept:
+    for path in guarded(files, digests):
         try:
-            is_other = path.name in digests and path.is_file() and sha256_of(path) != digests[path.name]
+            is_other = path.is_file() and sha256_of(path) != digests[path.name]
         except OSError:
             is_other = True
         if is_other:

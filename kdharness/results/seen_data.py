@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kdharness.planning.cell import UNKNOWN, Cell
 
@@ -17,8 +18,7 @@ def seen_data(cell: Cell, cells: Mapping[str, Cell]) -> str:
 
 def _seen(cell: Cell, cells: Mapping[str, Cell], visited: set[str]) -> Iterator[str]:
     """visited: keys of cells that were asked, to which a damaged plan may lead back."""
-    document = cell.document
-    for network in (document.get("student", {}), *document.get("teachers", ()), *document.get("networks", ())):
+    for network in _networks(cell.document):
         if network.get("weights"):
             yield cell.seen_data.get(network.get("name", ""), UNKNOWN)
     for source in cell.sources:
@@ -28,3 +28,10 @@ def _seen(cell: Cell, cells: Mapping[str, Cell], visited: set[str]) -> Iterator[
             visited.add(source.cell)
             if source.cell in cells:
                 yield from _seen(cells[source.cell], cells, visited)
+
+
+def _networks(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a document says of its networks; what a damaged or a former release's says otherwise is left out."""
+    lists = [found for name in ("teachers", "networks") if isinstance(found := document.get(name), list)]
+    every = (document.get("student"), *(each for found in lists for each in found))
+    return [each for each in every if isinstance(each, Mapping)]

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
+from kdharness.results import kept
 from kdharness.results.bound import weights_fault
-from kdharness.results.contents import Contents
+from kdharness.results.contents import Contents, Reading
 from kdharness.results.files import write_atomic, writing
 from kdharness.results.leftovers import sweep
 from kdharness.results.paths import CellFiles, TableFiles
@@ -26,6 +28,7 @@ from kdharness.results.pruning import Pruning, pruning
 from kdharness.results.reading import JsonReader, collector_paused
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
 from kdharness.results.seal import file_digests, sealed
+from kdharness.results.sharing import Shared
 from kdharness.results.shelter import shelter
 from kdharness.text import printable
 
@@ -61,19 +64,31 @@ class ResultsFolder:
         """Everything in it, read once. A results.csv is read where there is no plan. UserError for files of another
         schema version; others that cannot be used are warned of and left out.
         """
+        reading = self._read()
+        alone = not self.plans.paths() and not self.cell_keys() and self.tables.results.is_file()
+        return Contents(self.path, lambda: reading, self.progress.running(), self.tables.results if alone else None)
+
+    def load_kept(self) -> Contents:
+        """Likewise; of a large folder on which no run is at work, what is kept of its present state is not read anew
+        until something else of it is asked for.
+        """
+        keys = self.cell_keys()
+        if len(keys) < kept.LEAST_CELLS or self.progress.running() is not None:
+            return self.load()
+        plans, cells = map(os.path.abspath, self.plans.paths()), os.path.abspath(self.cells_path)
+        found = kept.Kept.of(self.path, (*plans, *(os.path.join(cells, key, "record.json") for key in keys)))
+        if found.head is not None:
+            return Contents(self.path, self._read, kept=found)
+        contents = self.load()
+        # What cannot be read is to be said each time.
+        return contents if contents.faults or self.plans.faults() else replace(contents, kept=found)
+
+    def _read(self) -> Reading:
         with collector_paused():
             plans, keys = self.plans.read(), self.cell_keys()
-            records = self._records(keys)
-            alone = not self.plans.paths() and not keys and self.tables.results.is_file()
+            records, faults = self._records(keys), self._reader.faults
             paths = {key: self.cell(key).record for key in keys}
-            return Contents(
-                self.path,
-                plans=plans,
-                records=records,
-                faults={key: self._reader.faults[path] for key, path in paths.items() if path in self._reader.faults},
-                progress=self.progress.running(),
-                foreign=self.tables.results if alone else None,
-            )
+            return Reading(plans, records, {key: faults[path] for key, path in paths.items() if path in faults})
 
     @contextmanager
     def planned(self, plan: Plan) -> Iterator[None]:
@@ -125,7 +140,7 @@ class ResultsFolder:
         UserError for another schema version.
         """
         path = self.cell(key).record
-        return self._reader.read_sealed(path, partial(_record_of, key), RECORD_SCHEMAS)
+        return self._reader.read_sealed(path, partial(_record_of, key, self._reader.shared), RECORD_SCHEMAS)
 
     def records(self) -> dict[str, Record]:
         """Every record that can be read, by key, stale ones too."""
@@ -210,9 +225,9 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _record_of(key: str, data: Mapping[str, Any], is_sealed: bool) -> Record:
+def _record_of(key: str, shared: Shared, data: Mapping[str, Any], is_sealed: bool) -> Record:
     """ValueError for what is not the record of this cell."""
-    record = Record.from_json(data, is_sealed)
+    record = Record.from_json(shared.record(data), is_sealed)
     if record.cell.key != key:
         raise ValueError(f"it is the record of cell {record.cell.key}")
     return record

@@ -9,6 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kdharness.errors import UserError
@@ -82,6 +83,8 @@ def read_rows(path: Path | str) -> list[Row]:
 
 
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
+    if name not in INTEGER_COLUMNS and (known := _plain_column(name, values)) is not None:
+        return known
     if name in INTEGER_COLUMNS:
         numbers = [_number(v) for v in values]
         whole = all(n is None or (n.is_integer() and abs(n) < LARGEST) for n in numbers)
@@ -96,6 +99,21 @@ def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     if name == "parameters":
         return pd.Series(["" if v is None else v for v in values], dtype="object")
     return pd.Series(["" if e else _text(v) for e, v in zip(empty, values, strict=True)], dtype="object")
+
+
+def _plain_column(name: str, values: Sequence[Any]) -> pd.Series[Any] | None:
+    """As `_column` of what holds finite numbers alone, or texts alone, where some may be missing; None of the rest.
+
+    Almost all columns do, and looking at each value takes most of the time of a large table.
+    """
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {str} and name not in FLOAT_COLUMNS and name != "parameters" and not name.startswith("x_"):
+        texts = {None: "", **{text: plain(text) for text in set(values) - {None}}}
+        return pd.Series([texts[value] for value in values], dtype="object")
+    if kinds == {float} and (name in FLOAT_COLUMNS or name.startswith("x_")):
+        numbers = np.array(values, dtype=np.float64)
+        return None if np.isinf(numbers).any() else pd.Series(numbers)
+    return None
 
 
 def _floats(numbers: Sequence[float | None]) -> pd.Series[Any]:

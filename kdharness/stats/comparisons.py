@@ -8,6 +8,7 @@ thousands of pairs, and with equal weights nothing would be found against a refe
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from scipy import stats
 from kdharness.protocol.claim import EQUAL_POINTS
 from kdharness.stats.settings import COMPETITOR, SETTING
 from kdharness.stats.significance import ROUNDING, weighted_holm
-from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, OF_CELL, measurements
+from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, measured_by
 
 Values = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -143,18 +144,22 @@ def families_against(
 
 
 def _competitors(rows: pd.DataFrame, value: str) -> Iterator[tuple[tuple[Hashable, ...], Competitors]]:
-    for key, setting in rows[[*SETTING, "regime", *COMPETITOR, *OF_CELL, value]].groupby(list(SETTING)):
-        groups = list(setting.groupby(list(COMPETITOR)))
-        measured = [measurements(group, value) for _, group in groups]
-        table = pd.concat(measured, axis=1).sort_index()
+    regimes = rows["regime"].to_numpy()
+    everyone = measured_by(rows, (*SETTING, *COMPETITOR), value)
+    for setting, group in itertools.groupby(everyone, lambda each: each[0][: len(SETTING)]):
+        keys, measured = zip(*group, strict=True)
+        seeds = np.unique(np.concatenate([each.seeds for each in measured]))
+        values = np.full((len(measured), len(seeds)), math.nan)
+        for own, each in zip(values, measured, strict=True):
+            own[np.searchsorted(seeds, each.seeds)] = each.values
         competitors = Competitors(
-            names=tuple((str(method), str(variant)) for (method, variant), _ in groups),
-            regimes=tuple(str(group["regime"].iloc[0]) for _, group in groups),
-            ranked=tuple(0 < len(m) == len(group) for m, (_, group) in zip(measured, groups, strict=True)),
-            seeds=table.index.to_numpy(dtype=np.int64),
-            values=table.to_numpy(dtype=np.float64).T,
+            names=tuple((str(method), str(variant)) for *_, method, variant in keys),
+            regimes=tuple(str(regimes[each.places[0]]) for each in measured),
+            ranked=tuple(each.is_whole for each in measured),
+            seeds=seeds,
+            values=values,
         )
-        yield key, competitors
+        yield setting, competitors
 
 
 def _all(competitors: Competitors, references: Sequence[str], equal_points: float) -> Comparisons:

@@ -13,7 +13,7 @@ from kdharness.stats.equivalence import equal_p
 from kdharness.stats.paired import Verdict, correlation, seeds_needed
 from kdharness.stats.question import Competitor, Question
 from kdharness.stats.settings import COMPETITOR, SETTING, comparable, deviating
-from kdharness.stats.significance import ROUNDING, holm, sign_flip_p, t_p
+from kdharness.stats.significance import ROUNDING, holm, sign_flip_ps, t_p
 from kdharness.stats.standings import COST, LEAST_GAP_POINTS
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, OF_CELL, Estimate, estimate, measurements
 from kdharness.text import seeds_text
@@ -145,7 +145,7 @@ def judged(family: Sequence[Sequence[float]], equal_within: float) -> list[dict[
     at most 5 % of families.
     """
     gains = [estimate(each) for each in family]
-    exact, student = [sign_flip_p(each) for each in family], [t_p(each) for each in family]
+    exact, student = sign_flip_ps(family), [t_p(each) for each in family]
     equal = [equal_p(gain, equal_within) for gain in gains]
     tests = sum(not math.isnan(p) for p in student)
     corrected = zip(holm(exact), holm(student), holm(equal), strict=True)

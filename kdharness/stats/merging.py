@@ -24,13 +24,10 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """
     warnings = [*_versions(frame), *_protocols(frame)]
     own, drawn_again = _first_releases(frame)
-    # Of two that ended in the same second the same one counts, whichever folder is named first.
-    sort = ["cell", "_ok", "finished_at", "_all"]
-    ordered = own.assign(_ok=own["status"] == "ok", _all=_contents(own)).sort_values(sort, kind="stable")
-    latest = ordered.drop_duplicates(["cell", "track"], keep="last")
-    once = latest.sort_index().drop(columns=["_ok", "_all"]).reset_index(drop=True)
-    if len(once) < len(own):
-        several = own.loc[own.duplicated(["cell", "track"]), "cell"].nunique()
+    doubled = own.duplicated(["cell", "track"])
+    once = (_latest(own) if doubled.any() else own).reset_index(drop=True)
+    if doubled.any():
+        several = own.loc[doubled, "cell"].nunique()
         warnings.append(f"cells in several folders: {several}; the latest result of each counts")
     if drawn_again:
         what = f"cells with secret noise in several folders: {drawn_again}; each is a release of its own"
@@ -38,6 +35,15 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if rivals := comparable(once)[1]:
         warnings.append(f"cells superseded by others of the same method and seed: {rivals}; the latest counts")
     return once, tuple(warnings)
+
+
+def _latest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of one cell and track the latest that went well."""
+    # Of two that ended in the same second the same one counts, whichever folder is named first.
+    sort = ["cell", "_ok", "finished_at", "_all"]
+    ordered = frame.assign(_ok=frame["status"] == "ok", _all=_contents(frame)).sort_values(sort, kind="stable")
+    latest = ordered.drop_duplicates(["cell", "track"], keep="last")
+    return latest.sort_index().drop(columns=["_ok", "_all"])
 
 
 def _contents(frame: pd.DataFrame) -> pd.Series[str]:
@@ -73,8 +79,8 @@ def _protocols(frame: pd.DataFrame) -> list[str]:
     """Where the same data has several protocols."""
     found = []
     students = frame[(frame["deviations"] == "") & (frame["role"] == STUDENT)]
-    for names, group in students.groupby(list(ALIKE)):
-        protocols = sorted(set(group["protocol"]))
+    for names, group in students[[*ALIKE, "protocol"]].drop_duplicates().groupby(list(ALIKE)):
+        protocols = sorted(group["protocol"])
         if len(protocols) > 1:
             where = " ".join(str(name) for name in names[:-2] if name != STANDARD)
             found.append(f"{where} has several protocols, ranked apart: {', '.join(protocols)}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kdharness.stats.settings import BLOCK, COMPETITOR, SETTING, comparable
-from kdharness.stats.summary import OF_CELL, estimate, measurements
+from kdharness.stats.summary import Measured, estimate, measured_by
 from kdharness.text import seeds_text
 
 OVERALL_COLUMNS = (
@@ -86,7 +89,7 @@ def overall(rows: pd.DataFrame, reference: str, value: str = "top1") -> pd.DataF
     every planned seed of the competitor has a value; seeds that some counted pair lacks are left out.
     """
     found: list[dict[Hashable, Any]] = []
-    measured = _measured(rows, value)
+    measured = dict(measured_by(rows, (*SETTING, *COMPETITOR), value))
     for names, block in rows[[*SETTING, "regime", *COMPETITOR]].drop_duplicates().groupby(list(BLOCK)):
         place: dict[Hashable, Any] = dict(zip(BLOCK, names, strict=True))
         settings = sorted(set(block[list(SETTING)].itertuples(index=False, name=None)))
@@ -99,32 +102,28 @@ def overall(rows: pd.DataFrame, reference: str, value: str = "top1") -> pd.DataF
     return pd.DataFrame(found, columns=list(OVERALL_COLUMNS))
 
 
-# By (*SETTING, *COMPETITOR): how many cells are planned, and the values of those that are ok.
-ByPlace = Mapping[tuple[Hashable, ...], tuple[int, "pd.Series[float]"]]
+# By (*SETTING, *COMPETITOR).
+ByPlace = Mapping[tuple[Hashable, ...], Measured]
+# Seeds, ascending, and the gain of each.
+Gains = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
-def _measured(rows: pd.DataFrame, value: str) -> ByPlace:
-    key = [*SETTING, *COMPETITOR]
-    groups = rows[[*key, *OF_CELL, value]].groupby(key)
-    return {names: (len(group), measurements(group, value)) for names, group in groups}
-
-
-def _gains(places: Iterable[tuple[Hashable, ...]], reference: str, measured: ByPlace) -> Iterator[pd.Series[float]]:
-    """Gains by seed, for each place (*SETTING, *COMPETITOR) in which the competitor is finished and shares a seed."""
+def _gains(places: Iterable[tuple[Hashable, ...]], reference: str, measured: ByPlace) -> Iterator[Gains]:
+    """For each place (*SETTING, *COMPETITOR) in which the competitor is finished and shares a seed."""
     for place in places:
-        planned, ours = measured.get(place, (0, None))
-        _, base = measured.get((*place[: len(SETTING)], reference, ""), (0, None))
-        if ours is not None and base is not None and len(ours) and len(ours) == planned:
-            gain = (ours - base).dropna()
-            if len(gain):
-                yield gain
+        ours, base = measured.get(place), measured.get((*place[: len(SETTING)], reference, ""))
+        if ours is not None and base is not None and ours.is_whole:
+            seeds, mine, its = np.intersect1d(ours.seeds, base.seeds, assume_unique=True, return_indices=True)
+            if len(seeds):
+                yield seeds, ours.values[mine] - base.values[its]
 
 
-def _mean(gains: Iterable[pd.Series[float]]) -> dict[Hashable, Any]:
+def _mean(gains: Iterable[Gains]) -> dict[Hashable, Any]:
     each = list(gains)
-    both = pd.concat(each, axis=1, join="inner") if each else pd.DataFrame()
-    mean = estimate(both.mean(axis=1).to_list())
+    both = reduce(np.intersect1d, (seeds for seeds, _ in each)) if each else np.array([], dtype=np.int64)
+    values = [own[np.searchsorted(seeds, both)] for seeds, own in each]
+    mean = estimate(np.mean(values, axis=0).tolist() if each else [])
     return {
-        "pairs": len(each), "n": mean.n, "seeds": seeds_text(both.index),
+        "pairs": len(each), "n": mean.n, "seeds": seeds_text(both.tolist()),
         "gain": mean.mean, "sd": mean.sd, "ci_low": mean.ci_low, "ci_high": mean.ci_high,
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from enum import StrEnum
@@ -15,7 +16,7 @@ from scipy import stats
 from kdharness.protocol.claim import EQUAL_POINTS
 from kdharness.stats.comparisons import ALPHA, Comparisons, Family, Values, families_against, t_quantiles
 from kdharness.stats.settings import COMPETITOR, SETTING
-from kdharness.stats.significance import ROUNDING, holm, sign_flip_p
+from kdharness.stats.significance import ROUNDING, holm, sign_flip_ps
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate
 from kdharness.text import seeds_text
 
@@ -52,20 +53,32 @@ def gains_over(reference: str, families: Iterable[Family], equal_points: float =
     counts; empty where there is no p. visible_difference: see there.
     """
     found: list[dict[Hashable, Any]] = []
-    for family in families:
-        base = family.place_of(reference)
-        if base is not None:
-            place: dict[Hashable, Any] = dict(zip(SETTING, family.setting, strict=True))
-            found += [{**place, **row} for row in _against(family, base, equal_points)]
+    based = [(family, base) for family in families if (base := family.place_of(reference)) is not None]
+    # Of all settings together: those of as many seeds share their patterns of signs.
+    exact = iter(sign_flip_ps([each for family, base in based for each in _differences(family, base)]))
+    for family, base in based:
+        place: dict[Hashable, Any] = dict(zip(SETTING, family.setting, strict=True))
+        own = list(itertools.islice(exact, len(family.competitors.names) - 1))
+        found += [{**place, **row} for row in _against(family, base, own, equal_points)]
     frame = pd.DataFrame(found, columns=list(PAIRED_COLUMNS))
     return frame.astype({"n": int, "comparisons": "Int64", "seeds_needed": "Int64", "visible_difference": float})
 
 
-def _against(family: Family, base: int, equal_points: float) -> Iterator[dict[Hashable, Any]]:
-    names, values = family.competitors.names, family.competitors.values
-    others = [i for i in range(len(names)) if i != base]
+def _others(family: Family, base: int) -> list[int]:
+    return [place for place in range(len(family.competitors.names)) if place != base]
+
+
+def _differences(family: Family, base: int) -> Iterator[list[float]]:
+    """Of each other competitor, over the seeds that both have."""
+    for place in _others(family, base):
+        gains = family.competitors.values[place] - family.competitors.values[base]
+        yield gains[~np.isnan(gains)].tolist()
+
+
+def _against(family: Family, base: int, exact: Sequence[float], equal_points: float) -> Iterator[dict[Hashable, Any]]:
+    """exact: p of each other competitor."""
+    names, values, others = family.competitors.names, family.competitors.values, _others(family, base)
     common = [~np.isnan(values[i] - values[base]) for i in others]
-    exact = [sign_flip_p((values[i] - values[base])[both].tolist()) for i, both in zip(others, common, strict=True)]
     visible = visible_differences(family.comparisons, equal_points)
     for i, both, p, p_holm in zip(others, common, exact, holm(exact), strict=True):
         at, sign = family.comparisons.against(base, i)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kdharness.planning.cell import STUDENT
@@ -98,10 +99,12 @@ def _each_teacher(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[
 def _identical(cells: pd.DataFrame, board: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
     """Competitors of a setting whose NUMBERS are equal, seed by seed."""
     measured = cells[cells["status"] == "ok"].sort_values("seed")
+    numbers = measured[["seed", *NUMBERS]].to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # of zeros one
     shown = {(row["method"], row["variant"]): competitor_of(row) for row in as_dicts(board)}
-    groups: dict[tuple[tuple[float, ...], ...], list[str]] = {}
-    for competitor, own in measured.groupby(list(COMPETITOR)):
-        numbers = own[["seed", *NUMBERS]].astype(float).dropna()
-        if competitor in shown and len(numbers):
-            groups.setdefault(tuple(numbers.itertuples(index=False, name=None)), []).append(shown[competitor])
+    groups: dict[bytes, list[str]] = {}
+    for competitor, places in sorted(measured.groupby(list(COMPETITOR)).indices.items()):
+        own = numbers[places]
+        own = own[~np.isnan(own).any(axis=1)]
+        if competitor in shown and len(own):
+            groups.setdefault(own.tobytes(), []).append(shown[competitor])
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)

@@ -99,6 +99,8 @@ def deviating(frame: pd.DataFrame, deviations: str) -> pd.DataFrame:
 def _one_per_seed(rows: pd.DataFrame) -> pd.DataFrame:
     """One cell for each place: of several (merged folders), the latest that went well."""
     place = [*SETTING, *COMPETITOR, "seed"]
+    if not rows.duplicated(place).any():
+        return rows
     ranked = rows.assign(_ok=rows["status"] == "ok").sort_values(["_ok", "finished_at", "cell"], kind="stable")
     return ranked.drop_duplicates(place, keep="last").sort_index().drop(columns="_ok")
 

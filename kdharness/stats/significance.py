@@ -13,6 +13,7 @@ from scipy import stats
 
 MOST_ENUMERATED = 16
 DRAWS = 100_000
+PIECE = 4096  # patterns of signs at a time
 # Differences that lie closer together than this are the same, but for rounding.
 ROUNDING = 1e-9
 
@@ -22,33 +23,58 @@ def sign_flip_p(differences: Sequence[float], seed: int = 0) -> float:
 
     Exact over all 2^n signs up to n = 16; beyond that from random signs (of the given seed) and the observed ones.
     """
-    values = np.asarray(differences, dtype=float)
-    n = len(values)
-    if n == 0:
-        return math.nan
-    observed = abs(values.sum())
-    least = observed - 1e-9 * max(1.0, np.abs(values).sum())  # sums that differ by rounding alone are equal
+    return sign_flip_ps([differences], seed)[0]
+
+
+def sign_flip_ps(family: Sequence[Sequence[float]], seed: int = 0) -> list[float]:
+    """Likewise of each of many; those of one length are held against the same signs, which are made once."""
+    found = [math.nan] * len(family)
+    by_length: dict[int, list[int]] = {}
+    for place, differences in enumerate(family):
+        by_length.setdefault(len(differences), []).append(place)
+    for n, places in by_length.items():
+        if n:
+            values = np.array([family[place] for place in places], dtype=float)
+            for place, p in zip(places, _flipped(values, seed), strict=True):
+                found[place] = float(p)
+    return found
+
+
+def _flipped(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
+    """Of each row of [k, n]."""
+    n, observed = values.shape[1], np.abs(values.sum(axis=1))
+    # Sums that differ by rounding alone are equal.
+    least = observed - 1e-9 * np.maximum(1.0, np.abs(values).sum(axis=1))
     if n <= MOST_ENUMERATED:
-        # A sign pattern and its opposite are equally extreme: half of them suffice.
-        return float(np.mean(np.abs(values[0] + _all_signs(n - 1) @ values[1:]) >= least))
-    extreme = np.sum(np.abs(_random_signs(n, DRAWS, seed) @ values) >= least)
-    return float((1 + extreme) / (1 + DRAWS))
+        return np.asarray(_extreme(values, _half_of_all_signs(n), least) / 2 ** (n - 1))
+    return np.asarray((1 + _extreme(values, _random_signs(n, DRAWS, seed), least)) / (1 + DRAWS))
+
+
+def _extreme(
+    values: npt.NDArray[np.float64], signs: npt.NDArray[np.int8], least: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Under how many of these signs each row's sum is at least so large. In pieces, so that memory stays small."""
+    found = np.zeros(len(values), dtype=np.int64)
+    for start in range(0, len(signs), PIECE):
+        sums = values @ signs[start : start + PIECE].T.astype(np.float64)
+        found += (np.abs(sums) >= least[:, None]).sum(axis=1)
+    return found
 
 
 # Reports compare many competitors over the same seeds: their patterns are made once. Beyond enumeration they are large.
 
 
 @lru_cache(maxsize=MOST_ENUMERATED)
-def _all_signs(n: int) -> npt.NDArray[np.float64]:
-    """[2^n, n]: every pattern once."""
-    return np.array(list(itertools.product((1.0, -1.0), repeat=n))).reshape(2**n, n)
+def _half_of_all_signs(n: int) -> npt.NDArray[np.int8]:
+    """[2^(n - 1), n]: every pattern that begins with +. Its opposite is as extreme."""
+    patterns = [(1, *rest) for rest in itertools.product((1, -1), repeat=n - 1)]
+    return np.array(patterns, dtype=np.int8)
 
 
 @lru_cache(maxsize=1)
-def _random_signs(n: int, draws: int, seed: int) -> npt.NDArray[np.float64]:
+def _random_signs(n: int, draws: int, seed: int) -> npt.NDArray[np.int8]:
     """[draws, n]."""
-    drawn = np.random.default_rng(seed).integers(0, 2, size=(draws, n), dtype=np.int8)
-    return drawn.astype(np.float64) * 2 - 1
+    return np.random.default_rng(seed).integers(0, 2, size=(draws, n), dtype=np.int8) * 2 - 1
 
 
 def t_p(differences: Sequence[float], added_variance: float = 0.0) -> float:

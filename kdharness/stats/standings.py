@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def standings(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> pd
     for reference in references:
         board = board.merge(_gains(compared, reference, reference == references[-1]), on=list(KEY), how="left")
     board = board.merge(_measured(rows), on=list(KEY), how="left")
-    board["teacher_top1"] = _teacher_accuracy(board, frame)
+    board["teacher_top1"] = _teacher_accuracy(board, rows, frame)
     board["gap_share"] = _gap_share(board)
     board["pareto"] = _pareto(board)
     board["rank"] = _ranks(board)
@@ -119,32 +119,38 @@ def _open_ranks(board: pd.DataFrame, compared: Sequence[Family]) -> dict[str, pd
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Costs and circumstances of each competitor's ok cells; texts are joined where they differ."""
-    groups = rows[rows["status"] == "ok"].groupby([*SETTING, *COMPETITOR], sort=False)
+    ok = rows[rows["status"] == "ok"]
+    groups = ok.groupby(list(KEY), sort=False)
     numbers = groups[[*MEANS, *LARGEST]].agg({**dict.fromkeys(MEANS, "mean"), **dict.fromkeys(LARGEST, "max")})
-    texts = groups[list(TEXTS)].agg(_distinct)
-    spent = pd.DataFrame([_spent(cells) for _, cells in groups], index=numbers.index, columns=list(SPENT))
-    return numbers.join(texts).join(spent).reset_index()
+    # In arrays and for those alone that spent something: a frame for each competitor takes long in a large folder.
+    places = [groups.indices[names] for names in numbers.index]
+    columns = {name: ok[name].to_numpy() for name in TEXTS}
+    texts = {name: [_distinct(values[own]) for own in places] for name, values in columns.items()}
+    has_spent = ok["epsilon"].notna().to_numpy()
+    spent = [_spent(ok.iloc[own]) if has_spent[own].any() else [math.nan] * len(SPENT) for own in places]
+    words = pd.DataFrame(texts, index=numbers.index, dtype="object")
+    return numbers.join(words).join(pd.DataFrame(spent, index=numbers.index, columns=list(SPENT))).reset_index()
 
 
 def _spent(cells: pd.DataFrame) -> list[float]:
     """What a competitor's students tell of private images: one of them, and all together."""
-    if cells["epsilon"].isna().all():  # most methods: a row for each of their cells takes long in a large folder
-        return [math.nan] * len(SPENT)
     found = most_spent(cells), budget_of_all(cells)
     return [value for b in found for value in ((math.nan, math.nan) if b is None else (b.epsilon, b.delta))]
 
 
-def _distinct(values: pd.Series[str]) -> str:
+def _distinct(values: Iterable[str]) -> str:
     return " | ".join(sorted(set(values) - {""}))
 
 
-def _teacher_accuracy(board: pd.DataFrame, frame: pd.DataFrame) -> list[float]:
-    """Per row the mean accuracy of the setting's teachers: as its students saw them, else as they were trained."""
-    ok = frame[frame["status"] == "ok"]
-    taught = comparable(frame)[0]
+def _teacher_accuracy(board: pd.DataFrame, taught: pd.DataFrame, frame: pd.DataFrame) -> list[float]:
+    """Per row the mean accuracy of the setting's teachers: as its students saw them, else as they were trained.
+
+    taught: what is comparable of the frame.
+    """
+    ok = frame.loc[frame["status"] == "ok", ["cell", "top1"]]
     seen = taught[taught["status"] == "ok"].groupby(list(SETTING))["teacher_top1"].mean().to_dict()
     trained = taught["teacher_cell"].map(ok.drop_duplicates("cell").set_index("cell")["top1"])
-    once = taught.assign(_trained=trained).drop_duplicates([*SETTING, "teacher_cell"])
+    once = taught[[*SETTING, "teacher_cell"]].assign(_trained=trained).drop_duplicates([*SETTING, "teacher_cell"])
     own = once.groupby(list(SETTING))["_trained"].mean().to_dict()
     found = []
     for names in board[list(SETTING)].itertuples(index=False, name=None):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -78,24 +79,57 @@ def summarise(rows: pd.DataFrame, value: str = "top1") -> pd.DataFrame:
     rows: from `comparable`. complete: every planned seed has a value. seeds: those with a value, as text ('0-2,5').
     """
     found = []
-    key = [*SETTING, "regime", *COMPETITOR]
-    for names, group in rows[[*key, *OF_CELL, value]].groupby(key):
-        counts = Counter(group["status"])
-        measured = measurements(group, value)
+    statuses = rows["status"].to_numpy()
+    for names, measured in measured_by(rows, (*SETTING, "regime", *COMPETITOR), value):
+        counts = Counter(statuses[measured.places])
         found.append(
             (
                 *names,
-                len(group),
+                len(measured.places),
                 counts["ok"],
                 sum(counts[s] for s in FAILED),
                 sum(counts[s] for s in PENDING),
                 counts["skipped"],
-                len(measured) == len(group),
-                seeds_text(measured.index),
-                *estimate(measured.to_list()),
+                measured.is_whole,
+                seeds_text(measured.seeds.tolist()),
+                *estimate(measured.values.tolist()),
             )
         )
     return pd.DataFrame(found, columns=list(SUMMARY_COLUMNS))
+
+
+class Measured(NamedTuple):
+    """The cells of one competitor in one setting.
+
+    places: of all of them in the table. seeds, values: of those that are ok and have a value, ascending by seed.
+    """
+
+    places: npt.NDArray[np.int64]
+    seeds: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every planned seed has a value."""
+        return len(self.seeds) == len(self.places)
+
+
+def measured_by(rows: pd.DataFrame, key: Sequence[str], value: str) -> Iterator[tuple[tuple[Hashable, ...], Measured]]:
+    """By values of the key's columns, which tell competitors apart, in their order. ValueError for a seed that occurs
+    twice.
+
+    In arrays: thousands of frames of a few rows each take most of a report's time.
+    """
+    ok = ((rows["status"] == "ok") & rows[value].notna()).to_numpy(dtype=bool)
+    seeds = rows["seed"].where(ok, 0).to_numpy(dtype=np.int64)
+    values = rows[value].to_numpy(dtype=np.float64, na_value=np.nan)
+    groups = cast("Mapping[tuple[str, ...], npt.NDArray[np.int64]]", rows.groupby(list(key)).indices)
+    for names, places in sorted(groups.items()):
+        own = places[ok[places]]
+        own = own[np.argsort(seeds[own], kind="stable")]
+        if (np.diff(seeds[own]) == 0).any():
+            raise ValueError(f"one competitor has two values for a seed: {seeds_text(seeds[own].tolist())}")
+        yield names, Measured(places, seeds[own], values[own])
 
 
 def measurements(group: pd.DataFrame, value: str) -> pd.Series[float]:

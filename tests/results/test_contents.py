@@ -17,7 +17,6 @@ from kdharness.cli.main import execute
 from kdharness.errors import UserError
 from kdharness.protocol.claim import Claim
 from kdharness.report.leaderboard import write_tables
-from kdharness.results.contents import Contents
 from kdharness.results.record import Status
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import write_csv
@@ -138,7 +137,9 @@ def test_cells_at_work_count_as_running(tmp_path: Path) -> None:
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     contents = ResultsFolder(tmp_path / "tiny").load()
-    assert contents == Contents(tmp_path / "tiny")
+    assert (contents.plans, contents.records, contents.faults) == ((), {}, {})
+    assert contents.progress is None
+    assert contents.foreign is None
     assert contents.newest is None
     assert contents.counts == {}
     assert contents.frame.empty

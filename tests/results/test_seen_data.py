@@ -66,3 +66,10 @@ def test_rows_and_leaderboards_say_it_and_older_tables_do_not_know(tmp_path: Pat
 def test_a_cell_keeps_it_in_its_file() -> None:
     made = cell(network("resnet50"))
     assert Cell.from_json(made.to_json()).seen_data == SAID
+
+
+@pytest.mark.parametrize("teachers", [["a1b2c3"], "a1b2c3", 3, None, [None, ["vit"]]])
+def test_a_document_that_says_it_otherwise_breaks_nothing(teachers: object) -> None:
+    """Release 0.1.0 wrote keys; a damaged one holds anything."""
+    made = fabricate.cell("kd", teacher=None)
+    assert seen_data(replace(made, document={**made.document, "student": "x", "teachers": teachers}), {}) == ""

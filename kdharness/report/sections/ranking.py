@@ -149,7 +149,7 @@ def _measured(board: pd.DataFrame) -> str:
     prints = _distinct(board["fingerprint"])
     # A fingerprint names precision and release of torch.
     circumstances = prints[:1] or [*_distinct(board["precision"]), *_distinct(board["torch_version"])]
-    more = [f"and {len(prints) - 1} other fingerprints"] if len(prints) > 1 else []
+    more = [f"and {len(prints) - 1} other fingerprint{'s' if len(prints) > 2 else ''}"] if len(prints) > 1 else []
     seeds = "seeds " + " | ".join(_distinct(board["seeds"]))
     return " · ".join(part for part in (selection, seeds, *_distinct(board["device"]), *circumstances, *more) if part)
 
