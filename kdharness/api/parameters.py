@@ -137,7 +137,7 @@ def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
     for base in reversed(owner.__mro__):
         if base is stop or not issubclass(base, stop):
             continue
-        hints = typing.get_type_hints(base, include_extras=True)
+        hints = _hints(base)
         for name in inspect.get_annotations(base):
             hint = hints[name]
             if name.startswith("_") or hint is ClassVar or typing.get_origin(hint) is ClassVar:
@@ -148,3 +148,9 @@ def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
                 raise ValueError(f"parameter 'without' of {owner.__name__} is reserved by the harness")
             found[name] = Parameter(name, hint, base.__dict__[name])
     return tuple(found.values())
+
+
+@functools.cache
+def _hints(owner: type) -> dict[str, Any]:
+    """The types of its annotations, and of its bases'. Read once: a registry is often made anew."""
+    return typing.get_type_hints(owner, include_extras=True)

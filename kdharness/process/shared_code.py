@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
+from operator import attrgetter, is_
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodDescriptorType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
 
 # The packages whose functions cells of all methods run.
@@ -28,51 +29,80 @@ _NUMPYS = frozenset({"ufunc", "_ArrayFunctionDispatcher"})
 
 Owner = ModuleType | type
 
+# What a function is made of.
+_inside = attrgetter("__code__", "__defaults__", "__kwdefaults__")
+
 
 class SharedCode:
     """The functions and classes of some modules and classes, by name, as they are now.
 
-    modules: what is to be found under some names in `sys.modules`.
+    owners: what each of these has. modules: what is to be found under some names in `sys.modules`.
     """
 
-    def __init__(self, owners: Iterable[Owner], modules: Mapping[str, ModuleType] = MappingProxyType({})) -> None:
-        self._owners = [_Owned(owner) for owner in owners]
+    def __init__(self, owners: Sequence[Owned], modules: Mapping[str, ModuleType]) -> None:
         self._modules = dict(modules)
+        # Asked after every hook of a plugin: all functions at once, and no call of Python for each owner.
+        self._values = [(owned.space.get, owned.names, owned.values) for owned in owners]
+        self._functions = [function for owned in owners for function in owned.functions]
+        self._insides = [inside for owned in owners for inside in owned.insides]
+        classes = [owned for owned in owners if isinstance(owned.owner, type)]
+        self._spaces, self._sizes = [o.space for o in classes], [len(o.all_names) for o in classes]
+        self._owners = owners
 
     @property
     def stands(self) -> bool:
         """Whether all are as they were."""
-        return all(owned.stands for owned in self._owners)
+        return (
+            [*map(len, self._spaces)] == self._sizes
+            and [*map(_inside, self._functions)] == self._insides
+            and all([*map(get, names)] == values for get, names, values in self._values)
+        )
 
     def put_back(self) -> list[str]:
         """The full names of those that are others now. They are what they were."""
-        moved = [owned for owned in self._owners if not owned.stands]
-        known = {id(value) for owned in self._owners for value in owned.values} if moved else set()
-        names = sorted(name for owned in moved for name in owned.put_back(known))
+        return [*([] if self.stands else self._owners_put_back()), *self._modules_put_back()]
+
+    def _owners_put_back(self) -> list[str]:
+        known = {id(value) for owned in self._owners for value in owned.values}
+        return sorted(name for owned in self._owners if not owned.stands for name in owned.put_back(known))
+
+    def _modules_put_back(self) -> list[str]:
+        if [*map(sys.modules.get, self._modules)] == [*self._modules.values()]:
+            return []
         lost = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         sys.modules.update((name, self._modules[name]) for name in lost)
-        return [*names, *(f"sys.modules['{name}']" for name in lost)]
+        return [f"sys.modules['{name}']" for name in lost]
 
 
-class _Owned:
+class Owned:
     """What a module or class has. Names that come to it later are its own affair, unless they hide a base's."""
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        kept = {name: value for name, value in vars(owner).items() if _counts(value)}
+        self.space = vars(owner)
+        self.all_names, self.all_values = list(self.space), list(self.space.values())
+        kept = {name: value for name, value in self.space.items() if _counts(value)}
         self.names = list(kept)
         self.values: list[Any] = list(kept.values())
-        self.functions = [(n, value) for n, value in kept.items() if isinstance(value, FunctionType)]
-        self.insides = [_inside(function) for _, function in self.functions]
-        self.all_names = set(vars(owner)) if isinstance(owner, type) else set()
+        self.function_names = [name for name, value in kept.items() if isinstance(value, FunctionType)]
+        self.functions: list[FunctionType] = [kept[name] for name in self.function_names]
+        self.insides = [*map(_inside, self.functions)]
 
     @property
     def stands(self) -> bool:
         """Whether nothing is another thing than it was."""
-        if self.all_names and len(vars(self.owner)) != len(self.all_names):
+        if isinstance(self.owner, type) and len(self.space) != len(self.all_names):
             return False
-        same = [*map(vars(self.owner).get, self.names)] == self.values
-        return same and [_inside(function) for _, function in self.functions] == self.insides
+        return [*map(self.space.get, self.names)] == self.values and [*map(_inside, self.functions)] == self.insides
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it would be noted as it is: nothing came, went or changed, what does not count here neither."""
+        return (
+            [*self.space] == self.all_names
+            and all(map(is_, self.space.values(), self.all_values))
+            and [*map(_inside, self.functions)] == self.insides
+        )
 
     def put_back(self, known: Collection[int]) -> list[str]:
         """known: ids of functions that are not to stand in another one's place."""
@@ -80,7 +110,7 @@ class _Owned:
         for name in found:
             delattr(self.owner, name)
         for number, (name, value) in enumerate(zip(self.names, self.values, strict=True)):
-            now = vars(self.owner).get(name)
+            now = self.space.get(name)
             if now is value:
                 continue
             if _is_torchs_own(now, known):
@@ -88,7 +118,7 @@ class _Owned:
                 continue
             found.append(name)
             setattr(self.owner, name, value)
-        for (name, function), inside in zip(self.functions, self.insides, strict=True):
+        for name, function, inside in zip(self.function_names, self.functions, self.insides, strict=True):
             if _inside(function) != inside:
                 found.append(name)
                 function.__code__, function.__defaults__, function.__kwdefaults__ = inside
@@ -98,7 +128,8 @@ class _Owned:
         """Names that a class got, in front of those of its bases."""
         if not isinstance(self.owner, type):
             return []
-        new = [n for n, v in vars(self.owner).items() if n not in self.all_names and not _is_torchs_own(v, known)]
+        known_names = set(self.all_names)
+        new = [n for n, v in self.space.items() if n not in known_names and not _is_torchs_own(v, known)]
         bases = self.owner.__mro__[1:]
         return [name for name in new if any(isinstance(vars(base).get(name), _KINDS) for base in bases)]
 
@@ -118,10 +149,6 @@ def _counts(value: object) -> bool:
     return isinstance(value, _KINDS) or type(value).__name__ in _NUMPYS
 
 
-def _inside(function: FunctionType) -> tuple[Any, Any, Any]:
-    return function.__code__, function.__defaults__, function.__kwdefaults__
-
-
 def _name(owner: Owner) -> str:
     return f"{owner.__module__}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
 
@@ -133,7 +160,20 @@ def all_shared_code() -> SharedCode:
     ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
     modules: list[Owner] = [*(sys.modules[name] for name in _MODULES if name in sys.modules), *ours]
     classes = dict.fromkeys(c for module in modules for c in _classes(module))
-    return SharedCode([*modules, sys.modules["torch"].Tensor, *classes], _found_by_all())
+    owned = [_noted(owner) for owner in (*modules, sys.modules["torch"].Tensor, *classes)]
+    _last.clear()
+    _last.update((id(each.owner), each) for each in owned)
+    return SharedCode(owned, _found_by_all())
+
+
+# What was noted last, by the id of its owner.
+_last: dict[int, Owned] = {}
+
+
+def _noted(owner: Owner) -> Owned:
+    """What was noted of it last, where that is so still: most of it never changes."""
+    last = _last.get(id(owner))
+    return last if last is not None and last.is_current else Owned(owner)
 
 
 def _found_by_all() -> dict[str, ModuleType]:

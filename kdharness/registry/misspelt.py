@@ -19,11 +19,11 @@ def misspelt(method: type, base: type) -> list[tuple[str, str]]:
     known = [name for name in {*vars(base), *inspect.get_annotations(base)} if not name.startswith("_")]
     found = []
     for owner in _own_classes(method, base):
-        parameters, used = inspect.get_annotations(owner), _used_names(owner)
-        for name in vars(owner):
-            if name.startswith("_") or name in parameters or name in used or hasattr(base, name) or name in known:
-                continue
-            found += [(name, meant) for meant in nearest(name.lower(), known, most=1, least=ALIKE)]
+        known_here = {*known, *inspect.get_annotations(owner)}
+        strange = [n for n in vars(owner) if not n.startswith("_") and n not in known_here and not hasattr(base, n)]
+        near = [(name, meant) for name in strange for meant in nearest(name.lower(), known, most=1, least=ALIKE)]
+        used = _used_names(owner) if near else set()
+        found += [(name, meant) for name, meant in near if name not in used]
     return found
 
 
