@@ -72,7 +72,7 @@ def _label(text: str, labels: dict[str, int]) -> str:
 def _paper(table: PaperTable, note: str, labels: dict[str, int]) -> Iterator[str]:
     """One table, or several where it is too wide or too long for a page."""
     deviates = f"Deviates from the benchmark: {table.deviations}" if table.deviations else ""
-    said = (f"{text.rstrip('.')}." for text in (table.about, deviates, note, table.caption) if text)
+    said = (f"{text.rstrip('.')}." for text in (table.about, deviates, note or table.note, table.caption) if text)
     first = ""
     for part in table.parts():
         label = _label(f"{table.about} {table.deviations}", labels)

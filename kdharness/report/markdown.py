@@ -47,6 +47,8 @@ def _paper(table: PaperTable) -> Iterator[str]:
     yield f"### {_escape(table.about)}"
     if table.deviations:
         yield f"**{_escape(f'deviates from the benchmark: {table.deviations}')}**"
+    if table.note:
+        yield f"*{_escape(table.note)}*"
     yield "\n".join(_methods_by_pairs(table))
     yield _escape(table.caption)
 

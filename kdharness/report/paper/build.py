@@ -16,7 +16,7 @@ from kdharness.stats.overall import Overall
 from kdharness.stats.rankings import Ranking
 from kdharness.stats.settings import BLOCK, as_dicts, competitor_of
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
-from kdharness.text import printable
+from kdharness.text import plain, printable
 
 PLAIN = ("vanilla", "")
 Competitor = tuple[str, str, str]  # regime, method, variant
@@ -29,12 +29,12 @@ def paper_tables(report: Report) -> tuple[PaperTable, ...]:
     for ranking in report.rankings:
         key = (ranking.deviations, *(ranking.names[column] for column in BLOCK))
         blocks.setdefault(key, []).append(ranking)
-    return tuple(_table(rankings, report.overalls) for rankings in blocks.values())
+    return tuple(_table(rankings, report) for rankings in blocks.values())
 
 
-def _table(rankings: Sequence[Ranking], overalls: Iterable[Overall]) -> PaperTable:
+def _table(rankings: Sequence[Ranking], report: Report) -> PaperTable:
     names = rankings[0].names
-    reference, gains = _gains(rankings, overalls)
+    reference, gains = _gains(rankings, report.overalls)
     rows = dict(_rows(rankings, gains))
     student = next((competitor for competitor in rows if competitor[1:] == PLAIN), None)
     over = f"{'mean ' if len(rankings) > 1 else ''}gain over {reference}"
@@ -47,6 +47,7 @@ def _table(rankings: Sequence[Ranking], overalls: Iterable[Overall]) -> PaperTab
         groups=tuple(_groups(rows)),
         gains=over if gains else "",
         caption=printable(caption_of(rankings, reference if gains else "")),
+        note=plain(report.notes.get((names["benchmark"], names["dataset"]), "")),
     )
 
 

@@ -46,6 +46,7 @@ class PaperTable:
     groups: a regime's label ('' for the usual one) and its methods, best first.
     gains: what the gains are over, '' where there are none.
     caption: how it was measured, in sentences.
+    note: what must be known of the dataset, where the report does not say it of all.
     """
 
     about: str
@@ -56,6 +57,7 @@ class PaperTable:
     groups: tuple[tuple[str, tuple[PaperRow, ...]], ...]
     gains: str
     caption: str
+    note: str = ""
 
     @property
     def rows(self) -> Iterator[PaperRow]:

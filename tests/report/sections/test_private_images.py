@@ -131,4 +131,6 @@ def test_so_do_the_leaderboard_and_the_tables(tmp_path: Path, capsys: pytest.Cap
     assert list(rows.loc["guard", ["epsilon", "delta"]]) == [12.9787, 1e-5]
     assert rows.loc["guard", "epsilon_of_all"] == pytest.approx(37.9765, abs=1e-4)
     assert execute(["leaderboard", str(folder.path)]) == 0
+    assert "3 ask without protection" in capsys.readouterr().out
+    assert execute(["report", str(folder.path), "--all"]) == 0
     assert re.search(r"open .*infinite", capsys.readouterr().out)
