@@ -10,7 +10,7 @@ import fabricate
 import pytest
 
 from kdharness.planning.cell import Cell, digest
-from kdharness.results.contents import Contents
+from kdharness.results.contents import Contents, Reading
 from kdharness.results.differences import Differences, differences, document_changes
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
@@ -59,11 +59,12 @@ def test_a_tolerance_holds_what_is_near(tmp_path: Path, tolerance: float, where:
 
 def test_other_weights_with_the_same_numbers_are_not_the_same(tmp_path: Path) -> None:
     record = fabricate.record(fabricate.teacher_cell(), 97.0)
-    here, there = (
-        Contents(tmp_path, records={record.cell.key: replace(record, files={"model.safetensors": digit * 64})})
-        for digit in "ab"
-    )
-    found = differences([here], [there])
+
+    def of(digit: str) -> Contents:
+        other = replace(record, files={"model.safetensors": digit * 64})
+        return Contents(tmp_path, lambda: Reading(records={record.cell.key: other}))
+
+    found = differences([of("a")], [of("b")])
     assert counts(found) == [0, 1, 0, 0, 0, 0, 0]
     assert found.near[0].weights
 

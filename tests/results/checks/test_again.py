@@ -11,7 +11,7 @@ import pytest
 
 from kdharness.results.checks.again import SPREADS, compared, draw, prepare, tolerance
 from kdharness.results.checks.finding import Finding, Kind
-from kdharness.results.contents import Contents
+from kdharness.results.contents import Contents, Reading
 from kdharness.results.record import Record
 from kdharness.results.store import ResultsFolder
 
@@ -38,7 +38,8 @@ def test_what_cannot_be_trained_again_is_left_out_with_a_reason(contents: Conten
     assert lost.left_out == {"the weights of what they were taught by are not here": 2}
     assert not any(record.cell.requires for record in lost.records)
     own = {k: replace(r, cell=replace(r.cell, secret=True)) for k, r in contents.records.items()}
-    secret = draw(replace(contents, records=own), 100, 0)
+    reading = Reading(contents.plans, own)
+    secret = draw(replace(contents, read=lambda: reading), 100, 0)
     assert secret.records == ()
     assert secret.left_out == {"their noise is secret: no other training gives their numbers": 7}
 
