@@ -137,7 +137,7 @@ def class_parameters(owner: type, stop: type) -> tuple[Parameter, ...]:
     for base in reversed(owner.__mro__):
         if base is stop or not issubclass(base, stop):
             continue
-        hints = _hints(base)
+        hints = _hints(base)  # type: ignore[arg-type]  # taken for the hash of its instances
         for name in inspect.get_annotations(base):
             hint = hints[name]
             if name.startswith("_") or hint is ClassVar or typing.get_origin(hint) is ClassVar:
