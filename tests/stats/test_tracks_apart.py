@@ -74,10 +74,10 @@ def test_ranks_gains_and_comparisons_are_each_tracks_own() -> None:
         for row in board.astype(object).where(board.notna(), None).to_dict("records")
     }
     assert ranks == {
-        ("default", "dkd", ""): (1, 3), ("default", "kd", ""): (2, None), ("default", "at", "weight=2"): (3, 3),
-        ("default", "vanilla", ""): (4, 3),
-        ("published", "dkd", ""): (1, 3), ("published", "kd", ""): (2, None), ("published", "at", ""): (3, 3),
-        ("published", "vanilla", ""): (4, 3),
+        ("default", "dkd", ""): (1, 6), ("default", "kd", ""): (2, None), ("default", "at", "weight=2"): (3, 6),
+        ("default", "vanilla", ""): (4, 6),
+        ("published", "dkd", ""): (1, 6), ("published", "kd", ""): (2, None), ("published", "at", ""): (3, 6),
+        ("published", "vanilla", ""): (4, 6),
     }  # fmt: skip
     gains = board[board["method"] == "dkd"].set_index("track")["gain_over_kd"]
     assert gains.to_dict() == {"default": pytest.approx(7 / 6), "published": pytest.approx(31 / 6)}
