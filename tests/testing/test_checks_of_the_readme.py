@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kdharness.testing import label_checks, replay, step_checks, training_checks
+from kdharness.testing import label_checks, replay, step_checks, taken_back, training_checks
 
 README = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("\n## Checking a method\n")[1].split("\n## ")[0]
@@ -22,7 +22,7 @@ def python_in(text: str) -> str:
 
 def test_the_table_names_every_check() -> None:
     told = re.findall(r"^\| `(check_\w+)` \|", SECTION, re.MULTILINE)
-    rooms = (label_checks, step_checks, replay, training_checks)
+    rooms = (label_checks, step_checks, replay, taken_back, training_checks)
     have = [name for room in rooms for name in vars(room) if name.startswith("check_")]
     assert sorted(told) == sorted(have)
 
