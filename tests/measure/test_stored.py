@@ -133,7 +133,7 @@ def test_the_recount_in_the_readme_runs(
     trained: tuple[Lab, list[Record]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lab, records = trained
-    code = re.search(r"```python\n(.*?)```", RESULTS, re.DOTALL)
+    code = re.search(r"## Counting again.*?```python\n(.*?)```", RESULTS, re.DOTALL)
     assert code
     record = records[-1]
     monkeypatch.chdir(lab.folder.cell(record.cell.key).folder)
