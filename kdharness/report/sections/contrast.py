@@ -63,7 +63,7 @@ def contrast_grid(rows: pd.DataFrame, question: Question) -> Grid:
             Column("method", tuple(competitor_of(row) for row in each), name=True),
             Column("gain", gain_texts(rows, question)),
             Column("n", counts),
-            *test_columns(rows, question),
+            *columns_of_tests(rows, question),
         ),
         regime_groups(each),
     )
@@ -82,7 +82,7 @@ def decimals_of(values: Iterable[float]) -> int:
     return min(MOST_DECIMALS, max(0, 2 - math.floor(math.log10(known[len(known) // 2]))))
 
 
-def test_columns(rows: pd.DataFrame, question: Question) -> list[Column]:
+def columns_of_tests(rows: pd.DataFrame, question: Question) -> list[Column]:
     """p-values, the verdict, and how many more seeds would settle what is undecided."""
     each = as_dicts(rows)
     found = [Column("p", tuple(map(p_text, rows["p"])), dropped=COST)]
@@ -171,7 +171,7 @@ def mean_contrast_grid(rows: pd.DataFrame, question: Question) -> Grid:
             Column("b/e/w/u", words),
             Column("gain", gain_texts(rows, question)),
             Column("n", tuple(str(row["n"]) for row in each)),
-            *test_columns(rows, question),
+            *columns_of_tests(rows, question),
         ),
         regime_groups(each),
     )
