@@ -31,7 +31,7 @@ def test_gain_by_hand() -> None:
     assert row["verdict"] == "undecided"
 
 
-def columns_of_tests() -> None:
+def test_columns() -> None:
     frame = paired(comparable(fabricate.scores_table({"kd": [90.0], "at": [91.0]}))[0], "kd")
     assert tuple(frame.columns) == PAIRED_COLUMNS
 
