@@ -327,7 +327,7 @@ class _Run:
 def _row(record: Record) -> Mapping[str, object]:
     """The record as its row of results.csv."""
     key = record.cell.key
-    return rows_of({key: PlannedCell(record.cell)}, {key: record})[0]
+    return next(rows_of({key: PlannedCell(record.cell)}, {key: record}))
 
 
 def _parted_line(labels: Sequence[str], reason: str) -> str:

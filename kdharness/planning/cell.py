@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
 from typing import Any
 
 from kdharness.api.events import CellInfo
@@ -66,6 +65,14 @@ def digest(document: Mapping[str, Any], length: int = 20) -> str:
     return hashlib.sha256(canonical(document).encode()).hexdigest()[:length]
 
 
+# From a function and plain data to what it makes of it.
+Made = Callable[[Callable[[Any], Any], Any], Any]
+
+
+def _anew(make: Callable[[Any], Any], data: Any) -> Any:
+    return make(data)
+
+
 def keeps_images_private(document: Mapping[str, Any]) -> bool:
     """Whether a cell's scenario keeps images from students."""
     return bool(document.get("scenario", {}).get("kind") == "split")
@@ -76,7 +83,7 @@ def saw_private(document: Mapping[str, Any]) -> bool:
     return keeps_images_private(document) and document["subset"] not in ("train", "public")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TeacherSource:
     """What a network comes from: a cell that trains it, or a file that holds it.
 
@@ -101,7 +108,7 @@ class TeacherSource:
         return self.cell or marked(self.sha256, self.chosen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One training run, fully resolved: what is asked (`pair`), and what answers it (`sources`, which enter the key).
 
@@ -244,7 +251,7 @@ class Cell:
         """All fields, those too that the document leaves out."""
         return completed_part(self.document["recipe"], Recipe)
 
-    @cached_property  # a large folder's plans ask for them again and again
+    @property
     def addresses(self) -> Mapping[str, str]:
         """By track, what the cell is called, whatever its contents: a newer plan's cell at the same address replaces it
         there.
@@ -252,7 +259,7 @@ class Cell:
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
         return {track: canonical({"a": [place, self.teacher, *sources]}) for track, place in self.places.items()}
 
-    @cached_property
+    @property
     def places(self) -> Mapping[str, str]:
         """The addresses whoever teaches."""
         return {track: self._place(track, variant) for track, variant in self.standings.items()}
@@ -328,15 +335,32 @@ class Cell:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Cell:
-        """ValueError, KeyError or TypeError for what lacks something. Types are for the caller to check."""
-        lists = ("teachers", "reference_teachers")
-        sources: dict[str, Any] = {name: tuple(TeacherSource(**s) for s in data[name]) for name in lists}
-        sources["start"] = TeacherSource(**data["start"]) if data["start"] else None
-        pair = Pair(tuple(data["pair"]["teachers"]), data["pair"]["student"])
-        cell = cls(**{**data, **sources, "pair": pair})
+    def from_json(cls, data: Mapping[str, Any], made: Made = _anew) -> Cell:
+        """ValueError, KeyError or TypeError for what lacks something. Types are for the caller to check.
+
+        made: gives what a function makes of a part, which may be what it made of an equal one before.
+        """
+        parts = {
+            "teachers": made(_sources, data["teachers"]),
+            "reference_teachers": made(_sources, data["reference_teachers"]),
+            "start": made(_start, data["start"]),
+            "pair": made(_pair, data["pair"]),
+        }
+        cell = cls(**{**data, **parts})
         _check_document(cell.document)
         return cell
+
+
+def _sources(data: Any) -> tuple[TeacherSource, ...]:
+    return tuple(TeacherSource(**source) for source in data)
+
+
+def _start(data: Any) -> TeacherSource | None:
+    return TeacherSource(**data) if data else None
+
+
+def _pair(data: Any) -> Pair:
+    return Pair(tuple(data["teachers"]), data["student"])
 
 
 def _check_document(document: Mapping[str, Any]) -> None:

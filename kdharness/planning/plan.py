@@ -16,7 +16,7 @@ PLAN_SCHEMA = 3
 PLAN_SCHEMAS = (1, 2, PLAN_SCHEMA)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell of a plan.
 
@@ -71,16 +71,15 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], is_sealed: bool = False) -> Plan:
-        """ValueError when the data is of another schema version or lacks something.
+        """ValueError when the data is of another schema version or lacks something. Planned cells may be made already.
 
         is_sealed: its digest says that it is as it was written, so that types need no look.
         """
         if data.get("schema") not in PLAN_SCHEMAS:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {PLAN_SCHEMA}")
-        cell_of = Cell.from_json if data["schema"] == PLAN_SCHEMA else lambda cell: Cell.from_json(upgraded(cell))
         rest: dict[str, Any] = {k: v for k, v in data.items() if k != "schema"}
         try:
-            cells = tuple(PlannedCell(cell_of(c["cell"]), c["skip"]) for c in rest.pop("cells"))
+            cells = tuple(_planned(each, is_former=data["schema"] != PLAN_SCHEMA) for each in rest.pop("cells"))
             claims = tuple(Claim.model_validate(c) for c in _bounded(rest.pop("claims", ())))
             parts = rest["parts"].items()  # 0.1.0 had one name for each
             rest["parts"] = {key: (names,) if isinstance(names, str) else _listed(names) for key, names in parts}
@@ -92,6 +91,12 @@ class Plan:
         if not is_sealed:
             check_fields(plan)
         return plan
+
+
+def _planned(data: Any, is_former: bool) -> PlannedCell:
+    if isinstance(data, PlannedCell):
+        return data
+    return PlannedCell(Cell.from_json(upgraded(data["cell"]) if is_former else data["cell"]), data["skip"])
 
 
 def _listed(value: object) -> tuple[Any, ...]:

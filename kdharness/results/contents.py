@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -172,7 +172,11 @@ class Contents:
             from kdharness.results.table import read_rows  # loads pandas
 
             return read_rows(self.foreign)
-        return rows_of(self.planned, self.current, self.unusable)
+        return list(self._each_row())
+
+    def _each_row(self) -> Iterable[Row]:
+        """One after the other: all rows of a large folder take more than the records that they are made of."""
+        return self.rows if self.foreign is not None else rows_of(self.planned, self.current, self.unusable)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
@@ -212,7 +216,7 @@ class Contents:
         kept = self.kept.table() if self.kept is not None and self.kept.head is not None else None
         if kept is not None:
             return kept
-        made = frame_of(self.rows)
+        made = frame_of(self._each_row())
         if self.kept is not None:
             self.kept.keep(Head(self.counts, self.references, self._notes, self.note), made)
         return made

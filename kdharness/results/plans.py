@@ -54,13 +54,13 @@ class PlanFiles:
 
     def by_path(self) -> dict[Path, Plan]:
         """Those that can be read by their files, oldest first."""
-        plans = ((path, self._reader.read_sealed(path, self._plan_of, PLAN_SCHEMAS)) for path in self.paths())
+        shared = self._reader.shared.planned
+        plans = ((path, self._reader.read_sealed(path, self._plan_of, PLAN_SCHEMAS, shared)) for path in self.paths())
         return {path: plan for path, plan in plans if plan is not None}
 
     def _plan_of(self, data: Mapping[str, Any], is_sealed: bool) -> Plan:
         """ValueError for what is no plan."""
-        shared = self._reader.shared.plan(data)
-        return Plan.from_json({k: v for k, v in shared.items() if k != DIGEST}, is_sealed)
+        return Plan.from_json({k: v for k, v in data.items() if k != DIGEST}, is_sealed)
 
     def faults(self) -> dict[Path, Fault]:
         """Why those cannot be used that could not be read the last time."""
@@ -75,8 +75,9 @@ def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
     """
     planned: dict[str, PlannedCell] = {}
     taken = _Taken()
-    for plan in reversed(tuple(plans)):
-        kept = ((entry, taken.left_of(entry.cell)) for entry in plan.cells)
+    ordered = tuple(plans)
+    for number, plan in enumerate(reversed(ordered), 1):
+        kept = ((entry, taken.left_of(entry.cell) if planned else entry.cell) for entry in plan.cells)
         left = [entry if cell is entry.cell else replace(entry, cell=cell) for entry, cell in kept if cell is not None]
         if len(left) < len(plan.cells):
             left = _without_orphans(plan, left, planned)
@@ -86,7 +87,7 @@ def planned_cells(plans: Iterable[Plan]) -> dict[str, PlannedCell]:
                 planned[key] = entry
             elif (both := planned[key].cell.beside(entry.cell)) is not planned[key].cell:
                 planned[key] = replace(planned[key], cell=both)
-        for entry in left:
+        for entry in left if number < len(ordered) else ():
             taken.add(entry.cell)
     return planned
 

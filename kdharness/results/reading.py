@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 from kdharness.errors import UserError
 from kdharness.failures import one_line
 from kdharness.plain_files import open_plain
-from kdharness.results.seal import check_seal
+from kdharness.results.seal import check_seal, is_as_written
 from kdharness.results.sharing import Shared
 
 Read = TypeVar("Read")
+Json = Mapping[str, Any]
+# What takes the place of a JSON object while a file is parsed: itself, or what is made of it.
+Part = Callable[[dict[str, Any]], Any]
 
 # No record or plan comes near it, and a file that is larger would fill the memory.
 MOST_BYTES = 2**30
@@ -51,27 +54,27 @@ class JsonReader:
 
         schemas: () for a file that has no versions. UserError for a newer version than these.
         """
-        return self._read(path, lambda data, text: parse(data), schemas)
+        return self._read(path, lambda data, as_written: parse(data), schemas)
 
     def read_sealed(
-        self, path: Path, parse: Callable[[Mapping[str, Any], bool], Read], schemas: Collection[int]
+        self, path: Path, parse: Callable[[Json, bool], Read], schemas: Collection[int], part: Part | None = None
     ) -> Read | None:
         """Likewise of a file with a digest, which is damaged where its values are others. parse: is also told whether
-        there is one.
+        there is one. part: of each object in a file that is as it was written.
         """
-        return self._read(path, lambda data, text: parse(data, check_seal(data, text)), schemas)
+        return self._read(path, lambda data, as_written: parse(data, as_written or check_seal(data)), schemas, part)
 
     def _read(
-        self, path: Path, parse: Callable[[Mapping[str, Any], bytes], Read], schemas: Collection[int]
+        self, path: Path, parse: Callable[[Json, bool], Read], schemas: Collection[int], part: Part | None = None
     ) -> Read | None:
-        """parse: gets the object and the text."""
+        """parse: gets the object, and whether it is as it was written."""
         self.faults.pop(path, None)
         try:
-            data, text = json_object(path)
+            data, as_written = json_object(path, part)
             found = data.get("schema")
             if schemas and type(found) is int and max(schemas) < found <= NEWEST_SCHEMA:
                 raise UserError(f"{path} has schema version {found}, this release of kdharness reads {max(schemas)}")
-            return parse(data, text)
+            return parse(data, as_written)
         except FileNotFoundError:
             return None
         # What a damaged file may hold has no end, and what it raises where it is used neither.
@@ -88,16 +91,23 @@ class JsonReader:
             self._warn(message)
 
 
-def json_object(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The JSON object in a file, and its text. OSError for what is no plain file, ValueError for what is no object,
-    RecursionError for one that is too deep.
+def json_object(path: Path, part: Part | None = None) -> tuple[dict[str, Any], bool]:
+    """The JSON object in a file, and whether its digest says that it is as it was written. OSError for what is no plain
+    file, ValueError for what is no object, RecursionError for one that is too deep.
+
+    part: of each object in a file that is as it was written.
     """
     with open_plain(path, MOST_BYTES) as file:
         text = file.read(MOST_BYTES + 1)
-    data = json.loads(text)
+    if as_written := is_as_written(text):
+        decoded = text.decode()
+        del text  # of a large plan, twice the text is more than all that is made of it
+        data = json.loads(decoded, object_hook=part)
+    else:
+        data = json.loads(text)
     if not isinstance(data, dict):
         raise ValueError("not an object")
-    return data, text
+    return data, as_written
 
 
 def _reason(error: Exception) -> str:

@@ -61,7 +61,7 @@ ENDLESS_COLUMNS = ("epsilon",)
 NUMBER_COLUMNS = frozenset((*INTEGER_COLUMNS, *FLOAT_COLUMNS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MetricRow:
     """One number of metrics.csv.
 
@@ -77,7 +77,7 @@ class MetricRow:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """A cell's outcome.
 
@@ -125,7 +125,8 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], is_sealed: bool = False) -> Record:
-        """ValueError when the data is of another schema version, lacks something or has other types.
+        """ValueError when the data is of another schema version, lacks something or has other types. Its cell may be
+        made already, and what was measured a tuple.
 
         is_sealed: its digest says that it is as it was written, so that types need no look: it takes as long as the
         rest of a large folder's reading.
@@ -134,8 +135,7 @@ class Record:
             raise ValueError(f"schema version {data.get('schema')!r}, this release reads {RECORD_SCHEMA}")
         rest = {k: v for k, v in data.items() if k != "schema"}
         try:
-            cell = rest["cell"] if data["schema"] == RECORD_SCHEMA else upgraded(rest["cell"])
-            rest["cell"] = Cell.from_json(cell)
+            rest["cell"] = _cell(rest["cell"], is_former=data["schema"] != RECORD_SCHEMA)
             rest["status"] = Status(rest["status"])
             rest["metrics"] = tuple(MetricRow(**row) for row in rest["metrics"])
             rest["measured"] = tuple(rest.get("measured", ()))
@@ -147,6 +147,12 @@ class Record:
         _check_values(record.values)
         _check_metrics(record.metrics)
         return record
+
+
+def _cell(data: Any, is_former: bool) -> Cell:
+    if isinstance(data, Cell):
+        return data
+    return Cell.from_json(upgraded(data) if is_former else data)
 
 
 def _check_values(values: Mapping[str, Any]) -> None:

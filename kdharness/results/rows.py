@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -23,19 +24,18 @@ NONE: Mapping[str, Fault] = MappingProxyType({})
 
 def rows_of(
     planned: Mapping[str, PlannedCell], records: Mapping[str, Record], faults: Mapping[str, Fault] = NONE
-) -> list[Row]:
+) -> Iterator[Row]:
     """Values by column name, of planned cells and what is on record of them: one for each track that a cell stands in.
     What a row lacks is empty.
 
     faults: by key, why there is a record that cannot be used.
     """
-    found = []
     cells = {key: entry.cell for key, entry in planned.items()}
     for key, entry in planned.items():
         row = _faulty_row(entry, faults[key]) if key in faults else _row(entry, planned, records)
         row["seen_data"] = seen_data(entry.cell, cells)
-        found += [{**row, "track": track, "variant": variant} for track, variant in entry.cell.standings.items()]
-    return found
+        for track, variant in entry.cell.standings.items():
+            yield {**row, "track": track, "variant": variant}
 
 
 def status_of(entry: PlannedCell, record: Record | None, fault: Fault | None = None) -> str:
@@ -92,7 +92,7 @@ def cell_row(cell: Cell) -> Row:
         "method": cell.method,
         "method_package": cell.method_package,
         "method_revision": cell.method_revision,
-        "parameters": canonical(cell.parameters),
+        "parameters": sys.intern(canonical(cell.parameters)),
         "teacher": cell.teacher,
         "student": cell.student,
         "seed": cell.seed,

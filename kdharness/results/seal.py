@@ -33,18 +33,15 @@ def sealed(data: Mapping[str, Any]) -> str:
     return f'{{"{DIGEST}":"{hashlib.sha256(text.encode()).hexdigest()}",{text[1:]}'
 
 
-def check_seal(data: Mapping[str, Any], text: bytes = b"") -> bool:
-    """Whether there is a digest: earlier releases wrote none. ValueError when the values are not those it is of.
-
-    text: that the data was read from.
-    """
-    if DIGEST in data and not _is_as_written(text) and data[DIGEST] != digest_of(data):
+def check_seal(data: Mapping[str, Any]) -> bool:
+    """Whether there is a digest: earlier releases wrote none. ValueError when the values are not those it is of."""
+    if DIGEST in data and data[DIGEST] != digest_of(data):
         raise ValueError("its values do not match its digest")
     return DIGEST in data
 
 
-def _is_as_written(text: bytes) -> bool:
-    """Whether the very text that `sealed` made shows it: of a large folder's files, none need be written out again."""
+def is_as_written(text: bytes) -> bool:
+    """Whether it is the very text that `sealed` made: of a large folder's files, none need be written out again."""
     begins = _BEGINNING.match(text)
     if begins is None:
         return False

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import marshal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from kdharness.planning.cell import Cell
+from kdharness.planning.plan import PlannedCell
+
+PLANNED = {"cell", "skip"}
+# What many records have in common beside their cells' parts.
+ALIKE = ("error_type", "error_message", "traceback", "sources")
 
 
 class Shared:
@@ -13,6 +21,8 @@ class Shared:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Any] = {}
+        self._made: dict[tuple[Callable[[Any], Any], bytes], Any] = {}
+        self._cells: dict[bytes, Cell] = {}
 
     def of(self, value: Any) -> Any:
         """The first value that was exactly this one, types included: 4 is not 4.0."""
@@ -28,26 +38,42 @@ class Shared:
             return data
         return {sys.intern(name): self.of(value) for name, value in data.items()}
 
+    def made(self, make: Callable[[Any], Any], data: Any) -> Any:
+        """What the function made of exactly this before, else what it makes of it now."""
+        what = make, marshal.dumps(data, 2)
+        if what not in self._made:
+            self._made[what] = make(data)
+        return self._made[what]
+
     def cell(self, data: Any) -> Any:
-        """A cell's; of its document, which no other cell has, the parts."""
+        """The cell, one for a plan and a record that say the same of it. What is none of today's is left as it is."""
         if not isinstance(data, dict):
             return data
-        document = {"document": self.fields(data["document"])} if "document" in data else {}
-        return {**self.fields({k: v for k, v in data.items() if k != "document"}), **document}
+        what = hashlib.blake2b(marshal.dumps(data, 2), digest_size=16).digest()
+        if what not in self._cells:
+            try:
+                # No other cell has the same document, but most of its parts.
+                document = {"document": self.fields(data["document"])}
+                own = self.fields({name: value for name, value in data.items() if name != "document"})
+                self._cells[what] = Cell.from_json({**own, **document}, self.made)
+            except (ValueError, LookupError, TypeError, AttributeError):
+                return data  # who reads it says what is wrong, or it is of a former release
+        return self._cells[what]
 
     def record(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A record's, as its file holds it."""
+        """A record's, as its file holds it, with its cell."""
         found = {**data, "cell": self.cell(data.get("cell")), "values": self.fields(data.get("values"))}
+        found |= {name: self.of(data.get(name)) for name in ALIKE}
         if isinstance(data.get("metrics"), list):
             found["metrics"] = [self.fields(row) for row in data["metrics"]]
+        if isinstance(data.get("measured"), list):
+            found["measured"] = self.made(tuple, data["measured"])
         return {name: value for name, value in found.items() if name in data}
 
-    def plan(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A plan's, likewise."""
-        cells = data.get("cells")
-        if not isinstance(cells, list):
-            return dict(data)
-        return {**data, "cells": [self._planned(each) for each in cells]}
-
-    def _planned(self, data: Any) -> Any:
-        return {**data, "cell": self.cell(data["cell"])} if isinstance(data, dict) and "cell" in data else data
+    def planned(self, data: dict[str, Any]) -> Any:
+        """A cell of a plan, as soon as it is parsed: of a large plan the plain data takes several times as much. Any
+        other object as it is.
+        """
+        if data.keys() != PLANNED or not isinstance(cell := self.cell(data["cell"]), Cell):
+            return data
+        return PlannedCell(cell, data["skip"])

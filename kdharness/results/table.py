@@ -34,11 +34,22 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     Exactly COLUMNS, then the x_ columns by name. Numbers typed, text '' where empty.
     """
-    rows = list(rows)
-    extra = sorted({name for row in rows for name in row} - set(COLUMNS), key=plain)
-    data = {name: _column(name, [row.get(name) for row in rows]) for name in (*COLUMNS, *extra)}
+    values = _by_column(rows)
+    extra = sorted(values.keys() - set(COLUMNS), key=plain)
+    data = {name: _column(name, values.pop(name)) for name in (*COLUMNS, *extra)}
     frame = pd.DataFrame(data, columns=[*COLUMNS, *extra])
     return frame.sort_values(list(ORDER), kind="stable", ignore_index=True)
+
+
+def _by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The values of each column, None where a row lacks it."""
+    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for place, row in enumerate(rows):
+        for name in row.keys() - found.keys():
+            found[name] = [None] * place
+        for name, values in found.items():
+            values.append(row.get(name))
+    return found
 
 
 def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:

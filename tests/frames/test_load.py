@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -216,7 +217,7 @@ def test_names_are_data(tmp_path):
     odd = ["nan", "=1+1", "<script>", "a,b", "a|b", "100 %", "R&D", "\x1b[31mred", "蒸留", '"'.join("ab")]
     records = [fabricate.record(fabricate.cell(name, 0, benchmark="odd"), x_rate=1.0) for name in odd]
     records[0] = fabricate.record(records[0].cell, float("nan"))
-    records[1] = type(records[1])(**{**records[1].__dict__, "metrics": (MetricRow("nan", "test", "null", 1.0),)})
+    records[1] = replace(records[1], metrics=(MetricRow("nan", "test", "null", 1.0),))
     fabricate.write(tmp_path / "odd", [r.cell for r in records], records)
     results = kdharness.load(tmp_path)
     assert set(results.cells["method"]) == {name.replace("\x1b", "").strip() for name in odd}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,4 +138,4 @@ def tiny_world(path: Path, **changes: Any) -> ResultsFolder:
 
 
 def _with_message(of: Record, message: str) -> Record:
-    return Record(**{**of.__dict__, "error_message": message})
+    return replace(of, error_message=message)

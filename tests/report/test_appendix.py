@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -9,7 +10,7 @@ import pytest
 
 from kdharness.report.page import MOST_TABLE_BYTES, as_page
 from kdharness.report.view import Report, report_of
-from kdharness.results.record import Record, Status
+from kdharness.results.record import Status
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import csv_text, write_csv
 
@@ -45,7 +46,7 @@ def test_tables_are_the_files_that_are_written(tmp_path: Path) -> None:
 def test_tracebacks_are_printable_line_by_line(tmp_path: Path) -> None:
     failed = fabricate.record(fabricate.cell("kd"), None, Status.FAILED, "no")
     trace = "Traceback:\n  File <x>\n\x1b[31mError: </pre>\x07"
-    record = Record(**{**failed.__dict__, "traceback": trace})
+    record = replace(failed, traceback=trace)
     found = report(fabricate.write(tmp_path / "tiny", [record.cell], [record]))
     assert list(found.appendix.tracebacks.values()) == ["Traceback:\n  File <x>\n [31mError: </pre> "]
     page = as_page([found])

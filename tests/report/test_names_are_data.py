@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -161,7 +162,7 @@ def is_number(text: str) -> bool:
 def test_metrics_and_curves_have_no_formula(folder: ResultsFolder, tmp_path: Path) -> None:
     cell = fabricate.cell("vanilla", 0, student=NASTY)
     record = fabricate.record(cell)
-    folder.write_record(type(record)(**{**record.__dict__, "metrics": (MetricRow("@a\x1bb", "-c", "+d", -1.5),)}))
+    folder.write_record(replace(record, metrics=(MetricRow("@a\x1bb", "-c", "+d", -1.5),)))
     frame = folder.load().metrics_frame
     path = tmp_path / "metrics.csv"
     write_csv(frame[frame["cell"] == cell.key], path)
@@ -186,7 +187,7 @@ def test_a_plan_is_printed_without_markup(
     monkeypatch.setenv("COLUMNS", "300")
     cell = fabricate.cell("vanilla", student="conv16", variant=RICH)
     document = {**cell.document, "student": {"name": "conv16"}, "teachers": []}
-    cell = type(cell)(**{**cell.__dict__, "document": document})
+    cell = replace(cell, document=document)
     plan = fabricate.plan([cell], {cell.key: f"[/nothing] {RICH}\x1b"}, benchmark="[/tiny]")
     request = RunRequest(
         plan=plan,

@@ -117,12 +117,17 @@ def test_what_is_not_ok_is_not_set_aside(tmp_path: Path) -> None:
     assert folder.cell(cell.key).checkpoint.exists()
 
 
+class Records(dict[str, Record]):
+    """Of which it can be told that nobody holds them any more."""
+
+
 def test_what_was_looked_at_is_not_held_until_the_collector_comes() -> None:
     """It is as much as a large folder's records."""
     gc.collect()
     with collector_paused():
         record = fabricate.record(fabricate.cell())
-        seen = weakref.ref(record)
-        assert outdated({record.cell.key: record}) == {}
-        del record
+        records = Records({record.cell.key: record})
+        seen = weakref.ref(records)
+        assert outdated(records) == {}
+        del records
         assert seen() is None

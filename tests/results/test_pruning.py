@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -181,7 +182,7 @@ def test_a_failed_cell_shows_the_plugins_line_and_its_traceback(
     monkeypatch.setenv("COLUMNS", "300")
     cell = fabricate.cell("kd")
     failed = fabricate.record(cell, None, Status.FAILED, "sizes")
-    failed = type(failed)(**{**failed.__dict__, "traceback": TRACE.format(core="/x/kdharness")})
+    failed = replace(failed, traceback=TRACE.format(core="/x/kdharness"))
     folder = fabricate.write(tmp_path / "tiny", [cell], [failed])
     assert execute(["report", str(folder.path), "--format", form]) == 0
     text = capsys.readouterr().out.replace("\\", "")

@@ -34,6 +34,14 @@ def test_columns_are_exact_and_extra_ones_sorted(tmp_path: Path) -> None:
     assert folder.load().frame.columns.tolist() == [*COLUMNS, "x_a", "x_b"]
 
 
+def test_a_column_that_a_later_row_brings_is_empty_before_and_after() -> None:
+    rows = [{"cell": "a"}, {"cell": "b", "x_late": 2.0}, {"cell": "c"}]
+    frame = frame_of(iter(rows))
+    assert frame["cell"].tolist() == ["a", "b", "c"]
+    assert frame["x_late"].isna().tolist() == [True, False, True]
+    assert frame["x_late"][1] == 2.0
+
+
 def test_an_empty_table_has_all_columns() -> None:
     assert frame_of([]).columns.tolist() == list(COLUMNS)
 

@@ -63,7 +63,7 @@ def test_a_row_for_each_track_that_a_cell_stands_in() -> None:
 
 def test_teachers_and_steps_stand_in_none() -> None:
     cell = fabricate.teacher_cell()
-    rows = rows_of({cell.key: PlannedCell(cell)}, {})
+    rows = list(rows_of({cell.key: PlannedCell(cell)}, {}))
     assert [(row["role"], row["track"]) for row in rows] == [("teacher", "")]
 
 
