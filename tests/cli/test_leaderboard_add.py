@@ -242,7 +242,10 @@ def test_two_at_once_lose_no_row(tmp_path: Path, write: Write, monkeypatch: pyte
         (["add", "one", "--out", "x.csv"], "add writes to --to, not to --out"),
         (["add", "one", "--to", "board.csv"], "--to board.csv: a folder, or the leaderboard.csv in it"),
         (["add", "one", "--to", "one/digits"], "is a run's folder"),
-        (["add", "one/digits/leaderboard.csv"], "is a leaderboard; hand in the results.csv beside it"),
+        (
+            ["add", "one/digits/leaderboard.csv"],
+            "it is a leaderboard; name the results.csv beside it, which has a row for each cell",
+        ),
         (["one", "--to", "board"], "are of 'kdharness leaderboard add'"),
     ],
 )
