@@ -17,9 +17,10 @@ from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
 from kdharness.protocol.benchmark import available
 from kdharness.results.files import dumps, write_atomic
+from kdharness.results.foreign_rows import sound_rows
 from kdharness.results.formulas import guard
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, read_rows, write_csv
+from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
 
@@ -49,7 +50,7 @@ class Reference:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """results.csv."""
-        return frame_of(read_rows(self.folder / "results.csv"))
+        return frame_of(sound_rows(self.folder / "results.csv"))
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

@@ -62,10 +62,10 @@ def add_to_board(paths: Sequence[Path], options: AddOptions) -> None:
 def _add(folder: Path, handed: Sequence[tuple[Path, Submission]], registry: Registry) -> None:
     """The caller holds the folder."""
     from kdharness.results.adding import Addition, add
-    from kdharness.results.table import read_rows
+    from kdharness.results.foreign_rows import sound_rows
 
     table = folder / TABLE
-    whole = Addition(tuple(read_rows(table)) if table.is_file() else (), 0, 0)
+    whole = Addition(sound_rows(table) if table.is_file() else (), 0, 0)
     lines: list[str] = []
     for path, submission in handed:
         result, found = add(whole.rows, submission.rows)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.results.bound import outdated
 from kdharness.results.doubts import doubts_of
+from kdharness.results.foreign_rows import sound_rows
 from kdharness.results.kept import Head, Kept, stamp_of
 from kdharness.results.notes import Subject, common_note, notes_of, subject
 from kdharness.results.paths import CellFiles, TableFiles
@@ -169,9 +170,7 @@ class Contents:
     def rows(self) -> list[Row]:
         """The table as plain data, a row for each planned cell and track that it stands in, in no particular order."""
         if self.foreign is not None:
-            from kdharness.results.table import read_rows  # loads pandas
-
-            return read_rows(self.foreign)
+            return list(sound_rows(self.foreign))
         return list(self._each_row())
 
     def _each_row(self) -> Iterable[Row]:

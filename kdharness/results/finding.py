@@ -43,6 +43,8 @@ def _reason(path: Path) -> str:
     if looks_like_bundle(path):
         reads = f"'kdharness verify {path}' checks it, and kdharness.load reads it in Python"
         return f"'{path}' is a bundle, and no folder: {reads}; unzip it for other commands"
+    if path.suffix == ".csv" and os.path.isfile(path):
+        return f"'{path}' is a table of another name: put it into a folder of its own as results.csv, and name that"
     what = "holds no results" if os.path.exists(path) else "does not exist"
     return f"'{path}' {what}; 'kdharness run --out {path}' makes some"
 

@@ -10,12 +10,19 @@ from datetime import datetime
 from typing import Any
 
 from kdharness.planning.cell import SPREAD, STEP, STUDENT, TEACHER
+from kdharness.planning.shapes import LARGEST
+from kdharness.protocol.track import TRACKS
+from kdharness.results.numerals import meant_by, number_of
 from kdharness.results.record import ENDLESS_COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Status
 from kdharness.results.rows import UNREADABLE
 from kdharness.text import plain
 
 ROLES = (STUDENT, TEACHER, STEP, SPREAD)
 STATUSES = (*(status.value for status in Status), UNREADABLE)
+# By column, all that it may say.
+WORDS = (
+    ("role", ROLES), ("status", STATUSES), ("selection", ("last", "validation")), ("track", TRACKS["both"]),
+)  # fmt: skip
 PERCENT = (0.0, 100.0)
 SHARE = (0.0, 1.0)
 # Of the other numbers only that they are not negative is known.
@@ -29,7 +36,12 @@ RANGES = {
 NOT_NEGATIVE = (0.0, math.inf)
 # What a cell that is ok has measured, whatever it is.
 MEASURED = ("selection", "top1", "epochs", "fingerprint", "kdharness_version", "torch_version", "finished_at")
-ALWAYS = ("benchmark", "protocol", "dataset", "scenario", "role", "method", "student", "seed", "status", "cell")
+ALWAYS = (
+    "benchmark", "protocol", "dataset", "scenario", "seeding", "role", "method", "method_package", "method_revision",
+    "parameters", "student", "seed", "status", "cell",
+)  # fmt: skip
+# Of these a row stands in a track.
+IN_TRACKS = (STUDENT, SPREAD)
 KEY = re.compile(r"[0-9a-f]{20}")
 
 
@@ -51,7 +63,9 @@ def label_of(row: Mapping[str, Any]) -> str:
 def faults_of_row(row: Mapping[str, Any]) -> Iterator[str]:
     """One line each; none for a row that can be."""
     yield from (f"'{name}' is empty" for name in ALWAYS if not text_of(row, name))
-    for name, known in (("role", ROLES), ("status", STATUSES)):
+    if text_of(row, "role") in IN_TRACKS and not text_of(row, "track"):
+        yield "'track' is empty"
+    for name, known in WORDS:
         if (given := text_of(row, name)) and given not in known:
             yield f"{name} '{given}' is none of {', '.join(known)}"
     for name, is_sound, wanted in FORMS:
@@ -71,22 +85,16 @@ def faults_of_row(row: Mapping[str, Any]) -> Iterator[str]:
 def _faults_of_number(name: str, text: str, whole: bool) -> Iterator[str]:
     if not text:
         return
-    number = _number(text)
+    number = number_of(text)
     low, high = RANGES.get(name, NOT_NEGATIVE)
     if number is None or (math.isinf(number) and name not in ENDLESS_COLUMNS):
-        yield f"{name} '{text:.40}' is no number"
+        yield f"{name} '{text:.40}' is no number{meant_by(text)}"
     elif whole and not number.is_integer():
         yield f"{name} {text} is no whole number"
+    elif whole and number > LARGEST:
+        yield f"{name} {text} is too large"
     elif not low <= number <= high:
         yield f"{name} {text} is not " + (f"between {low:g} and {high:g}" if high < math.inf else "0 or more")
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else number
 
 
 def _is_time(text: str) -> bool:

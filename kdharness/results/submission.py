@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kdharness.errors import UserError
 from kdharness.planning.cell import SPREAD, Cell
 from kdharness.results.bundles.unpacking import looks_like_bundle, unpack_sound
 from kdharness.results.contents import Contents
 from kdharness.results.finding import find_folders
+from kdharness.results.foreign_rows import read_rows
 from kdharness.results.paths import CellFiles
 from kdharness.results.record import COLUMNS
 from kdharness.results.row_faults import text_of
 from kdharness.results.rows import Row
 from kdharness.results.seal import altered
-from kdharness.results.table import read_rows
 
 
 @dataclass(frozen=True)
@@ -70,25 +69,13 @@ def _of_folders(path: Path, named: Path | None = None) -> Submission:
 
 
 def _of_table(path: Path) -> Submission:
-    _refuse_leaderboard(path)
-    return Submission(_kept(read_rows(path)), faults=_strange_columns(path))
-
-
-def _refuse_leaderboard(path: Path) -> None:
-    """UserError for a table of means, from which no other can be made."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            header = file.readline()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    if "top1_mean" in header:
-        raise UserError(f"{path} is a leaderboard; hand in the results.csv beside it, which has a row for each cell")
-
-
-def _strange_columns(path: Path) -> tuple[str, ...]:
     rows = read_rows(path)
+    return Submission(_kept(rows), faults=tuple(_strange_columns(rows)))
+
+
+def _strange_columns(rows: Sequence[Row]) -> Iterator[str]:
     names = [name for name in (rows[0] if rows else ()) if name not in COLUMNS and not name.startswith("x_")]
-    return tuple(f"there is no column '{name}'" for name in names)
+    yield from (f"there is no column '{name:.40}'" for name in names)
 
 
 def _of_contents(contents: Contents) -> Submission:

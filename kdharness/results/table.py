@@ -13,12 +13,9 @@ import numpy as np
 import pandas as pd
 
 from kdharness.errors import UserError
-from kdharness.planning.cell import SPREAD, STUDENT, UNKNOWN
-from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.results.files import write_atomic
-from kdharness.results.formulas import guard, unguarded
+from kdharness.results.formulas import guard
 from kdharness.results.record import COLUMNS, ENDLESS_COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
-from kdharness.results.rows import Row
 from kdharness.text import plain
 
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
@@ -73,24 +70,6 @@ def csv_text(frame: pd.DataFrame) -> str:
     for name in guarded.select_dtypes(exclude="number"):
         guarded[name] = [guard(value) if isinstance(value, str) else value for value in guarded[name]]
     return guarded.to_csv(index=False, lineterminator="\n")
-
-
-def read_rows(path: Path | str) -> list[Row]:
-    """The rows of a results.csv, all values as text. UserError when it lacks a column."""
-    try:
-        # Everything as text: a method may be called 'nan' or 'null', a variant may look like a number.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    if "track" not in frame.columns and "role" in frame.columns:  # written when there was one track
-        roles = frame["role"]
-        frame["track"] = [DEFAULT_TRACK if role in (STUDENT, SPREAD) else "" for role in roles]
-    if "seen_data" not in frame.columns:  # written before it was said
-        frame["seen_data"] = UNKNOWN
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise UserError(f"{path} is no results table of this release: it lacks the columns {', '.join(missing)}")
-    return [{str(k): unguarded(v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _column(name: str, values: Sequence[Any]) -> pd.Series[Any]:

@@ -22,7 +22,7 @@ def merge_tables(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
     Versions that differ are said; protocols stay apart by their column.
     """
-    warnings = [*_versions(frame), *_protocols(frame)]
+    warnings = [*versions(frame), *_protocols(frame)]
     own, drawn_again = _first_releases(frame)
     doubled = own.duplicated(["cell", "track"])
     once = (_latest(own) if doubled.any() else own).reset_index(drop=True)
@@ -68,8 +68,8 @@ def _first_releases(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return frame.drop(index=further.index), len(set(zip(ordered["cell"][further.index], further, strict=True)))
 
 
-def _versions(frame: pd.DataFrame) -> list[str]:
-    """What the measured cells do not share."""
+def versions(frame: pd.DataFrame) -> list[str]:
+    """What the measured cells do not share, one line each."""
     ok = frame[frame["status"] == "ok"]
     distinct = ((what, sorted(set(ok[name]) - {""})) for name, what in SHARED)
     return [f"results of several {what}: {', '.join(values)}" for what, values in distinct if len(values) > 1]

@@ -118,6 +118,19 @@ def test_two_machines_in_either_order_give_the_leaderboard_of_one(
     assert (boards[0] / "results.csv").read_bytes() == before
 
 
+def test_two_folders_compare_as_the_leaderboard_of_both(
+    tmp_path: Path, write: Write, plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two, board = write("one", methods=("vanilla", "mine")), write("two"), tmp_path / "board"
+    assert add(capsys, one.path, two.path, "--to", board, "--plugin", plugin)[0] == 0
+    asked = ["--method", "mine", "--reference", "kd", "--format", "csv"]
+    assert execute(["compare", str(board), *asked]) == 0
+    expected = capsys.readouterr().out
+    assert execute(["compare", str(one.path), str(two.path), *asked]) == 0
+    assert capsys.readouterr().out.replace(f"kd@{two.path}", "kd") == expected
+    assert expected.count("\n") == 3
+
+
 def test_each_wrong_row_is_named_and_nothing_is_written(
     tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,7 +255,10 @@ def test_two_at_once_lose_no_row(tmp_path: Path, write: Write, monkeypatch: pyte
         (["add", "one", "--out", "x.csv"], "add writes to --to, not to --out"),
         (["add", "one", "--to", "board.csv"], "--to board.csv: a folder, or the leaderboard.csv in it"),
         (["add", "one", "--to", "one/digits"], "is a run's folder"),
-        (["add", "one/digits/leaderboard.csv"], "is a leaderboard; hand in the results.csv beside it"),
+        (
+            ["add", "one/digits/leaderboard.csv"],
+            "it is a leaderboard; name the results.csv beside it, which has a row for each cell",
+        ),
         (["one", "--to", "board"], "are of 'kdharness leaderboard add'"),
     ],
 )

@@ -183,8 +183,34 @@ def test_somebody_elses_tables(tmp_path):
     assert alone.metrics.empty
     assert list(alone.claims.columns) == list(results.claims.columns)
     (tmp_path / "metrics.csv").write_text("cell,value\n1,2\n")
-    with pytest.raises(UserError, match=r"metrics.csv: it lacks the columns predictor, split, metric"):
+    with pytest.raises(
+        UserError,
+        match=r"metrics.csv of this release: it lacks the columns predictor, split, metric",
+    ):
         kdharness.load(tmp_path).metrics  # noqa: B018 - it raises
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "said"),
+    [
+        ("metrics", "cell,predictor,split,metric,value\na,m,test,top1,9\na,m,test,nll,\"1,5\"\n",
+         "metrics.csv, row 3: value '1,5' is no number; did you mean 1.5?"),
+        ("metrics", "cell,predictor,split,Metric,value\n", "it lacks the column metric; there is 'Metric'"),
+        ("metrics", "cell;predictor;split\n", "metrics.csv: semicolons are between its values"),
+        ("claims", "FLAG", "row 2: smaller 'yes' is neither True nor False (and 4 more like this or others)"),
+    ],
+)  # fmt: skip
+def test_somebody_elses_tables_that_are_none(tmp_path, table, text, said):
+    for name in ("results", "claims"):
+        shutil.copy(REFERENCE / "rona-audit" / f"{name}.csv", tmp_path)
+    if text == "FLAG":
+        frame = pd.read_csv(tmp_path / "claims.csv", dtype=str, keep_default_na=False).assign(smaller="yes")
+        text = frame.to_csv(index=False)
+    (tmp_path / f"{table}.csv").write_text(text)
+    with pytest.raises(UserError) as raised:
+        getattr(kdharness.load(tmp_path), table)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_bundle(tmp_path, world):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fabricate
 import pytest
 
 from kdharness.cli.main import execute
 from kdharness.planning.cell import digest
-from kdharness.results.record import Status
+from kdharness.results.record import Record, Status
+from kdharness.text import plain
 
 Capture = pytest.CaptureFixture[str]
-BOTH = ", and 'kdharness leaderboard add' makes one of two"
 
 
 @pytest.fixture
@@ -212,21 +214,141 @@ def test_two_folders_within_a_tolerance_in_every_format(two: tuple[Path, Path], 
         assert "other numbers" in said(capsys, *two, "--format", form)[0]
 
 
+BESIDE = "--method or --reference holds methods of the first against the reference of the second"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "kd"], f"two folders are compared cell by cell: --method is for one folder{BOTH}"),
-        (["--equal-within", "1"], f"two folders are compared cell by cell: --equal-within is for one folder{BOTH}"),
-        (["--plots", "x"], f"two folders are compared cell by cell: --plots is for one folder{BOTH}"),
+        (["--metric", "nll"], f"two folders are compared cell by cell, without --metric; {BESIDE}"),
+        (
+            ["--equal-within", "1", "--plots", "x"],
+            "two folders are compared cell by cell, without --equal-within, --pl",
+        ),
         (["--tolerance", "-1"], "--tolerance must be a number from 0 on, not -1"),
+        (["--reference", "kd", "--tolerance", "1"], "--tolerance is for two folders, cell by cell"),
+        (["--reference", "left"], "unknown method 'left' (--reference)"),
+        (["--method", "right", "--reference", "kd"], "unknown method 'right' (--method)"),
     ],
 )
-def test_options_of_one_folder_are_refused(
+def test_options_that_do_not_fit_are_refused(
     two: tuple[Path, Path], capsys: Capture, arguments: list[str], message: str
 ) -> None:
-    assert said(capsys, *two, *arguments, code=2) == ("", f"error: {message}\n")
+    out, err = said(capsys, *two, *arguments, code=2)
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
 
 
 def test_a_tolerance_needs_two_folders_and_three_are_too_many(two: tuple[Path, Path], capsys: Capture) -> None:
-    assert said(capsys, two[0], "--tolerance", "1", code=2)[1] == "error: --tolerance is for two folders\n"
+    assert said(capsys, two[0], "--tolerance", "1", code=2)[1].startswith("error: --tolerance is for two folders")
     assert "one folder or two, not 3" in said(capsys, *two, two[0], code=2)[1]
+
+
+# -- methods of one folder against the reference of another ------------------------------------------------------------
+
+OURS = {"vanilla": [88.0, 88.5, 87.9, 88.2], "dkd": [92.0, 92.5, 91.0, 92.2]}
+THEIRS = {"vanilla": [88.0, 88.5, 87.9, 88.2], "kd": [91.0, 91.4, 90.9, 91.3]}
+
+
+def folders(path: Path, ours: Sequence[Record], theirs: Sequence[Record]) -> tuple[Path, Path]:
+    for name, records in (("ours", ours), ("theirs", theirs)):
+        fabricate.write(path / name, [record.cell for record in records], records)
+    return path / "ours", path / "theirs"
+
+
+def records(scores: Mapping[str, list[float]], **changes: Any) -> list[Record]:
+    return fabricate.records_of({name: list(values) for name, values in scores.items()}, **changes)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return [dict(row) for row in csv.DictReader(io.StringIO(text))]
+
+
+@pytest.mark.parametrize("metric", ["top1", "nll"])
+def test_the_numbers_are_those_of_one_folder(tmp_path: Path, capsys: Capture, metric: str) -> None:
+    """Whichever of both the plain student is in."""
+    one = tmp_path / "one"
+    whole = [*records(OURS), *records({"kd": THEIRS["kd"]})]
+    fabricate.write(one, [record.cell for record in whole], whole)
+    asked = ["--method", "dkd", "--metric", metric, "--format", "csv"]
+    expected = rows_of(said(capsys, one, *asked)[0])
+    assert len(expected) == 2
+    for place, (ours, theirs) in enumerate(((OURS, {"kd": THEIRS["kd"]}), ({"dkd": OURS["dkd"]}, THEIRS))):
+        both = folders(tmp_path / str(place), records(ours), records(theirs))
+        for name in ("kd", "kd@theirs"):
+            found = rows_of(said(capsys, *both, *asked, "--reference", name)[0])
+            assert [row.pop("method") for row in found] == ["dkd", "kd@theirs"]
+            assert found == [{k: v for k, v in row.items() if k != "method"} for row in expected]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "html"])
+def test_the_reference_says_where_it_is_from(tmp_path: Path, capsys: Capture, form: str) -> None:
+    both = folders(tmp_path, records(OURS), records(THEIRS))
+    out, err = said(capsys, *both, "--method", "dkd", "--format", form)
+    assert "kd@theirs" in out.replace("\\", "").replace("@<!-- -->", "@")
+    assert err == ""
+    assert "attention" not in out
+
+
+def test_a_method_against_itself_in_another_folder(tmp_path: Path, capsys: Capture) -> None:
+    """As after an update: the same cells, other numbers."""
+    newer = [fabricate.record(r.cell, r.values["top1"] + 0.5, fingerprint="cuda-def") for r in records(THEIRS)]
+    both = folders(tmp_path, newer, records(THEIRS))
+    out, _ = said(capsys, *both, "--method", "kd", "--reference", "kd")
+    line = next(line for line in out.splitlines() if line.startswith("kd  "))
+    assert line.split()[1] == "+0.50"
+    assert "results of several fingerprints (device, versions, precision): cpu-abc, cuda-def" in " ".join(out.split())
+
+
+def test_another_protocol_is_not_compared(tmp_path: Path, capsys: Capture) -> None:
+    both = folders(tmp_path, records(OURS), records(THEIRS, protocol="p2"))
+    out, err = said(capsys, *both, "--method", "dkd", code=2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert "no setting is in both, and no statistic crosses a protocol: ours has tiny digits clean" in err
+    assert "(protocol p1, each seed draws anew student); kd@theirs is in tiny digits clean" in err
+    assert "(protocol p2, each seed" in err
+
+
+def test_a_setting_that_lacks_the_reference_is_said(tmp_path: Path, capsys: Capture) -> None:
+    more = records(OURS, scenario="noise40", protocol="p3")
+    both = folders(tmp_path, [*records(OURS), *more], records(THEIRS))
+    out, _ = said(capsys, *both, "--method", "dkd")
+    text = " ".join(out.split())
+    assert "top1 against kd@theirs" in text
+    assert "not compared, for kd@theirs is not there: tiny digits noise40 conv32:conv16 (protocol p3" in text
+
+
+def test_teachers_of_other_weights_are_said(tmp_path: Path, capsys: Capture) -> None:
+    def taught(digest: str, scores: Mapping[str, list[float]]) -> list[Record]:
+        return [
+            replace(r, values={**r.values, "teacher_digest": digest} if r.cell.teachers else r.values)
+            for r in records(scores)
+        ]
+
+    same = folders(tmp_path / "same", taught("ab12", OURS), taught("ab12", THEIRS))
+    assert "teachers of other weights" not in said(capsys, *same, "--method", "dkd")[0]
+    other = folders(tmp_path / "other", taught("ab12", OURS), taught("cd34", THEIRS))
+    text = " ".join(said(capsys, *other, "--method", "dkd")[0].split())
+    assert "ours and theirs have teachers of other weights in all of them: a difference is that of the teachers" in text
+
+
+def test_no_seed_in_common_and_a_folder_without_measurements(tmp_path: Path, capsys: Capture) -> None:
+    late = [fabricate.record(fabricate.cell("kd", seed), 91.0) for seed in (7, 8)]
+    both = folders(tmp_path / "late", records(OURS), late)
+    assert "no seed in common with kd@theirs, and so not compared: dkd" in said(capsys, *both, "--method", "dkd")[0]
+    failed = fabricate.records_of({"kd": [None, None]})
+    both = folders(tmp_path / "failed", records(OURS), failed)
+    assert "the reference 'kd@theirs' has no top1" in said(capsys, *both, "--method", "dkd", code=2)[1]
+
+
+@pytest.mark.parametrize("name", ["<script>", "=1+1", "a,b", "a|b", "%", "\x1b[31mred", "методика"])
+def test_names_of_folders_are_data(tmp_path: Path, capsys: Capture, name: str) -> None:
+    both = folders(tmp_path, records(OURS), records(THEIRS))
+    other = both[1].rename(tmp_path / name)
+    for form in ("terminal", "markdown", "latex", "html", "csv"):
+        out, _ = said(capsys, both[0], other, "--method", "dkd", "--format", form)
+        assert "\x1b" not in out
+        assert form not in ("markdown", "html") or "kd@<script>" not in out.replace("<!-- -->", "")
+    row = rows_of(said(capsys, both[0], other, "--method", "dkd", "--format", "csv")[0])[-1]
+    assert row["method"] == f"kd@{plain(name)}"

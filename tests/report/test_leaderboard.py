@@ -19,8 +19,9 @@ from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, ranking_of, report_of
+from kdharness.results.foreign_rows import read_rows
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, read_rows
+from kdharness.results.table import frame_of
 from kdharness.stats.board_schema import board_columns
 from kdharness.stats.claims import CLAIM_COLUMNS
 from kdharness.stats.effects import EFFECT_COLUMNS

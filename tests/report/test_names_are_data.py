@@ -27,10 +27,11 @@ from kdharness.report.page import as_page
 from kdharness.report.plots.files import rendered, write_figures
 from kdharness.report.terminal import as_text
 from kdharness.report.view import Report, report_of
+from kdharness.results.foreign_rows import read_rows
 from kdharness.results.history import write_history
 from kdharness.results.record import MetricRow, Status
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import read_rows, write_csv
+from kdharness.results.table import write_csv
 
 CONTROL = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202eright\r\n\u2028% next"
 HTML, RICH, LATEX = "<script>alert(1)</script>", "[bold red]loud[/]", r"\input{/etc/passwd} $x_1$"

@@ -110,7 +110,7 @@ def test_somebody_else_s_table_has_its_rows_alone(tmp_path: Path) -> None:
     write_csv(whole.frame, tmp_path / "b" / "results.csv")
     table = ResultsFolder(tmp_path / "b").load()
     assert counts(differences([whole], [table])) == [1, 0, 0, 0, 0, 0, 0]
-    other = whole.frame.assign(cell="x", protocol="p9", top1=91.0)
+    other = whole.frame.assign(cell="0" * 20, protocol="p9", top1=91.0)
     write_csv(other, tmp_path / "b" / "results.csv")
     found = differences([whole], [ResultsFolder(tmp_path / "b").load()])
     assert found.moved[0].changes == (("protocol", "p1", "p9"),)

@@ -11,9 +11,10 @@ import pytest
 
 from kdharness.planning.cell import Cell, TeacherSource
 from kdharness.planning.plan import PlannedCell
+from kdharness.results.foreign_rows import read_rows
 from kdharness.results.rows import rows_of
 from kdharness.results.seen_data import seen_data
-from kdharness.results.table import frame_of, read_rows, write_csv
+from kdharness.results.table import frame_of, write_csv
 from kdharness.stats.board import leaderboard
 
 SAID = {"resnet50": "ImageNet-1k", "vit": "Instagram-3.6B+ImageNet-1k"}

@@ -11,9 +11,10 @@ import pytest
 
 from kdharness.errors import UserError
 from kdharness.planning.cell import TeacherSource
+from kdharness.results.foreign_rows import read_rows
 from kdharness.results.record import COLUMNS, Status
 from kdharness.results.store import ResultsFolder
-from kdharness.results.table import frame_of, read_rows, write_csv
+from kdharness.results.table import frame_of, write_csv
 
 
 def test_every_planned_cell_has_a_row_with_its_status(tmp_path: Path) -> None:
