@@ -83,7 +83,7 @@ class Summed(Watched):
         dense = list(named.values())
         versions, forms = [t._version for t in dense], [form_of(t) for t in dense]
         self._parts.append(_Part(", ".join(named), dense, versions, forms, self._place, checksum(dense, self._place)))
-        self._place += sum(len(words(t)) for t in dense)
+        self._place += sum(words(t).numel() for t in dense)
 
     def settle(self, balance: Balance, doubted: bool = False, by_name: bool = False) -> None:
         """Puts what the tensors were and what they are into the balance, but for those whose versions moved.

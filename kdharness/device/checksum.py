@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Each number counts by its place, so that moved values are noticed. The weights repeat after so many.
 PERIOD = 1 << 22
@@ -15,6 +15,9 @@ PERIOD = 1 << 22
 # Odd weights: times any of them, no two numbers of 32 bits give the same one.
 _FACTOR = -1640531535
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+# A subclass may hold no numbers, or hold them elsewhere.
+_WITH_MEMORY = (Tensor, nn.Parameter)
 
 _weights: dict[torch.device, Tensor] = {}
 
@@ -24,15 +27,43 @@ def checksum(tensors: Sequence[Tensor], start: int = 0) -> list[Tensor]:
 
     start: the place of the first word, so that tensors can be summed together or one after the other.
     """
+    return _sums_of([words(t) for t in tensors], start % PERIOD)
+
+
+class Standing:
+    """The bits of tensors that stay where they are: they are looked at as words once, which takes longer than summing
+    them. Where one has other memory than it had, its words are looked up anew.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = list(tensors)
+        self._places: list[int] = []
+        self._words: list[Tensor] = []
+
+    def checksum(self) -> list[Tensor]:
+        """That of the tensors as they are now."""
+        if not all(type(t) in _WITH_MEMORY for t in self._tensors):  # stand-ins have no place in memory
+            return checksum(self._tensors)
+        places = [t.data_ptr() for t in self._tensors]
+        if places != self._places or not self._words:
+            found = [words(t) for t in self._tensors]
+            is_shared = [row.data_ptr() for row in found] == places
+            self._places, self._words = (places, found) if is_shared else ([], [])
+            return _sums_of(found, 0)
+        return _sums_of(self._words, 0)
+
+
+def _sums_of(rows: Sequence[Tensor], start: int) -> list[Tensor]:
+    """start: the place of the first word."""
     sums: list[Tensor] = []
     row: list[Tensor] = []
-    place = first = start % PERIOD
-    for numbers in _cut([words(t) for t in tensors], place):
+    place = first = start
+    for numbers, count in _cut(rows, place):
         if row and (place == PERIOD or numbers.device != row[0].device):
             sums.append(_sum(row, first))
             row, first = [], place % PERIOD
         row.append(numbers)
-        place = place % PERIOD + len(numbers)
+        place = place % PERIOD + count
     return [*sums, _sum(row, first)] if row else sums
 
 
@@ -47,21 +78,22 @@ def words(tensor: Tensor) -> Tensor:
     return flat.view(torch.int32) if flat.dtype == torch.int64 else flat
 
 
-def _cut(rows: Sequence[Tensor], place: int) -> Iterator[Tensor]:
-    """The rows, cut where the weights begin anew."""
+def _cut(rows: Sequence[Tensor], place: int) -> Iterator[tuple[Tensor, int]]:
+    """The rows, cut where the weights begin anew, and how long each is."""
     for row in rows:
-        rest = row
-        while len(rest):
-            room = PERIOD - place
-            part, rest = (rest, rest[:0]) if len(rest) <= room else (rest[:room], rest[room:])
-            place = (place + len(part)) % PERIOD
-            yield part
+        left = row.numel()
+        while left:
+            count = min(left, PERIOD - place)
+            done = row.numel() - left
+            yield (row if count == row.numel() else row[done : done + count]), count
+            place, left = (place + count) % PERIOD, left - count
 
 
 def _sum(rows: Sequence[Tensor], first: int) -> Tensor:
     """Of rows of one device that stand together from place `first` on."""
     row = torch.cat(list(rows)) if len(rows) > 1 else rows[0]
-    weights = _weights_for(row, first + len(row))[first : first + len(row)]
+    end = first + row.numel()
+    weights = _weights_for(row, end)[first:end]
     # A copy is multiplied in place: new memory takes longer than the product.
     counted = row.mul_(weights) if len(rows) > 1 and row.dtype == torch.int32 else row * weights
     return counted.sum(dtype=torch.int64)
@@ -72,9 +104,10 @@ def _weights_for(row: Tensor, count: int) -> Tensor:
     size = 1 << (count - 1).bit_length()
     if type(row) is not Tensor:  # a stand-in without storage is of its own kind, as are all that it meets
         return _made(size, row.device)
-    if row.device not in _weights or len(_weights[row.device]) < count:
-        _weights[row.device] = _made(size, row.device)
-    return _weights[row.device]
+    known = _weights.get(row.device)
+    if known is None or known.numel() < count:
+        known = _weights[row.device] = _made(size, row.device)
+    return known
 
 
 def _made(size: int, device: torch.device) -> Tensor:

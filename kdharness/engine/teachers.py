@@ -12,7 +12,7 @@ from kdharness.api.ensemble import ensemble_of
 from kdharness.api.staged import StagedModel
 from kdharness.data.prepare import Data
 from kdharness.data.watched import form_of, same_bits
-from kdharness.device.checksum import Balance, checksum
+from kdharness.device.checksum import Balance, Standing
 from kdharness.device.device import Device
 from kdharness.device.structure import Structure
 from kdharness.engine.networks import NetworkFactory
@@ -90,7 +90,8 @@ class Teacher:
         self._stamp = self._stamped()
         self._versions = [t._version for t in self._tensors]
         self._forms = [form_of(t) for t in self._tensors]
-        self._sums = checksum(self._tensors)
+        self._bits = Standing(self._tensors)
+        self._sums = self._bits.checksum()
 
     def _stamped(self) -> tuple[int, int]:
         """Changes whenever a weight, a buffer or a mode does."""
@@ -134,7 +135,7 @@ class Teacher:
         if self.touched or self.rebuilt or [form_of(t) for t in self._tensors] != self._forms:
             balance.fail()
         else:
-            balance.compare(self._sums, checksum(self._tensors))
+            balance.compare(self._sums, self._bits.checksum())
 
     def restore(self) -> None:
         """Back to the weights it was loaded with."""

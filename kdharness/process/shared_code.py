@@ -45,9 +45,13 @@ class SharedCode:
         self._values = [(owned.space.get, owned.names, owned.values) for owned in owners]
         self._functions = [function for owned in owners for function in owned.functions]
         self._insides = [inside for owned in owners for inside in owned.insides]
-        classes = [owned for owned in owners if isinstance(owned.owner, type)]
-        self._spaces, self._sizes = [o.space for o in classes], [len(o.all_names) for o in classes]
+        self._classes = [owned for owned in owners if isinstance(owned.owner, type)]
+        self._spaces = [owned.space for owned in self._classes]
         self._owners = owners
+        self._note_sizes()
+
+    def _note_sizes(self) -> None:
+        self._sizes = [len(owned.all_names) for owned in self._classes]
 
     @property
     def stands(self) -> bool:
@@ -64,7 +68,13 @@ class SharedCode:
 
     def _owners_put_back(self) -> list[str]:
         known = {id(value) for owned in self._owners for value in owned.values}
-        return sorted(name for owned in self._owners if not owned.stands for name in owned.put_back(known))
+        other = [owned for owned in self._owners if not owned.stands]
+        found = sorted(name for owned in other for name in owned.put_back(known))
+        # What came and hides nothing stays: it is not to be looked at again each time.
+        for owned in other:
+            owned.note_all()
+        self._note_sizes()
+        return found
 
     def _modules_put_back(self) -> list[str]:
         if [*map(sys.modules.get, self._modules)] == [*self._modules.values()]:
@@ -80,13 +90,17 @@ class Owned:
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self.space = vars(owner)
-        self.all_names, self.all_values = list(self.space), list(self.space.values())
+        self.note_all()
         kept = {name: value for name, value in self.space.items() if _counts(value)}
         self.names = list(kept)
         self.values: list[Any] = list(kept.values())
         self.function_names = [name for name, value in kept.items() if isinstance(value, FunctionType)]
         self.functions: list[FunctionType] = [kept[name] for name in self.function_names]
         self.insides = [*map(_inside, self.functions)]
+
+    def note_all(self) -> None:
+        """The names that it has now and their values, those that do not count among them."""
+        self.all_names, self.all_values = list(self.space), list(self.space.values())
 
     @property
     def stands(self) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kdharness.device import checksum as module
-from kdharness.device.checksum import Balance, checksum
+from kdharness.device.checksum import Balance, Standing, checksum
 
 MANY = [
     torch.randn(7, 3, generator=torch.Generator().manual_seed(0)),
@@ -55,6 +55,27 @@ def test_one_bit_of_any_tensor_is_noticed(number: int) -> None:
     storage = tensors[number].untyped_storage()
     storage[0] = storage[0] ^ 1
     assert total(tensors) != before
+
+
+@pytest.mark.parametrize("number", [n for n, t in enumerate(MANY) if t.numel()])
+def test_of_tensors_that_stand_one_bit_is_noticed_too(number: int) -> None:
+    tensors = [t.clone() for t in MANY]
+    standing = Standing(tensors)
+    assert sum(map(int, standing.checksum())) % (1 << 64) == total(tensors)
+    storage = tensors[number].untyped_storage()
+    storage[0] = storage[0] ^ 1
+    assert sum(map(int, standing.checksum())) % (1 << 64) == total(tensors) != total(MANY)
+
+
+def test_a_standing_tensor_with_other_memory_is_looked_at_anew() -> None:
+    weights, other = torch.zeros(5, 3), torch.ones(4)
+    standing = Standing([weights, other])
+    before = sum(map(int, standing.checksum()))
+    assert before == sum(map(int, standing.checksum()))
+    weights.data = torch.ones(5, 3)
+    assert sum(map(int, standing.checksum())) == total([torch.ones(5, 3), other]) != before
+    weights.numpy()[2, 1] = 7.0
+    assert sum(map(int, standing.checksum())) == total([weights, other]) != total([torch.ones(5, 3), other])
 
 
 def test_values_that_changed_places_are_noticed() -> None:

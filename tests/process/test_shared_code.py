@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from torch.optim import SGD
 
 from kdharness import text as module
 from kdharness.engine.phase_clock import PhaseClock
@@ -58,3 +59,16 @@ def test_another_inside_of_a_function_is_noted(monkeypatch: pytest.MonkeyPatch) 
     mine.__defaults__ = other.__defaults__  # type: ignore[attr-defined]
     assert code.put_back() == [NAME]
     assert mine.__defaults__ == (3,)  # type: ignore[attr-defined]
+
+
+def test_what_came_to_a_class_and_hides_nothing_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = all_shared_code()
+    monkeypatch.setattr(SGD, "planted", function(1), raising=False)
+    assert not code.stands
+    assert code.put_back() == []
+    assert code.stands
+    # Beside it, one that hides a base's is still noticed, and alone removed.
+    SGD.zero_grad = function(2)  # type: ignore[assignment, method-assign]
+    assert code.put_back() == ["torch.optim.sgd.SGD.zero_grad"]
+    assert "zero_grad" not in vars(SGD)
+    assert "planted" in vars(SGD)
