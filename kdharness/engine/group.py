@@ -105,6 +105,13 @@ class Group:
         except (EpochVoid, DeviceLost):  # nothing of the epoch counts, or nothing can be written from this process
             self.members.clear()
             raise
+        except Exception:  # of the harness' own functions, one of which may be another now
+            try:
+                self.guard.check_code()
+            except EpochVoid:
+                self.members.clear()
+                raise
+            raise
         finally:  # of those that an interruption leaves behind, the curves so far
             for member in self.members:
                 self._write_history(member)
@@ -195,7 +202,7 @@ class Group:
                 asked.setdefault(request, []).append(member)
         for request, members in asked.items():
             alive = self.lockstep.run(request, members)
-            self.guard.check()
+            self.guard.check(writes=self.lockstep.keeps)
             self.lockstep.commit()
             self._tell(self.world.tables.lines())
             for member in alive:
@@ -214,7 +221,7 @@ class Group:
 
     def _save(self, member: Member) -> None:
         content = b""
-        self.guard.check()
+        self.guard.check(writes=True)
         with self._contained(member) as failed:
             content = packed(member.state_dict())
         if not failed:  # what the disk refuses is no fault of the cell
@@ -296,7 +303,7 @@ class Group:
             audit = audit_of(member)
         if failed:
             return
-        self.guard.check()
+        self.guard.check(writes=True)
         values["group_size"] = len(self.job.cells)
         self.world.folder.check_held()
         if weights:
@@ -341,7 +348,7 @@ class Group:
         trace = trace_of(error)
         out_of_memory = self.world.device.is_out_of_memory(error)
         if not out_of_memory:
-            self.guard.check()
+            self.guard.check(writes=True)
         if out_of_memory:
             status = Status.OOM
             _let_go(error)

@@ -15,6 +15,10 @@ from kdharness.errors import EpochVoid
 from kdharness.process.shared_code import all_shared_code
 
 UNNOTICED = "unnoticed by torch: through .data, NumPy or the storage"
+# To look at all shared functions takes as long as two or three steps of a small network: between two looks nothing is
+# written, and the steps of at least so many cells and batches are made. An epoch of a usual size has more.
+STEPS_BETWEEN_LOOKS = 128
+
 DOUBTED = "after others had it, who may have changed it unnoticed"
 
 
@@ -31,6 +35,7 @@ class Guard:
         self._of_data = Balance()
         self.data_changed = False
         self._code = all_shared_code()
+        self._next_look = 0
 
     def know(self, *teachers: Sequence[AnyTeacher]) -> None:
         """These teachers are among what is shared."""
@@ -40,12 +45,14 @@ class Guard:
         """This dataset is among what is shared. It is noted before a cell that has it does anything."""
         self._data[data.key] = data.kept
 
-    def check(self) -> None:
-        """EpochVoid when something that is shared was changed since the last time. Waits for the device."""
-        others = self._code.put_back()
-        if others:
-            note_spoiled(others[0])
-            raise EpochVoid(f"it changed {others[0]}, which other cells share")
+    def check(self, writes: bool) -> None:
+        """EpochVoid when something that is shared was changed since the last time. Waits for the device.
+
+        writes: whether anything is to be written then. Otherwise functions may be looked at a few epochs later: what
+        the cells learned meanwhile counts as little.
+        """
+        if writes or self.lockstep.steps >= self._next_look:
+            self.check_code()
         self.lockstep.settle()
         self.lockstep.note(tuple(self._teachers.values()))
         how = DOUBTED if self.lockstep.doubted else UNNOTICED
@@ -56,6 +63,14 @@ class Guard:
             raise EpochVoid(f"{TEACHER_CHANGED}: {next(filter(None, parts), 'what it is made of')}, {how}")
 
         self._check_data()
+
+    def check_code(self) -> None:
+        """EpochVoid when a function or module that cells share is another one now."""
+        self._next_look = self.lockstep.steps + STEPS_BETWEEN_LOOKS
+        others = self._code.put_back()
+        if others:
+            note_spoiled(others[0])
+            raise EpochVoid(f"it changed {others[0]}, which other cells share")
 
     def _check_data(self) -> None:
         for kept in self._data.values():

@@ -26,6 +26,7 @@ class Lockstep:
 
     balance, of_teachers: what batches, and the networks of teachers, were and are.
     doubted: whether something was changed in the open after others had it, who may have changed it unnoticed.
+    steps: how many were made so far, of all cells together.
     find_view: gives the installed view of a name. tables: of teachers' outputs.
     fail: takes a member out of the group with an error; beat: says which member is stepping.
     """
@@ -45,6 +46,7 @@ class Lockstep:
         self.balance = Balance()
         self.of_teachers = Balance()
         self.doubted = False
+        self.steps = 0
         self.fail = fail
         self.beat = beat
         self._shared: SharedBatch | None = None
@@ -65,6 +67,11 @@ class Lockstep:
         self._shared = None
         self._account(members)
         return alive
+
+    @property
+    def keeps(self) -> bool:
+        """Whether `commit` has anything to keep."""
+        return self._pages is not None and self._pages.keeps
 
     def commit(self) -> None:
         """Keeps what teachers said of the last epoch. Called once it is known that nobody changed what cells share."""
@@ -117,6 +124,7 @@ class Lockstep:
         # Memory is measured once, on the first batch of the second epoch: by then the optimiser holds its state.
         measure = number == 0 and member.clock.epoch == min(1, member.epochs - 1)
         errors: list[Exception] = []
+        self.steps += 1
         with self.device.contained(errors.append), self.ledger.turn(member.cell.key):
             info = member.info(member.clock.place(number, len(batches)), shared.numbers)
             seen = shared.seen_by(member, info)

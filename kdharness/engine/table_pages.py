@@ -53,6 +53,11 @@ class Pages:
         page = self._page(teacher, view, wanted)
         return run() if page is None else page.outputs(number, run)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether `commit` has anything to write."""
+        return any(page is not None and page.keeps for page in self._pages.values())
+
     def commit(self) -> None:
         """Keeps what teachers said, once it is known that nobody changed them or the batches."""
         for page in self._pages.values():
@@ -230,6 +235,11 @@ class Page:
 
     def _serves(self, size: int) -> bool:
         return self._is_defined or self._check_of(size) is True
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything was made or found out that is to be written."""
+        return bool(self._checks) or (self._keeps and bool(self._made))
 
     def commit(self) -> bool:
         """Writes what was made and found out; whether there was room."""

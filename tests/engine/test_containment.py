@@ -181,6 +181,8 @@ class Faulty(Method):
             torch.set_default_dtype(torch.float64)
         if self.kind in SWITCHES:
             SWITCHES[self.kind]()
+        if self.kind.startswith("late_") and batch.step.epoch >= 3:
+            SWITCHES[self.kind.removeprefix("late_")]()
         return {"ce": F.cross_entropy(student.logits, batch.targets)}
 
     def update(self, step):
@@ -410,6 +412,33 @@ def test_another_function_in_place_of_a_shared_one_is_found_by_trying_each_cell(
     assert record.error_message == f"it changed {says}, which other cells share"
     assert lab.train([neighbour], alone=True)[neighbour.key].status is Status.OK
     assert lab.bits(neighbour.key) == bits
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("late_tensor_method", "torch.Tensor.argmax"),
+        ("late_ours", "kdharness.measure.evaluate.top1"),
+        ("late_builtin", "builtins.max"),
+        ("late_module", "sys.modules['kdharness.results.record']"),
+    ],
+)
+def test_one_that_is_exchanged_late_is_found_before_anything_is_written(make_lab, tmp_path, kind, says):
+    """Functions are not looked at after every short epoch."""
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    asked = {"scenarios": ("few100",), "epochs": 8}
+    names = ("faulty", "vanilla")
+    lab, clean = make_lab(plugin_files=(file,)), make_lab("clean", plugin_files=(file,))
+    cell, neighbour = (p.cell for p in lab.plan(methods=names, settings=(f"faulty.kind={kind}",), **asked).cells)
+    clean.train([neighbour])
+    assert lab.train([cell, neighbour]) == {}
+    assert not lab.folder.cell(neighbour.key).history.exists()
+    record = lab.train([cell], alone=True)[cell.key]
+    assert (record.status, record.error_type) == (Status.FAILED, "SharedStateChanged")
+    assert record.error_message == f"it changed {says}, which other cells share"
+    assert lab.train([neighbour], alone=True)[neighbour.key].status is Status.OK
+    assert lab.bits(neighbour.key) == clean.bits(neighbour.key)
 
 
 def test_what_cannot_be_put_back_loses_the_process_and_nothing_is_written_from_it(
