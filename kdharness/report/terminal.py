@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdharness.report.document import in_short, left_out, nothing, problem_words, sections
+from kdharness.report.sections.answers import told
 from kdharness.report.sections.grid import LEAST_CUT, Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
@@ -101,15 +102,11 @@ def section_part(section: Section, width: int) -> RenderableType:
 
 
 def claim_lines(grid: Grid) -> list[RenderableType]:
-    """Each claim as a sentence with its numbers under it: in columns, sentences would be a word wide."""
-    headers = [column.header for column in grid.columns]
+    """Each claim as a sentence with its numbers under it."""
     lines: list[RenderableType] = []
-    for row in grid.rows:
-        cells = dict(zip(headers, row, strict=True))
-        answer, claim = cells.pop("answer"), cells.pop("claim")
+    for answer, claim, numbers in told(grid):
         lines.append(Text.assemble((answer, _style(answer) or "bold"), ": ", claim))
-        numbers = [cells.pop("compared"), *(f"{name} {value}" for name, value in cells.items() if value)]
-        lines.append(Padding(Text(", ".join(numbers), style="dim"), (0, 0, 0, 4)))
+        lines.append(Padding(Text(numbers, style="dim"), (0, 0, 0, 4)))
     return lines
 
 

@@ -67,10 +67,15 @@ class PaperTable:
         for _, rows in self.groups:
             yield from rows
 
-    def parts(self, most_pairs: int = MOST_PAIRS, most_lines: int = MOST_LINES) -> tuple[PaperTable, ...]:
-        """Tables of so many pairs and lines of methods at most; the gains stand in the last one across."""
+    def parts(
+        self, most_pairs: int = MOST_PAIRS, most_lines: int = MOST_LINES, letters: int = LINE
+    ) -> tuple[PaperTable, ...]:
+        """Tables of so many pairs and lines of methods at most; the gains stand in the last one across.
+
+        letters: of a name on one line.
+        """
         wide = [self._of_pairs(start, most_pairs) for start in range(0, len(self.pairs), most_pairs)]
-        return tuple(part for table in wide for part in table._of_lines(most_lines))
+        return tuple(part for table in wide for part in table._of_lines(most_lines, letters))
 
     def _of_pairs(self, start: int, most: int) -> PaperTable:
         end = start + most
@@ -87,12 +92,12 @@ class PaperTable:
             gains=self.gains if end >= len(self.pairs) else "",
         )
 
-    def _of_lines(self, most: int) -> Iterator[PaperTable]:
+    def _of_lines(self, most: int, letters: int) -> Iterator[PaperTable]:
         """Each part has the student; a regime that goes on in the next one has its label there too."""
         kept: dict[str, list[PaperRow]] = {}
         lines = 0
         for label, row in ((label, row) for label, rows in self.groups for row in rows):
-            needed = math.ceil(len(row.name) / LINE)
+            needed = math.ceil(len(row.name) / letters)
             if kept and lines + needed > most:
                 yield self._with(kept)
                 kept, lines = {}, 0

@@ -98,6 +98,17 @@ def answers_grid(judged: pd.DataFrame) -> Grid:
     return Grid(tuple(found))
 
 
+def told(grid: Grid) -> Iterator[tuple[str, str, str]]:
+    """Of each row of `answers_grid` the answer, the claim, and its numbers as a list: in columns, sentences would be a
+    word wide.
+    """
+    headers = [column.header for column in grid.columns]
+    for row in grid.rows:
+        cells = dict(zip(headers, row, strict=True))
+        answer, claim, compared = cells.pop("answer"), cells.pop("claim"), cells.pop("compared")
+        yield answer, claim, ", ".join([compared, *(f"{name} {value}" for name, value in cells.items() if value)])
+
+
 def _several(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a row must say where it is from."""
     return len({_where(row) for row in rows}) > 1 or any(row["deviations"] for row in rows)

@@ -1,0 +1,1 @@
+"""Pieces of a LaTeX document: letters, widths, what fits beside each other, floats."""
