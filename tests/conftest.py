@@ -61,9 +61,12 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def make_lab(tmp_path: Path) -> Callable[..., Lab]:
+def make_lab(tmp_path: Path, registry: Registry) -> Callable[..., Lab]:
+    """Makes labs. Those without plugin files of their own have one registry, which loads and plans once."""
+
     def make(name: str = "lab", **rest: object) -> Lab:
-        return Lab(tmp_path / name, **rest)  # type: ignore[arg-type]
+        given = rest if rest.get("plugin_files") or rest.get("given") else {**rest, "given": registry}
+        return Lab(tmp_path / name, **given)  # type: ignore[arg-type]
 
     return make
 
