@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ epochs = 1
 """
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is loaded and collected stays to the end: Python's collector need not go through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
@@ -49,9 +61,12 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def make_lab(tmp_path: Path) -> Callable[..., Lab]:
+def make_lab(tmp_path: Path, registry: Registry) -> Callable[..., Lab]:
+    """Makes labs. Those without plugin files of their own have one registry, which loads and plans once."""
+
     def make(name: str = "lab", **rest: object) -> Lab:
-        return Lab(tmp_path / name, **rest)  # type: ignore[arg-type]
+        given = rest if rest.get("plugin_files") or rest.get("given") else {**rest, "given": registry}
+        return Lab(tmp_path / name, **given)  # type: ignore[arg-type]
 
     return make
 

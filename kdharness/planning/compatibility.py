@@ -14,7 +14,7 @@ from kdharness.api.ensemble import ensemble_of
 from kdharness.api.functional import eval_mode
 from kdharness.api.method import BuildContext, Method
 from kdharness.api.preprocessing import Preprocessing
-from kdharness.api.shapes import shape_of
+from kdharness.api.shapes import ModelShape, know_shape, shape_of
 from kdharness.api.staged import StagedModel
 from kdharness.errors import UnknownName
 from kdharness.failures import Failure, attempt, one_line
@@ -204,11 +204,34 @@ def blueprint_of(cell: Cell, info: DatasetInfo) -> Blueprint:
     return Blueprint(info.num_classes, info.input_shape, sizes, recipe["epochs"], recipe["batch_size"])
 
 
-def _tried(spec: ModelSpec, blueprint: Blueprint, device: str) -> StagedModel | str:
-    """The network, or what is wrong with what it returns."""
-    model = trial_model(spec, blueprint, device)
-    shape_of(model)
-    return unlike_outputs(model, blueprint.num_classes) or model
+class _Tried:
+    """The shapes of networks that were tried and found well, by spec and data: plans of one process need no second
+    trial. The networks themselves are made anew, for methods are handed them.
+    """
+
+    MOST = 256
+
+    def __init__(self) -> None:
+        # Specs are known by identity, and kept, so that no other one comes to stand at the same place.
+        self._found: dict[tuple[int, int, tuple[int, ...], str], tuple[ModelSpec, ModelShape]] = {}
+
+    def network(self, spec: ModelSpec, blueprint: Blueprint, device: str) -> StagedModel | str:
+        """The network, or what is wrong with what it returns. Whatever its factory or forward raises passes through."""
+        model = trial_model(spec, blueprint, device)
+        key = (id(spec), blueprint.num_classes, tuple(blueprint.input_shape), device)
+        if key in self._found:
+            know_shape(model, self._found[key][1])
+            return model
+        shape = shape_of(model)
+        if fault := unlike_outputs(model, blueprint.num_classes):
+            return fault
+        while len(self._found) >= self.MOST:
+            del self._found[next(iter(self._found))]
+        self._found[key] = (spec, shape)
+        return model
+
+
+_tried = _Tried()
 
 
 def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
@@ -216,7 +239,7 @@ def _built(spec: ModelSpec, blueprint: Blueprint) -> StagedModel | str:
         return reason
     # Some factories look at numbers, which the meta device has not; then the CPU, though slower, decides.
     for device in ("meta", "cpu"):
-        found = attempt(partial(_tried, spec, blueprint, device))
+        found = attempt(partial(_tried.network, spec, blueprint, device))
         if not isinstance(found, Failure):
             return found
         reason = one_line(found.exception, most=200)

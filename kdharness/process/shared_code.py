@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cache
-from operator import attrgetter, is_
+from itertools import chain
+from operator import attrgetter, call, is_, itemgetter, methodcaller
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
@@ -29,8 +31,11 @@ _NUMPYS = frozenset({"ufunc", "_ArrayFunctionDispatcher"})
 
 Owner = ModuleType | type
 
-# What a function is made of.
-_inside = attrgetter("__code__", "__defaults__", "__kwdefaults__")
+# What a function is made of, and each part of it.
+_PARTS = ("__code__", "__defaults__", "__kwdefaults__")
+_inside = attrgetter(*_PARTS)
+_each_part = tuple(map(attrgetter, _PARTS))
+_values_of = methodcaller("values")
 
 
 class SharedCode:
@@ -41,26 +46,40 @@ class SharedCode:
 
     def __init__(self, owners: Sequence[Owned], modules: Mapping[str, ModuleType]) -> None:
         self._modules = dict(modules)
-        # Asked after every hook of a plugin: all functions at once, and no call of Python for each owner.
-        self._values = [(owned.space.get, owned.names, owned.values) for owned in owners]
-        self._functions = [function for owned in owners for function in owned.functions]
-        self._insides = [inside for owned in owners for inside in owned.insides]
-        self._classes = [owned for owned in owners if isinstance(owned.owner, type)]
-        self._spaces = [owned.space for owned in self._classes]
         self._owners = owners
-        self._note_sizes()
+        # Asked after every hook of a plugin: no call of Python for each owner, no new object for each function.
+        self._with_names = [owned for owned in owners if owned.names]
+        self._getters = [itemgetter(*owned.names) for owned in self._with_names]
+        self._spaces = [owned.space for owned in self._with_names]
+        self._functions = list({id(f): f for owned in owners for f in owned.functions}.values())
+        self._insides = self._inner_parts()
+        self._classes = [owned for owned in owners if isinstance(owned.owner, type)]
+        self._of_classes = [owned.space for owned in self._classes]
+        self._note()
 
-    def _note_sizes(self) -> None:
+    def _note(self) -> None:
+        """What is to be found: of one name its value, of several a tuple; and how many names each class has."""
+        self._found = [tuple(o.values) if len(o.values) > 1 else o.values[0] for o in self._with_names]
         self._sizes = [len(owned.all_names) for owned in self._classes]
 
     @property
     def stands(self) -> bool:
         """Whether all are as they were."""
-        return (
-            [*map(len, self._spaces)] == self._sizes
-            and [*map(_inside, self._functions)] == self._insides
-            and all([*map(get, names)] == values for get, names, values in self._values)
-        )
+        try:
+            found = [*map(call, self._getters, self._spaces)]
+        except KeyError:  # a name is gone
+            return False
+        sizes = [*map(len, self._of_classes)]
+        return sizes == self._sizes and found == self._found and self._inner_parts() == self._insides
+
+    def _inner_parts(self) -> list[list[Any]]:
+        return [[*map(part, self._functions)] for part in _each_part]
+
+    def finding(self, modules: Mapping[str, ModuleType]) -> SharedCode:
+        """The same with other modules."""
+        other = copy(self)
+        other._modules = dict(modules)
+        return other
 
     def put_back(self) -> list[str]:
         """The full names of those that are others now. They are what they were."""
@@ -73,7 +92,7 @@ class SharedCode:
         # What came and hides nothing stays: it is not to be looked at again each time.
         for owned in other:
             owned.note_all()
-        self._note_sizes()
+        self._note()
         return found
 
     def _modules_put_back(self) -> list[str]:
@@ -173,21 +192,47 @@ def all_shared_code() -> SharedCode:
     """
     ours = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in PACKAGES]
     modules: list[Owner] = [*(sys.modules[name] for name in _MODULES if name in sys.modules), *ours]
-    classes = dict.fromkeys(c for module in modules for c in _classes(module))
-    owned = [_noted(owner) for owner in (*modules, sys.modules["torch"].Tensor, *classes)]
-    _last.clear()
-    _last.update((id(each.owner), each) for each in owned)
-    return SharedCode(owned, _found_by_all())
+    if not _last.is_current_for(modules):
+        _last.note(modules)
+    return _last.code.finding(_found_by_all())
 
 
-# What was noted last, by the id of its owner.
-_last: dict[int, Owned] = {}
+class _Last:
+    """What was noted last: most of it never changes."""
+
+    def __init__(self) -> None:
+        self._modules: list[Owner] = []
+        self._owned: dict[int, Owned] = {}
+        self.code = SharedCode((), {})
+
+    def note(self, modules: list[Owner]) -> None:
+        classes = dict.fromkeys(c for module in modules for c in _classes(module))
+        owned = [self._noted(owner) for owner in (*modules, sys.modules["torch"].Tensor, *classes)]
+        self._modules, self._owned = modules, {id(each.owner): each for each in owned}
+        self.code = SharedCode(owned, {})
+        self._spaces = [each.space for each in owned]
+        self._sizes = [len(each.all_names) for each in owned]
+        self._names = [name for each in owned for name in each.all_names]
+        self._values = [value for each in owned for value in each.all_values]
+
+    def is_current_for(self, modules: list[Owner]) -> bool:
+        """Whether these modules, and all that they have, would be noted as they are. All at once, for it is asked for
+        every group.
+        """
+        return (
+            modules == self._modules
+            and [*map(len, self._spaces)] == self._sizes
+            and [*chain.from_iterable(self._spaces)] == self._names
+            and all(map(is_, chain.from_iterable(map(_values_of, self._spaces)), self._values))
+            and self.code.stands
+        )
+
+    def _noted(self, owner: Owner) -> Owned:
+        last = self._owned.get(id(owner))
+        return last if last is not None and last.is_current else Owned(owner)
 
 
-def _noted(owner: Owner) -> Owned:
-    """What was noted of it last, where that is so still: most of it never changes."""
-    last = _last.get(id(owner))
-    return last if last is not None and last.is_current else Owned(owner)
+_last = _Last()
 
 
 def _found_by_all() -> dict[str, ModuleType]:

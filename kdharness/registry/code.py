@@ -21,9 +21,15 @@ class PackageCode:
         self.root = root.resolve()
         self.lock = Lock.read(self.root / FILE)
         self._files: dict[str, LockedFile] = {}
+        self._digests: dict[Path, str] = {}
 
     def digest(self, path: Path) -> str:
         """Of a file and of all files of the package that it imports, directly or not."""
+        if path not in self._digests:
+            self._digests[path] = self._digest(path)
+        return self._digests[path]
+
+    def _digest(self, path: Path) -> str:
         wanted, found = [path.resolve().relative_to(self.root).as_posix()], set()
         while wanted:
             name = wanted.pop()

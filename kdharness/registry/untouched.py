@@ -12,6 +12,8 @@ from typing import Any
 
 from kdharness.process.shared_code import PACKAGES, SharedCode, all_shared_code
 
+_PLANTS = (FunctionType, type)
+
 
 class SharedStateChanged(Exception):
     """A plugin changed functions or switches that all cells of a process share. They were put back."""
@@ -115,7 +117,7 @@ def _at_home(value: Any, module: ModuleType) -> Any:
 
 
 def _is_of(value: object, package: str) -> bool:
-    return isinstance(value, FunctionType | type) and str(value.__module__).partition(".")[0] == package
+    return isinstance(value, _PLANTS) and str(value.__module__).partition(".")[0] == package
 
 
 class _Torch(MetaPathFinder):
