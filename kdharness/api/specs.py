@@ -208,6 +208,9 @@ class OptimizerSpec:
     fused: whether the factory takes `fused`: True where the device has one kernel for it.
     paper: authors, title, venue, year.
     revision: raised by hand when its numbers change; None: the package's version stands for it.
+    capturable: whether its step can be recorded and replayed: it takes "lr" in its groups as a scalar tensor on the
+        device too, looks at no number of the device, and counts its steps there. Torch's `capturable` is set where
+        groups have it. `kdharness.testing.optimizer_checks` tries it.
     """
 
     name: str
@@ -218,6 +221,7 @@ class OptimizerSpec:
     fused: bool = False
     paper: str = ""
     revision: int | None = None
+    capturable: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name, "optimizer")

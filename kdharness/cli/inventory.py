@@ -57,6 +57,7 @@ _SPEC_FIELDS = (
     "on_request",
     "reads",
     "fused",
+    "capturable",
     "revision",
     "needs",
     "install",

@@ -27,10 +27,14 @@ class Device:
     """A device as a worker uses it. This class is the CPU; another kind of device overrides what differs.
 
     name: "cpu", "cuda:0"; torch: the same for torch; fused: whether it has fused optimisers.
+    records: whether steps are recorded on it and replayed, so that optimisers step with a tensor of the learning rate.
+        It is so for rehearsals alone: no device has proved it. Such a device has fused optimisers, since torch's SGD
+        looks at the number otherwise.
     """
 
     kind = "cpu"
     fused = False
+    records = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -50,7 +50,7 @@ def build(cell: Cell, world: World, data: Data, teachers: Sequence[Teacher], met
         method.build(_context(cell, method, world, data, recipe, student, seen, generators, secrets))
         world.device.put(method)
         predictor = world.device.put(method.predictor(student, [t.model for t in seen]))
-    factory = OptimizerFactory(world.registry, cell.document["optimizers"], world.device.fused)
+    factory = OptimizerFactory(world.registry, cell.document["optimizers"], world.device.fused, world.device.records)
     state = CellState(
         student=student,
         method=method,

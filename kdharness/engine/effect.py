@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from kdharness.engine.rates import Rate
 from kdharness.errors import CellError
 
 
@@ -27,13 +29,16 @@ class Effect:
         self._trains_student = self._reaches_student = False
         self._largest: dict[bool, Tensor] = {}
 
-    def follow(self, optimizer: Optimizer) -> None:
-        """Every step of the optimiser is noted, whoever makes it. It is part of that step, not of the method's."""
-        optimizer.register_step_pre_hook(self._before_step)
+    def follow(self, optimizer: Optimizer, rate: Rate) -> None:
+        """Every step of the optimiser is noted, whoever makes it. It is part of that step, not of the method's.
 
-    def _before_step(self, optimizer: Optimizer, *of_the_call: object) -> None:
+        rate: what it steps with.
+        """
+        optimizer.register_step_pre_hook(partial(self._before_step, rate))
+
+    def _before_step(self, rate: Rate, optimizer: Optimizer, *of_the_call: object) -> None:
         groups = optimizer.param_groups if self.watching else ()
-        self.note([p for group in groups if group["lr"] for p in group["params"]])
+        self.note([p for group in groups if rate.of(group) for p in group["params"]])
 
     def note(self, parameters: Sequence[nn.Parameter]) -> None:
         """A step of these parameters, at a rate above zero, by what is in `.grad`."""

@@ -18,6 +18,9 @@ from kdharness.protocol.recipe import Recipe
 from kdharness.protocol.variant import coerced
 from kdharness.registry.manager import Registry
 
+# What torch's own keep in their groups of how they step, and of where they count.
+KERNELS = ("fused", "capturable")
+
 # Layers that normalise: their weights are scales, whatever their shape.
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -26,12 +29,16 @@ class OptimizerFactory:
     """Makes optimisers, in one kernel where the device and the optimiser have that.
 
     known: by name, the parameters of those in the cell's identity. fused: whether the device has such kernels.
+    records: whether steps are recorded on the device.
     """
 
-    def __init__(self, registry: Registry, known: Mapping[str, Mapping[str, Any]], fused: bool) -> None:
+    def __init__(
+        self, registry: Registry, known: Mapping[str, Mapping[str, Any]], fused: bool, records: bool = False
+    ) -> None:
         self.registry = registry
         self.known = known
         self.fused = fused
+        self.records = records
 
     def make(
         self, recipe: Recipe, own: Mapping[str, Any], parameters: Sequence[nn.Parameter], spared: frozenset[int]
@@ -61,7 +68,17 @@ class OptimizerFactory:
         if hasattr(optimizer, "gradients") and "gradients" not in inspect.signature(optimizer.step).parameters:
             what = f"the optimizer '{spec.name}' has `gradients`, and its step(closure=None) takes none: it is"
             raise CellError("OptimizerError", f"{what} step(closure=None, gradients=None)")
+        if self.takes_tensor(recipe):
+            _make_capturable(optimizer)
         return optimizer
+
+    def takes_tensor(self, recipe: Recipe) -> bool:
+        """Whether the recipe's optimiser is to step with its learning rate as a tensor on the device."""
+        return self.records and self.capturable(recipe)
+
+    def capturable(self, recipe: Recipe) -> bool:
+        """Whether a step of the recipe's optimiser can be recorded, as its spec says."""
+        return self._spec(self.registry.name_of("optimizer", recipe.optimizer)).capturable
 
     def _spec(self, name: str) -> OptimizerSpec:
         try:
@@ -112,9 +129,21 @@ def norms_and_biases(modules: Sequence[nn.Module]) -> frozenset[int]:
     return frozenset(found)
 
 
+def _make_capturable(optimizer: Optimizer) -> None:
+    """Torch's own that count steps do so on the device then, and refuse to be recorded without."""
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+
+
 def restore(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Loads what `optimizer.state_dict()` gave, bit for bit: torch itself makes tensors of the parameters' type."""
-    optimizer.load_state_dict(dict(state))
+    """Loads what `optimizer.state_dict()` gave, bit for bit: torch itself makes tensors of the parameters' type.
+
+    By which kernels it steps is its own affair, and not that of the one that gave the state.
+    """
+    own = [{key: group[key] for key in KERNELS if key in group} for group in optimizer.param_groups]
+    groups = [{**saved, **kept} for saved, kept in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     for number, parameter in zip(numbers, parameters, strict=True):

@@ -61,7 +61,8 @@ class Bench:
         self.classes = data.num_classes
         self.returned: Any = None
         self._listen()
-        self.samples = self._samples(device.torch, _mixing(device.torch) if mixed else None)
+        self.mixing = _mixing(device.torch) if mixed else None
+        self.samples = self.made_anew()
 
     def _listen(self) -> None:
         """Notes what `losses` returns, and leaves out `select`: once an epoch, a method may wait for the device."""
@@ -77,13 +78,16 @@ class Bench:
         # Of this instance, in place of its class's.
         vars(self.method).update(losses=noted, select=everything)
 
-    def _samples(self, device: torch.device, mixing: Mixing | None) -> Samples:
+    def made_anew(self, flipped: bool = False) -> Samples:
+        """The batch, of which no network has prepared anything yet. flipped: its images in the order from the last."""
+        device, mixing = self.member.device.torch, self.mixing
         shape = (SAMPLES, *self.member.data.input_shape)
 
         def make(key: ViewKey, partners: bool) -> Tensor:
             generator = torch.Generator().manual_seed(stream(key.name, key.occurrence, int(partners)))
-            images = torch.rand(shape, generator=generator).to(device)
-            return share(images if mixing is None else mixed_images(images, mixing))
+            drawn = torch.rand(shape, generator=generator).to(device)
+            images = drawn if mixing is None else mixed_images(drawn, mixing)
+            return share(images.flip(0) if flipped else images)
 
         indices = torch.arange(SAMPLES).to(device)
         targets, ledger = indices % self.classes, Ledger(self.member.device.clock())
@@ -113,10 +117,10 @@ class Bench:
             clock.number += 1
             self.member.state.enter_phase()
 
-    def step(self, within: AbstractContextManager[object] | None = None) -> None:
-        """One step of the phase that was entered last. within: what the step itself runs in."""
+    def step(self, within: AbstractContextManager[object] | None = None, number: int = 1, of: int = 2) -> None:
+        """One step of the phase that was entered last. within: what the step itself runs in. number, of: its place."""
         shared = SharedBatch(self.samples, [self.member], ("bench",))
-        info = self.member.info(self.member.clock.place(1, 2), shared.numbers)
+        info = self.member.info(self.member.clock.place(number, of), shared.numbers)
         seen = shared.seen_by(self.member, info)
         with nullcontext() if within is None else within:
             self.member.step(seen.samples, seen, info, measure=False)

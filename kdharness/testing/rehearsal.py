@@ -4,8 +4,8 @@ Under `fake_accelerator` a tensor on the device has a shape and no numbers: whoe
 of the device, fails at that line. Tensors on the CPU are real, as beside a real device. On the meta device the backward
 pass and the optimiser run too.
 
-What only a device can show is not rehearsed: kernels and their numbers, fused optimisers, generators of the device,
-autocast, events, streams and graphs, and memory.
+What only a device can show is not rehearsed: kernels and their numbers, generators of the device, autocast, events,
+streams and graphs, and memory. Of fused optimisers it is seen what they are given.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from kdharness.testing.case import CheckFailed, CheckSkipped
 from kdharness.testing.operations import INDEXING, generators_of, operator_name, tensors_of
 
 CPU = open_device("cpu")
+# Torch's optimisers in one kernel each, which change what they are given.
+FUSED_STEPS = frozenset({"_fused_sgd_", "_fused_adam_", "_fused_adamw_", "_fused_adagrad_"})
 
 
 class _Fake(FakeTensorMode):
@@ -61,8 +63,13 @@ class _Host(TorchDispatchMode):
                 raise CheckFailed("a generator on the device is to draw on the CPU")
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
+        name = operator_name(func)
+        if name in FUSED_STEPS:  # nothing comes back, and there is no kernel without a driver
+            if any(map(_on_cpu, tensors_of(args, kwargs))):
+                raise CheckFailed("a fused optimiser on the device is given a tensor on the CPU")
+            return None
         result = func(*self._faked(args), **self._faked(kwargs))
-        fault = _fault(operator_name(func), args, kwargs, result)
+        fault = _fault(name, args, kwargs, result)
         if fault:
             raise CheckFailed(fault)
         return result
@@ -110,9 +117,16 @@ def is_on_device(generator: torch.Generator) -> bool:
 
 
 class FakeAccelerator(Device):
-    """An accelerator's tensors, without the accelerator: it has the CPU's clock, generators and memory."""
+    """An accelerator's tensors, without the accelerator: it has the CPU's clock, generators and memory.
+
+    records: whether steps are recorded on it.
+    """
 
     kind = ACCELERATOR
+
+    def __init__(self, name: str, records: bool = False) -> None:
+        super().__init__(name)
+        self.fused = self.records = records
 
     def generator(self, seed: int) -> torch.Generator:
         return generator_on_device(seed)
@@ -131,6 +145,19 @@ class FakeAccelerator(Device):
         return module
 
 
+class RecordingCpu(Device):
+    """The CPU with torch's fused optimisers, as if it were a device.
+
+    records: whether steps are recorded on it.
+    """
+
+    fused = True
+
+    def __init__(self, records: bool = True) -> None:
+        super().__init__("cpu")
+        self.records = records
+
+
 @contextmanager
 def on_the_cpu() -> Iterator[Device]:
     """Gives the CPU; the default generators are kept."""
@@ -139,9 +166,10 @@ def on_the_cpu() -> Iterator[Device]:
 
 
 @contextmanager
-def fake_accelerator() -> Iterator[Device]:
+def fake_accelerator(records: bool = False) -> Iterator[Device]:
     """Gives a device on which tensors are fake. CheckFailed for what waits for it.
 
+    records: whether steps are recorded on it, so that optimisers step with a tensor of the learning rate.
     CheckSkipped where this torch asks for a driver though tensors are fake.
     """
     if not _serves():
@@ -150,7 +178,7 @@ def fake_accelerator() -> Iterator[Device]:
         with warnings.catch_warnings(), on_the_cpu(), checksum.weights_apart(), _Fake() as fake, _Host(fake):
             # A copy of a fake tensor asks for its address, in torch's own code.
             warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
-            yield FakeAccelerator(f"{ACCELERATOR}:0")
+            yield FakeAccelerator(f"{ACCELERATOR}:0", records)
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
         raise CheckFailed(f"the result of {error} depends on numbers that are on the device") from error
 

@@ -12,17 +12,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from kdharness.device.device import Device
 from kdharness.testing.bench import Bench
-from kdharness.testing.case import CheckFailed, MethodCase
+from kdharness.testing.case import CheckFailed, CheckSkipped, MethodCase
 from kdharness.testing.operations import generators_of, operator_name
-from kdharness.testing.rehearsal import generator_on_device, is_on_device, on_the_cpu
+from kdharness.testing.rehearsal import RecordingCpu, generator_on_device, is_on_device, on_the_cpu
 
 # Steps before the recorded ones: what is made when it is first needed is there by then.
 WARM_UP = 2
 
 
-class MarkedCpu(Device):
+class MarkedCpu(RecordingCpu):
     """The CPU, as if it were a device: its generators are not the host's."""
 
     def generator(self, seed: int) -> torch.Generator:
@@ -30,8 +29,10 @@ class MarkedCpu(Device):
 
 
 class Recording(TorchDispatchMode):
-    """Notes each operation with the shapes of its tensors and all plain values, optimisers' steps aside: what they
-    count in Python here is on the device where they are fused.
+    """Notes each operation with the shapes of its tensors and all plain values.
+
+    Aside are steps of optimisers that cannot be recorded, and the hooks before every optimiser's: what the harness
+    looks at there, it looks at in some epochs.
 
     Tensors that the host makes of Python's numbers are noted by value. host_draws: operators that draw from a
     generator of the host, whose draws a recording would repeat.
@@ -56,6 +57,10 @@ class Recording(TorchDispatchMode):
     def step_begins(self, *of_the_step: object) -> None:
         self._stepping = True
 
+    def step_runs(self, *of_the_step: object) -> None:
+        """The hooks before it are done."""
+        self._stepping = False
+
     def step_ends(self, *of_the_step: object) -> None:
         self._stepping = False
 
@@ -71,9 +76,13 @@ def _value(value: Any) -> Any:
 
 
 def check_step_can_be_replayed(case: MethodCase) -> None:
-    """In a phase, and over its epochs, the operations of a step do not change, nor the plain numbers in them."""
+    """In a phase, and over its epochs, the operations of a step do not change, nor the plain numbers in them.
+
+    CheckSkipped, when all else is as it should be, for an optimiser that cannot be recorded.
+    """
+    reasons = []
     with on_the_cpu():
-        bench = Bench(case, MarkedCpu("cpu"))
+        bench = Bench(case, MarkedCpu())
         for phase in bench.phases():
             for _ in range(WARM_UP):
                 bench.step()
@@ -84,6 +93,9 @@ def check_step_can_be_replayed(case: MethodCase) -> None:
                 raise CheckFailed(f"a step of phase '{phase.name}' draws on the host ({what}): {advice}")
             for when in _later(bench):
                 _compare(first.operations, _recorded(bench).operations, f"phase '{phase.name}', {when}")
+            reasons.append(bench.member.state.players.unrecordable())
+    if any(reasons):
+        raise CheckSkipped(f"the rest of a step can be replayed, but {next(filter(None, reasons))}")
 
 
 def _recorded(bench: Bench) -> Recording:
@@ -94,6 +106,9 @@ def _recorded(bench: Bench) -> Recording:
             register_optimizer_step_post_hook(found.step_ends),
         ):
             stack.callback(handle.remove)
+        for paced in bench.member.state.players.paced.values():
+            if paced.as_tensor:
+                stack.callback(paced.optimizer.register_step_pre_hook(found.step_runs).remove)
         bench.step(found)
     return found
 

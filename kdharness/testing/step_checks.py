@@ -157,7 +157,7 @@ def check_no_read_back_in_a_step(case: MethodCase) -> None:
 
 
 class _Unfelt(Step):
-    """A step whose backward pass gives zeros, and whose optimisers do nothing: neither runs on a fake device."""
+    """A step whose backward pass, which runs on no fake device, gives zeros."""
 
     def backward(self, loss: Tensor | None = None, retain_graph: bool = False) -> None:
         loss = self.total() if loss is None else loss
@@ -168,25 +168,32 @@ class _Unfelt(Step):
     def gradients(self, loss: Tensor, player: str = "main", retain_graph: bool = True) -> list[Tensor | None]:
         return [torch.zeros_like(parameter) for parameter in self.parameters[player]]
 
-    def apply(self, *players: str, gradients: NamedGradients | None = None) -> None:
-        unknown = [name for name in players if name not in self.parameters]
-        if unknown:
-            raise KeyError(unknown[0])
-
 
 class _UnfeltStepper(EagerStepper):
-    """Gives the method such steps."""
+    """Gives the method such steps. Optimisers that may look at their rate do nothing."""
 
     def _step(self, losses: dict[str, Tensor], batch: Batch, teacher: Any) -> Step:
-        return _Unfelt(**vars(super()._step(losses, batch, teacher)))
+        return _Unfelt(**{**vars(super()._step(losses, batch, teacher)), "advance": self._advance})
+
+    def _advance(self, player: str, gradients: NamedGradients | None) -> None:
+        if self.state.players.paced[player].as_tensor:
+            self.state.players.advance(player, gradients)
+
+
+def without_backward(bench: Bench) -> None:
+    """From now on the bench makes steps that a fake device can make."""
+    bench.member.stepper = _UnfeltStepper(bench.member.state, bench.member.reads, bench.member.views)
 
 
 def check_rehearsal_on_a_fake_accelerator(case: MethodCase) -> None:
-    """Build, forward, losses, update, `after_step` and predictor on a fake accelerator: nothing mixes devices."""
+    """Build, forward, losses, update, `after_step` and predictor on a fake accelerator: nothing mixes devices.
+
+    Optimisers step too, with their rates as tensors there, if they can.
+    """
     _ = case.cell  # planned on the CPU
-    with fake_accelerator() as device:
+    with fake_accelerator(records=True) as device:
         bench = Bench(case, device)
-        bench.member.stepper = _UnfeltStepper(bench.member.state, bench.member.reads, bench.member.views)
+        without_backward(bench)
         for _ in bench.steps():
             elsewhere = _elsewhere(bench.returned, device.torch)
             if elsewhere:

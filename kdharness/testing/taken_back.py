@@ -34,6 +34,7 @@ class Before:
             (optimizer, {p: dict(own) for p, own in optimizer.state.items()}, [dict(g) for g in optimizer.param_groups])
             for optimizer in state.players.optimizers.values()
         ]
+        self.rates = [(paced.rate, paced.rate.number) for paced in state.players.paced.values()]
         self.random = copy.deepcopy(state.random.state_dict())
         self.generators = [generator.get_state() for generator in state.generators]
         self.counts = [(part, copy.deepcopy(vars(part))) for part in (state.terms, state.effort)]
@@ -56,6 +57,8 @@ class Before:
             for group, former in zip(optimizer.param_groups, groups, strict=True):
                 group.clear()
                 group.update(former)
+        for rate, number in self.rates:  # its tensor is among the tensors
+            rate.number = number
         self.state.random.load_state_dict(copy.deepcopy(self.random))
         for generator, drawn in zip(self.state.generators, self.generators, strict=True):
             generator.set_state(drawn)

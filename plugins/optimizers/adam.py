@@ -28,6 +28,7 @@ def kdharness_optimizers() -> Iterable[OptimizerSpec]:
         summary="steps of the size of the gradient's own scale; weight decay is part of the gradient",
         parameters=MOMENTS,
         fused=True,
+        capturable=True,
         paper="Kingma, Ba, Adam: A Method for Stochastic Optimization, ICLR 2015",
         revision=1,
     )

@@ -22,6 +22,7 @@ def kdharness_optimizers() -> Iterable[OptimizerSpec]:
         summary="Adam with weight decay beside the gradient",
         parameters=MOMENTS,
         fused=True,
+        capturable=True,
         paper="Loshchilov, Hutter, Decoupled Weight Decay Regularization, ICLR 2019",
         revision=1,
     )

@@ -24,6 +24,8 @@ from torch import Tensor
 
 from kdharness.api import OptimizerSpec, Parameter, hookimpl
 
+from ._descent import descend
+
 PAPER = "Zhao, Cui, Song, Qiu, Liang, DOT: A Distillation-Oriented Trainer, ICCV 2023"
 
 
@@ -69,7 +71,7 @@ class DistillationOriented(torch.optim.Optimizer):
                 state[name].mul_(momentum).add_(gradient)
             else:
                 state[name] = gradient.detach().clone()
-            parameter.add_(state[name], alpha=-group["lr"])
+            descend(parameter, state[name], group["lr"])
 
 
 @hookimpl
@@ -80,6 +82,7 @@ def kdharness_optimizers() -> Iterable[OptimizerSpec]:
         summary="a momentum for the task's gradient, and a larger one for that of distillation",
         reads=("weight_decay", "momentum"),
         parameters=(Parameter("delta", Annotated[float, Field(ge=0, lt=0.5)], 0.075),),
+        capturable=True,
         paper=PAPER,
         revision=1,
     )

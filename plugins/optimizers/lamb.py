@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kdharness.api import OptimizerSpec, Parameter, Positive, hookimpl
 
+from ._descent import descend
 from .adam import Decay
 
 
@@ -55,7 +56,7 @@ class Lamb(torch.optim.Optimizer):
         if group["weight_decay"]:
             update = update.add(parameter, alpha=group["weight_decay"])
             update = update * _ratio(parameter.norm(), update.norm())
-        parameter.add_(update, alpha=-group["lr"])
+        descend(parameter, update, group["lr"])
 
 
 def _share(beta: float, step: Tensor) -> Tensor:
@@ -76,6 +77,7 @@ def kdharness_optimizers() -> Iterable[OptimizerSpec]:
         Lamb,
         summary="Adam's direction, each tensor's step as long as the tensor itself, for large batches",
         parameters=(Parameter("betas", tuple[Decay, Decay], (0.9, 0.999)), Parameter("eps", Positive, 1e-6)),
+        capturable=True,
         paper="You et al., Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes, ICLR 2020",
         revision=1,
     )

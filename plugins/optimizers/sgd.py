@@ -21,6 +21,7 @@ def kdharness_optimizers() -> Iterable[OptimizerSpec]:
         summary="gradient descent with momentum, also Nesterov's",
         reads=("weight_decay", "momentum", "nesterov"),
         fused=True,
+        capturable=True,
         paper="Sutskever, Martens, Dahl, Hinton, On the importance of initialization and momentum in deep learning, "
         "ICML 2013",
         revision=1,

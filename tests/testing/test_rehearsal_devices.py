@@ -73,6 +73,21 @@ def test_it_allows(name: str) -> None:
         assert (found.device.type, isinstance(found, FakeTensor)) == (device.torch.type, True)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_fused_optimisers_are_seen_to_get_tensors_of_the_device(kind: type[torch.optim.Optimizer]) -> None:
+    """In place of their kernels, which there are not."""
+    with fake_accelerator() as device:
+        parameter = nn.Parameter(torch.ones(3).to(device.torch))
+        parameter.grad = torch.zeros_like(parameter)
+        optimizer = kind([parameter], lr=0.1, fused=True)  # type: ignore[call-arg]
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = torch.tensor(0.1).to(device.torch)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+        with pytest.raises(CheckFailed, match="a fused optimiser on the device is given a tensor on the CPU"):
+            optimizer.step()
+
+
 def test_what_is_on_the_cpu_is_real() -> None:
     with fake_accelerator():
         assert torch.arange(4).float().mean().item() == 1.5
