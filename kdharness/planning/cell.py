@@ -256,8 +256,12 @@ class Cell:
         """By track, what the cell is called, whatever its contents: a newer plan's cell at the same address replaces it
         there.
         """
+        return {track: self.address_at(place) for track, place in self.places.items()}
+
+    def address_at(self, place: str) -> str:
+        """place: one of `places`."""
         sources = [f"{t.model}@file" if t.sha256 else t.model for t in self.teachers]
-        return {track: canonical({"a": [place, self.teacher, *sources]}) for track, place in self.places.items()}
+        return canonical({"a": [place, self.teacher, *sources]})
 
     @property
     def places(self) -> Mapping[str, str]:

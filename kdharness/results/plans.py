@@ -101,26 +101,30 @@ class _Taken:
         self._addresses: set[str] = set()
         self._places: set[str] = set()
         self._untaught: set[str] = set()
+        self._cells: dict[int, Cell] = {}
 
     def add(self, cell: Cell) -> None:
-        self._addresses.update(cell.addresses.values())
+        places = cell.places.values()
+        self._cells[id(cell)] = cell
+        self._addresses.update(map(cell.address_at, places))
         if cell.role == STUDENT:
-            (self._places if cell.pair.teachers else self._untaught).update(cell.places.values())
+            (self._places if cell.pair.teachers else self._untaught).update(places)
 
     def left_of(self, cell: Cell) -> Cell | None:
         """An older plan's cell as it stands where none of them stands in its place; None where they all do."""
-        left = {track: variant for track, variant in cell.standings.items() if not self._hides(cell, track)}
+        if id(cell) in self._cells:  # of a large folder most plans have the very same cells
+            return None
+        places = cell.places
+        left = {track: variant for track, variant in cell.standings.items() if not self._hides(cell, places[track])}
         if len(left) == len(cell.standings):
             return cell
         return cell.standing_in(left) if left else None
 
-    def _hides(self, cell: Cell, track: str) -> bool:
-        """Whether one of them stands in its place in a track."""
-        if cell.role == STUDENT:
-            place = cell.places[track]
-            if place in self._untaught or (place in self._places and not cell.pair.teachers):
-                return True
-        return cell.addresses[track] in self._addresses
+    def _hides(self, cell: Cell, place: str) -> bool:
+        """Whether one of them stands there."""
+        if cell.role == STUDENT and (place in self._untaught or (place in self._places and not cell.pair.teachers)):
+            return True
+        return cell.address_at(place) in self._addresses
 
 
 def _without_orphans(plan: Plan, left: Sequence[PlannedCell], newer: Container[str]) -> list[PlannedCell]:
