@@ -63,9 +63,9 @@ def question_beside(
 
 
 def _frame(found: Iterable[Contents]) -> pd.DataFrame:
-    from kdharness.results.table import frame_of
+    from kdharness.results.joining import joined
 
-    return frame_of(row for contents in found for row in contents.rows)
+    return joined(list(found))
 
 
 def _usual(found: Iterable[Contents]) -> tuple[str, ...]:

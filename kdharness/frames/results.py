@@ -18,10 +18,9 @@ from kdharness.frames.dictionary import EXTRA, Specs, as_frame, cells_in_order
 from kdharness.frames.foreign import foreign_claims, foreign_metrics
 from kdharness.frames.outputs import MAIN, Outputs, outputs_of
 from kdharness.frames.ranking_columns import of_board, of_claims
-from kdharness.planning.plan import Plan
 from kdharness.report.leaderboard import references_of
 from kdharness.results.contents import Contents
-from kdharness.results.table import frame_of
+from kdharness.results.joining import joined
 from kdharness.stats.board import leaderboard
 from kdharness.stats.claims import judge
 from kdharness.stats.merging import merge_tables
@@ -55,7 +54,7 @@ class Results:
         """
         if len(self.folders) == 1:
             return self.folders[0].frame
-        frame, lines = merge_tables(frame_of(row for contents in self.folders for row in contents.rows))
+        frame, lines = merge_tables(joined(self.folders))
         for line in lines:
             say(line)
         return frame
@@ -150,8 +149,7 @@ def _declared(plugins: Sequence[Path | str]) -> Specs:
 def _claims_of(contents: Contents) -> pd.DataFrame:
     if contents.foreign is not None:
         return foreign_claims(contents)
-    newest: Plan | None = contents.newest
-    return judge(newest.claims if newest is not None else (), contents.frame, contents.metrics_frame)
+    return judge(contents.claims, contents.frame, contents.metrics_frame)
 
 
 def _typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

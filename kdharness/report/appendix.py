@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdharness.report.leaderboard import tables_of
 from kdharness.results.contents import Contents
-from kdharness.results.table import csv_text
+from kdharness.results.table import DOCUMENT_PARTS, csv_text
 from kdharness.stats.outcomes import Problem
 from kdharness.stats.rankings import Ranking, rows_by_setting
 from kdharness.text import printable, seeds_text
@@ -37,7 +37,8 @@ def appendix_of(
 ) -> Appendix:
     """frame: the folder's table, of which the rankings are made."""
     rows = {each: rows_by_setting(frame, each) for each in {ranking.deviations for ranking in rankings}}
-    facts = (_facts(contents, r, rows[r.deviations][tuple(r.names.values())]) for r in rankings)
+    documents = contents.documents_frame.set_index("cell")
+    facts = (_facts(documents, r, rows[r.deviations][tuple(r.names.values())]) for r in rankings)
     return Appendix(
         tuple(tuple(each) for each in facts),
         {problem.cell: text for problem in problems if (text := _traceback(contents, problem.cell))},
@@ -47,16 +48,17 @@ def appendix_of(
 
 def _traceback(contents: Contents, cell: str) -> str:
     """Line by line, each printable."""
-    record = contents.records.get(cell)
+    record = contents.record(cell)
     return "\n".join(map(printable, record.traceback.splitlines())) if record is not None else ""
 
 
-def _facts(contents: Contents, ranking: Ranking, rows: pd.DataFrame) -> Iterator[Fact]:
+def _facts(documents: pd.DataFrame, ranking: Ranking, rows: pd.DataFrame) -> Iterator[Fact]:
     """The protocol as its cells were identified by, then the circumstances they were measured in."""
     names, ok = ranking.names, rows[rows["status"] == "ok"]
     yield "protocol", names["protocol"]
-    for label in ("dataset", "scenario", "recipe", "evaluation"):
-        texts = _distinct(_document(contents, cell).get(label) for cell in rows["cell"])
+    said = documents.reindex(rows["cell"])
+    for label in DOCUMENT_PARTS:
+        texts = _distinct(json.loads(text) for text in said[label].dropna().unique() if text)
         if texts:
             yield label, " | ".join(texts)
     yield "seeding", names["seeding"]
@@ -76,11 +78,6 @@ CIRCUMSTANCES = (
     ("precision", "precision"), ("fingerprint", "fingerprint"), ("kdharness", "kdharness_version"),
     ("torch", "torch_version"),
 )  # fmt: skip
-
-
-def _document(contents: Contents, cell: str) -> Mapping[str, Any]:
-    entry = contents.planned.get(cell)
-    return entry.cell.document if entry is not None else {}
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:

@@ -10,9 +10,10 @@ import pandas as pd
 from kdharness.errors import UserError
 from kdharness.protocol.benchmark import available, load
 from kdharness.results.contents import Contents
+from kdharness.results.joining import joined
 from kdharness.results.notes import Subject
 from kdharness.results.store import to_stderr
-from kdharness.results.table import frame_of, write_csv
+from kdharness.results.table import write_csv
 from kdharness.stats.audit import audit_frame, audits_of
 from kdharness.stats.board import NONE, leaderboard
 from kdharness.stats.claims import judge
@@ -39,11 +40,7 @@ class Merged:
 
 def merge(folders: Sequence[Contents]) -> Merged:
     """The folders' tables as one, each cell once."""
-    if len(folders) == 1:
-        whole = folders[0].frame
-    else:
-        whole = frame_of(row for contents in folders for row in contents.rows)
-    frame, warnings = merge_tables(whole)
+    frame, warnings = merge_tables(joined(folders))
     doubts = [doubt for contents in folders for doubt in contents.doubts]
     notes = {whose: note for contents in folders for whose, note in contents.notes.items()}
     return Merged(frame, _references(folders), (*doubts, *warnings), _note(folders), notes)
@@ -102,13 +99,12 @@ def tables_of(contents: Contents, added: PluginColumns = NONE) -> dict[str, pd.D
     added: the leaderboard's columns of plugins; one that is left empty is warned of.
     """
     frame, metrics, files = contents.frame, contents.metrics_frame, contents.tables
-    claims = contents.newest.claims if contents.newest is not None else ()
     found = {
         files.results: frame,
         files.metrics: metrics,
         files.leaderboard: leaderboard(frame, references_of(contents), added, to_stderr),
-        files.claims: judge(claims, frame, metrics),
-        files.ablation: effects_of(contents.plans, frame),
+        files.claims: judge(contents.claims, frame, metrics),
+        files.ablation: effects_of(contents.ablations, frame),
         files.audit: audit_frame(audits_of(frame, contents.audits)),
     }
     return {path.name: table for path, table in found.items()}

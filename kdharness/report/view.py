@@ -108,7 +108,7 @@ def report_of(
     appendix: whether there is one. added: the columns of plugins.
     """
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
-    newest, progress = contents.newest, contents.progress
+    progress = contents.progress
     shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
     ranked, problems, means = rankings(frame, references), problems_of(shown), overalls(frame, references)
     return Report(
@@ -119,12 +119,12 @@ def report_of(
         traces=_traces(contents, problems),
         note=plain(contents.note),
         notes=contents.notes,
-        stale=len(contents.stale) + len(contents.outdated) if newest else 0,
+        stale=contents.head.left_out,
         doubts=tuple(map(printable, contents.doubts)),
         progress=summary_line(progress) if progress else "",
         files=contents.tables.written(),
-        claims=judge(newest.claims if newest else (), frame, metrics),
-        effects=effects_of(contents.plans, frame),
+        claims=judge(contents.claims, frame, metrics),
+        effects=effects_of(contents.ablations, frame),
         exits=exits_of(frame, metrics),
         privacy=privacy_of(frame),
         audits=audits_of(frame, contents.audits),
@@ -141,7 +141,7 @@ def report_of(
 def _traces(contents: Contents, problems: Iterable[Problem]) -> dict[str, str]:
     found = {}
     for problem in problems:
-        record = contents.records.get(problem.cell)
+        record = contents.record(problem.cell)
         if record is not None and record.traceback:
             where = f"traceback in {contents.files_of(problem.cell).traceback}"
             found[problem.cell] = printable(", ".join(filter(None, (origin_of(record.traceback), where))))

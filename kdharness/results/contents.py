@@ -16,7 +16,7 @@ from kdharness.results.doubts import doubts_of
 from kdharness.results.foreign_rows import sound_rows
 from kdharness.results.kept import Head, Kept, stamp_of
 from kdharness.results.notes import Subject, common_note, notes_of, subject
-from kdharness.results.paths import CellFiles, TableFiles
+from kdharness.results.paths import AUDIT, PRIVATE, CellFiles, TableFiles
 from kdharness.results.plans import planned_cells
 from kdharness.results.reading import Fault
 from kdharness.results.record import Record
@@ -26,6 +26,7 @@ from kdharness.results.seal import guarded
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kdharness.protocol.claim import Claim
     from kdharness.results.audits import Audit
 
 RUNNING = "running"
@@ -56,7 +57,8 @@ class Contents:
     read: gives the reading; asked once, and not before something needs it.
     progress: of the run that was at work on the folder; None when none was.
     foreign: a results.csv that stands in for plans and records, as in a folder that holds somebody else's table.
-    kept: where a large folder's table is kept, between one command and the next.
+    kept: where a large folder's tables are kept, between one command and the next.
+    read_record: gives the record of one cell as it is now; where there is none, all of them are read.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Contents:
     progress: Mapping[str, Any] | None = None
     foreign: Path | None = None
     kept: Kept | None = None
+    read_record: Callable[[str], Record | None] | None = None
 
     @cached_property
     def _reading(self) -> Reading:
@@ -84,10 +87,11 @@ class Contents:
         """By key, why a record that is there cannot be used."""
         return self._reading.faults
 
-    @property
-    def _head(self) -> Head | None:
-        """What is kept of this very state."""
-        return self.kept.head if self.kept is not None else None
+    def record(self, key: str) -> Record | None:
+        """A cell's. Where nothing else was read yet, nothing else is."""
+        if self.read_record is not None and "_reading" not in vars(self):
+            return self.read_record(key)
+        return self.records.get(key)
 
     @property
     def name(self) -> str:
@@ -107,28 +111,55 @@ class Contents:
         """The plan of the latest command."""
         return self.plans[-1] if self.plans else None
 
+    @cached_property
+    def head(self) -> Head:
+        """What there is to say beside the tables."""
+        kept = self.kept.head if self.kept is not None else None
+        if kept is not None:
+            return kept
+        newest, notes = self.newest, notes_of(self.plans)
+        made = Head(
+            counts=self._counts(),
+            references=newest.references if newest is not None else (),
+            claims=newest.claims if newest is not None else (),
+            ablates=any(plan.ablated for plan in self.plans),
+            left_out=len(self.stale) + len(self.outdated) if newest is not None else 0,
+            notes=notes,
+            note=common_note(notes, {subject(entry.cell) for entry in self.planned.values()}),
+        )
+        if self.kept is not None:
+            self.kept.keep(made)
+        return made
+
     @property
     def references(self) -> tuple[str, ...]:
         """The reference methods of the latest command; () where there is none."""
-        if self._head is not None:
-            return self._head.references
-        return self.newest.references if self.newest is not None else ()
+        return self.head.references
 
-    @cached_property
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What the latest command puts to the test."""
+        return self.head.claims
+
+    @property
     def note(self) -> str:
         """What heads its reports: the note that all its datasets share; "" for none."""
-        if self._head is not None:
-            return self._head.note
-        return common_note(self._notes, {subject(entry.cell) for entry in self.planned.values()})
+        return self.head.note
 
     @property
     def notes(self) -> Mapping[Subject, str]:
         """Those that stand with their datasets instead."""
-        return {} if self.note else self._notes
+        return {} if self.note else self.head.notes
 
-    @cached_property
-    def _notes(self) -> Mapping[Subject, str]:
-        return self._head.notes if self._head is not None else notes_of(self.plans)
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Planned cells by status, 'running' for those at work, in alphabetical order."""
+        return self.head.counts
+
+    @property
+    def ablations(self) -> tuple[Plan, ...]:
+        """The plans that take a method apart, oldest first."""
+        return tuple(plan for plan in self.plans if plan.ablated) if self.head.ablates else ()
 
     @cached_property
     def planned(self) -> Mapping[str, PlannedCell]:
@@ -177,13 +208,9 @@ class Contents:
         """One after the other: all rows of a large folder take more than the records that they are made of."""
         return self.rows if self.foreign is not None else rows_of(self.planned, self.current, self.unusable)
 
-    @cached_property
-    def counts(self) -> Mapping[str, int]:
-        """Planned cells by status, 'running' for those at work, in alphabetical order."""
+    def _counts(self) -> dict[str, int]:
         if self.foreign is not None:
             return dict(sorted(Counter({row["cell"]: row["status"] for row in self.rows}.values()).items()))
-        if self._head is not None:
-            return self._head.counts
         planned, records, faults = self.planned, self.current, self.unusable
         statuses = {key: status_of(entry, records.get(key), faults.get(key)) for key, entry in planned.items()}
         found = Counter(RUNNING if key in self.running else status for key, status in statuses.items())
@@ -212,12 +239,30 @@ class Contents:
         """The table, as `frame_of` makes it."""
         from kdharness.results.table import frame_of  # loads pandas
 
-        kept = self.kept.table() if self.kept is not None and self.kept.head is not None else None
+        return self._table("table", lambda: frame_of(self._each_row()))
+
+    @cached_property
+    def metrics_frame(self) -> pd.DataFrame:
+        """metrics.csv: cell, predictor, split, metric, value of every planned cell."""
+        from kdharness.results.table import metrics_frame_of  # loads pandas
+
+        return self._table("metrics", lambda: metrics_frame_of(self.current))
+
+    @cached_property
+    def documents_frame(self) -> pd.DataFrame:
+        """What the documents of planned cells say of their data, scenario, recipe and evaluation."""
+        from kdharness.results.table import documents_frame_of  # loads pandas
+
+        return self._table("documents", lambda: documents_frame_of(self.planned))
+
+    def _table(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What is kept of it, else what is made now and kept."""
+        kept = self.kept.table(name) if self.kept is not None else None
         if kept is not None:
             return kept
-        made = frame_of(self._each_row())
+        made, _ = make(), self.head
         if self.kept is not None:
-            self.kept.keep(Head(self.counts, self.references, self._notes, self.note), made)
+            self.kept.keep_table(name, made)
         return made
 
     @cached_property
@@ -225,15 +270,7 @@ class Contents:
         """By key, what attackers of the current cells would look at, where a scenario tosses for membership."""
         from kdharness.results.audits import read_audit  # loads numpy
 
-        paths = {key: self.files_of(key).audit for key in self.current}
-        if not any(path.parent.parent.is_dir() for path in paths.values()):
+        if not (self.path / PRIVATE / AUDIT).is_dir():
             return {}
-        found = {key: read_audit(path) for key, path in paths.items()}
+        found = {key: read_audit(self.files_of(key).audit) for key in self.current}
         return {key: audit for key, audit in found.items() if audit is not None}
-
-    @cached_property
-    def metrics_frame(self) -> pd.DataFrame:
-        """metrics.csv: cell, predictor, split, metric, value of every planned cell."""
-        from kdharness.results.table import metrics_frame_of  # loads pandas
-
-        return metrics_frame_of(self.current)

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from kdharness.results.contents import Contents
+from kdharness.results.joining import joined
 from kdharness.results.record import FLOAT_COLUMNS, INTEGER_COLUMNS
-from kdharness.results.table import frame_of
 
 Row = Mapping[str, Any]
 
@@ -106,7 +106,7 @@ class _Side:
     """rows: by key, each cell once. metrics: by key, numbers of outputs and splits. documents, weights: by key."""
 
     def __init__(self, found: Sequence[Contents]) -> None:
-        frame = frame_of(row for contents in found for row in contents.rows)
+        frame = joined(found)
         ordered = frame.assign(_ok=frame["status"] == "ok").sort_values(["_ok", "finished_at"], kind="stable")
         once = ordered.drop_duplicates("cell", keep="last").sort_index().drop(columns="_ok")
         self.rows: dict[str, Row] = {str(row["cell"]): row for row in map(_named, once.to_dict("records"))}

@@ -10,38 +10,63 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdharness.errors import UserError
+from kdharness.protocol.claim import Claim
 from kdharness.results.files import write_atomic
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 FOLDER = ".kept"
 # A smaller folder is read as fast.
 LEAST_CELLS = 1000
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Head:
-    """What there is to say of a folder beside its table.
+    """What there is to say of a folder beside its tables.
 
-    counts: planned cells by status. references: of the newest plan. notes: by benchmark and dataset. note: of all.
+    counts: planned cells by status.
+    references: the reference methods of the newest plan; () where there is none.
+    claims: what it puts to the test.
+    ablates: whether some plan takes a method apart.
+    left_out: how many records no plan produces any more, or have sources with other weights now; 0 without a plan.
+    notes: by benchmark and dataset.
+    note: that of all.
     """
 
     counts: Mapping[str, int]
-    references: tuple[str, ...]
-    notes: Mapping[tuple[str, str], str]
-    note: str
+    references: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    ablates: bool = False
+    left_out: int = 0
+    notes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        notes = [[*whose, note] for whose, note in self.notes.items()]
+        return {**vars(self), "notes": notes, "claims": [claim.to_json() for claim in self.claims]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Head:
+        """LookupError, TypeError, ValueError or AttributeError for what is none."""
+        return cls(
+            counts=dict(data["counts"]),
+            references=tuple(data["references"]),
+            claims=tuple(map(Claim.model_validate, data["claims"])),
+            ablates=data["ablates"],
+            left_out=data["left_out"],
+            notes={(benchmark, dataset): note for benchmark, dataset, note in data["notes"]},
+            note=data["note"],
+        )
 
 
 @dataclass(frozen=True)
@@ -59,10 +84,8 @@ class Kept:
     @cached_property
     def head(self) -> Head | None:
         """None where there is none of this state; likewise the others."""
-        data = self._read("head.json")
         with suppress(LookupError, TypeError, ValueError, AttributeError):
-            notes = {(benchmark, dataset): note for benchmark, dataset, note in data["notes"]}
-            return Head(dict(data["counts"]), tuple(data["references"]), notes, data["note"])
+            return Head.from_json(self._read("head.json"))
         return None
 
     def doubts(self) -> tuple[str, ...] | None:
@@ -73,33 +96,30 @@ class Kept:
                 return tuple(data["doubts"])
         return None
 
-    def table(self) -> pd.DataFrame | None:
-        """As `frame_of` made it, to the last bit."""
-        import numpy as np
+    def table(self, name: str) -> pd.DataFrame | None:
+        """As it was made, to the last bit."""
+        from kdharness.results.kept_tables import read_table  # loads pandas
 
-        try:
-            with np.load(self.folder / "table.npz", allow_pickle=False) as arrays:
-                head = json.loads(arrays["head"].tobytes())
-                return _frame(arrays, head["columns"]) if head["stamp"] == self.stamp else None
-        except (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
-            return None
+        return read_table(self._table(name), self.stamp)
 
-    def keep(self, head: Head, table: pd.DataFrame) -> None:
-        """Writes both, where that can be."""
-        import numpy as np
-
-        arrays, columns = _arrays(table)
-        text = json.dumps({"stamp": self.stamp, "columns": columns})
-        notes = [[*whose, note] for whose, note in head.notes.items()]
-        about = {"counts": dict(head.counts), "references": head.references, "notes": notes, "note": head.note}
+    def keep(self, head: Head) -> None:
+        """Where that can be; likewise the others."""
         with suppress(UserError):
-            write_atomic(self.folder / "table.npz", lambda file: np.savez(file, head=_bytes(text), **arrays))  # type: ignore[arg-type]
-            self._write("head.json", about)
+            self._write("head.json", head.to_json())
+
+    def keep_table(self, name: str, table: pd.DataFrame) -> None:
+        from kdharness.results.kept_tables import write_table  # loads pandas
+
+        with suppress(UserError):
+            write_table(self._table(name), self.stamp, table)
 
     def keep_doubts(self, doubts: Sequence[str], files: Sequence[str], before: str) -> None:
         """files: that were looked at. before: their stamp when that began."""
         with suppress(UserError):
             self._write("doubts.json", {"doubts": list(doubts), "files": files, "of": before})
+
+    def _table(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
 
     def _read(self, name: str) -> Any:
         """{} where there is none of this state."""
@@ -135,48 +155,3 @@ def _code() -> str:
     root = Path(__file__).parents[1]
     states = (f"{path} {_state(path)}" for path in sorted(root.rglob("*.py")))
     return hashlib.sha256("\n".join(states).encode(errors="surrogateescape")).hexdigest()
-
-
-def _arrays(table: pd.DataFrame) -> tuple[dict[str, np.ndarray[Any, Any]], list[tuple[str, str]]]:
-    """The values of all columns, and each one's name and kind. Texts are numbered: most occur many times."""
-    import numpy as np
-    import pandas as pd
-
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    columns = []
-    for place, name in enumerate(table.columns):
-        column = table[name]
-        if column.dtype == "Int64":
-            kind, arrays[f"missing{place}"] = "integer", column.isna().to_numpy()
-            arrays[f"values{place}"] = column.to_numpy(dtype=np.int64, na_value=0)
-        elif column.dtype == np.float64:
-            kind, arrays[f"values{place}"] = "number", column.to_numpy()
-        else:
-            codes, texts = pd.factorize(column)
-            kind, arrays[f"values{place}"] = "text", codes.astype(np.int32)
-            arrays[f"texts{place}"] = _bytes(json.dumps(list(texts)))
-        columns.append((str(name), kind))
-    return arrays, columns
-
-
-def _frame(arrays: Mapping[str, np.ndarray[Any, Any]], columns: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    import numpy as np
-    import pandas as pd
-
-    found: dict[str, pd.Series[Any]] = {}
-    for place, (name, kind) in enumerate(columns):
-        values = arrays[f"values{place}"]
-        if kind == "integer":
-            found[name] = pd.Series(pd.arrays.IntegerArray(values, arrays[f"missing{place}"]))
-        elif kind == "number":
-            found[name] = pd.Series(values)
-        else:
-            texts = np.array(json.loads(arrays[f"texts{place}"].tobytes()), dtype=object)
-            found[name] = pd.Series(texts[values], dtype="object")
-    return pd.DataFrame(found, columns=[name for name, _ in columns])
-
-
-def _bytes(text: str) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    return np.frombuffer(text.encode(), dtype=np.uint8)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MODEL_FILE = "model.safetensors"
 PRIVATE = "private"
+AUDIT = "audit"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class CellFiles:
     @property
     def audit(self) -> Path:
         """What an attacker of the cell would look at, image by image."""
-        return self.shelter.parent / "audit" / self.folder.name / "audit.npz"
+        return self.shelter.parent / AUDIT / self.folder.name / "audit.npz"
 
     @property
     def begun(self) -> Path:

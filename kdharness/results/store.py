@@ -78,7 +78,7 @@ class ResultsFolder:
         plans, cells = map(os.path.abspath, self.plans.paths()), os.path.abspath(self.cells_path)
         found = kept.Kept.of(self.path, (*plans, *(os.path.join(cells, key, "record.json") for key in keys)))
         if found.head is not None:
-            return Contents(self.path, self._read, kept=found)
+            return Contents(self.path, self._read, kept=found, read_record=self.read_record)
         contents = self.load()
         # What cannot be read is to be said each time.
         return contents if contents.faults or self.plans.faults() else replace(contents, kept=found)

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from kdharness.errors import UserError
+from kdharness.planning.plan import PlannedCell
 from kdharness.results.files import write_atomic
 from kdharness.results.formulas import guard
 from kdharness.results.record import COLUMNS, ENDLESS_COLUMNS, FLOAT_COLUMNS, INTEGER_COLUMNS, Record
 from kdharness.text import plain
 
 METRICS_COLUMNS = ("cell", "predictor", "split", "metric", "value")
+DOCUMENT_PARTS = ("dataset", "scenario", "recipe", "evaluation")
 LARGEST = 2.0**63  # of a column of integers
 ORDER = (
     "benchmark", "dataset", "scenario", "recipe", "deviations", "protocol", "student", "teacher", "role", "track",
@@ -56,7 +58,24 @@ def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
         for key, record in records.items()
         for metric in record.metrics
     ]
-    return pd.DataFrame(sorted(rows, key=itemgetter(0, 1, 2, 3)), columns=list(METRICS_COLUMNS))
+    frame = pd.DataFrame(sorted(rows, key=itemgetter(0, 1, 2, 3)), columns=list(METRICS_COLUMNS))
+    return frame.astype(dict.fromkeys(METRICS_COLUMNS[:-1], "object"))
+
+
+def documents_frame_of(planned: Mapping[str, PlannedCell]) -> pd.DataFrame:
+    """cell, then DOCUMENT_PARTS as JSON, "" for what a document lacks."""
+    texts: dict[int, str] = {}  # most cells have the very same parts
+
+    def text(part: Any) -> str:
+        if id(part) not in texts:
+            texts[id(part)] = json.dumps(part)
+        return texts[id(part)]
+
+    rows = [
+        (key, *(text(document[name]) if name in document else "" for name in DOCUMENT_PARTS))
+        for key, document in ((key, entry.cell.document) for key, entry in planned.items())
+    ]
+    return pd.DataFrame(rows, columns=["cell", *DOCUMENT_PARTS], dtype="object")
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
