@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,15 +21,35 @@ class Stopped(BaseException):
     """The parent asked this process to end. No plugin's code is to catch it."""
 
 
+# What ends the process where an exception is raised while its native part is loaded.
+FRAGILE = "torch"
+WAIT_SECONDS = 0.1
+
+
 class _Interrupts:
-    """The handler of signals that interrupt. came: whether one did; a plugin may raise KeyboardInterrupt, too."""
+    """The handler of signals that interrupt. came: whether one did; a plugin may raise KeyboardInterrupt, too. While
+    torch is loaded, the signal waits.
+    """
 
     def __init__(self) -> None:
         self.came = False
 
-    def __call__(self, *of_the_signal: object) -> None:
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if _is_loading(frame):
+            again = threading.Timer(WAIT_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         self.came = True
         raise KeyboardInterrupt
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == FRAGILE:
+            return True
+        frame = frame.f_back
+    return False
 
 
 #: Of this process.

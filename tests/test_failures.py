@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,23 @@ def test_ctrl_c_is_told_from_a_plugin_s_own() -> None:
     assert told_apart("by_plugin") == "KeyboardInterrupt"
     assert told_apart("by_signal") == "passed"
     assert told_apart("by_signal", "SIGTERM") == "passed"
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here")
+def test_ctrl_c_waits_while_torch_is_loaded(tmp_path: Path) -> None:
+    """Raised in there, it would end the process with a fault of memory."""
+    lines = ("import os, signal, time", "os.kill(os.getpid(), signal.SIGINT)", "time.sleep(0.3)", "print('whole')")
+    (tmp_path / "torch.py").write_text("\n".join(lines))
+    script = f"""
+        import sys, time
+        from kdharness.failures import notice_interrupts
+        sys.path.insert(0, {str(tmp_path)!r})
+        notice_interrupts()
+        try:
+            import torch
+            time.sleep(30)
+        except KeyboardInterrupt:
+            print("interrupted", "torch" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["whole", "interrupted", "True"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from kdharness.cli.options import warn
 from kdharness.text import printable
 
@@ -32,6 +34,7 @@ def trained_again(contents: Contents, again: Again) -> Iterator[Finding]:
     from kdharness.cli.precision import check_precision
     from kdharness.cli.session import RunRequest, run_plan
     from kdharness.device.names import slots
+    from kdharness.execution.run import INTERRUPTED_EXIT
     from kdharness.registry.manager import Registry
     from kdharness.results.checks.again import compared, draw, prepare
     from kdharness.results.store import ResultsFolder
@@ -62,7 +65,8 @@ def trained_again(contents: Contents, again: Again) -> Iterator[Finding]:
             show=lambda contents: None,
         )
         check_precision(plan, request.devices)
-        run_plan(request)
+        if run_plan(request) == INTERRUPTED_EXIT:
+            raise typer.Exit(INTERRUPTED_EXIT)  # what was not trained says nothing of the folder
         for record in drawn.records:
             found = compared(contents, record, folder)
             if isinstance(found, str):

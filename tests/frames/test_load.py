@@ -20,9 +20,11 @@ import kdharness
 from kdharness.cli.main import execute
 from kdharness.errors import UserError
 from kdharness.frames import Results
+from kdharness.protocol.claim import Claim
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.history import write_history
 from kdharness.results.record import MetricRow, Status
+from kdharness.results.store import ResultsFolder
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
@@ -56,6 +58,27 @@ def test_every_frame_has_the_dtypes_that_its_columns_say(world):
     for name, frame in results.frames.items():
         assert {c.name: c.dtype for c in described[name]} == {c: str(frame[c].dtype) for c in frame}, name
         assert [c.name for c in described[name]] == list(frame.columns)
+
+
+def test_the_same_frames_from_a_folder_its_tables_alone_and_a_bundle(tmp_path, world, capsys):
+    """Values and dtypes, of a folder that is half done."""
+    folder = ResultsFolder(world)
+    claim = Claim(text="kd is better than labels alone", better="kd", than="vanilla")
+    newest = folder.load().newest
+    assert newest is not None
+    folder.plans.write(replace(newest, claims=(claim,), created_at="2026-01-01T00:00:00+00:00"))
+    write_tables(folder.load())
+    own = kdharness.load(world).frames
+    assert len(own["claims"]) == 1
+    assert execute(["bundle", str(world), "--out", str(tmp_path / "tiny.zip")]) == 0
+    (tmp_path / "tables").mkdir()
+    for name in ("results", "metrics", "claims"):
+        shutil.copy(world / f"{name}.csv", tmp_path / "tables")
+    for other in (tmp_path / "tiny.zip", tmp_path / "tables"):
+        for name, frame in kdharness.load(other).frames.items():
+            if name != "history" or other.suffix:
+                pd.testing.assert_frame_equal(frame, own[name])
+    capsys.readouterr()
 
 
 def test_curves_of_all_cells_with_names_joined_on_demand(world):
