@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdharness.errors import UnknownName, UserError
-from kdharness.failures import one_line
+from kdharness.results.arrays import Arrays, UnreadableArrays, read_arrays
 from kdharness.results.contents import Contents
 
 MAIN = "main"
 LOGITS, TARGETS = "logits", "targets"
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +58,9 @@ def _path(contents: Contents, key: str) -> Path:
 
 def _arrays(path: Path, key: str) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            found = {name: saved[name] for name in saved.files}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} of cell {key} cannot be read: {one_line(error)}") from error
+        found = read_arrays(path)
+    except UnreadableArrays as error:
+        raise UserError(f"{path} of cell {key} cannot be read: {error}") from error
     logits, targets = found.get(LOGITS), found.get(TARGETS)
     if logits is None or targets is None or logits.ndim != 2 or targets.shape != logits.shape[:1]:
         raise UserError(f"{path} of cell {key} holds no logits [n, classes] with targets [n]")

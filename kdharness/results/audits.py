@@ -5,7 +5,6 @@ It tells of single private images, so that its file lies under `private/`, for t
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdharness.results.arrays import UnreadableArrays, read_arrays
 from kdharness.results.files import write_atomic, writing
 from kdharness.results.paths import CellFiles
 from kdharness.results.shelter import own
@@ -55,8 +55,7 @@ def write_audit(files: CellFiles, audit: Audit) -> None:
 def read_audit(path: Path) -> Audit | None:
     """None where there is none, or none that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            audit = Audit(**{name: saved[name] for name in saved.files})
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        audit = Audit(**read_arrays(path))
+    except (UnreadableArrays, TypeError):
         return None
     return audit if {len(values) for values in audit.arrays().values()} == {len(audit.candidates)} else None

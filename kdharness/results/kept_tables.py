@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kdharness.results.arrays import Arrays, read_arrays
 from kdharness.results.files import write_atomic
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def write_table(path: Path, stamp: str, table: pd.DataFrame) -> None:
@@ -27,10 +25,10 @@ def write_table(path: Path, stamp: str, table: pd.DataFrame) -> None:
 def read_table(path: Path, stamp: str) -> pd.DataFrame | None:
     """None where there is none, or none of this stamp."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            head = json.loads(arrays["head"].tobytes())
-            return _frame(arrays, head["columns"]) if head["stamp"] == stamp else None
-    except (OSError, LookupError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        arrays = read_arrays(path)
+        head = json.loads(arrays["head"].tobytes())
+        return _frame(arrays, head["columns"]) if head["stamp"] == stamp else None
+    except (LookupError, ValueError, TypeError):  # UnreadableArrays among them
         return None
 
 

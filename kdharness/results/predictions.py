@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from kdharness.results.arrays import UnreadableArrays, read_arrays
 
 MAIN = "logits"
 
@@ -24,8 +24,8 @@ class Predictions:
 def read_predictions(path: Path) -> Predictions | None:
     """None where there are none, or none that can be used."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            found = Predictions(saved[MAIN], saved["targets"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        saved = read_arrays(path)
+        found = Predictions(saved[MAIN], saved["targets"])
+    except (UnreadableArrays, KeyError):
         return None
     return found if found.logits.ndim == 2 and found.targets.shape == found.logits.shape[:1] else None

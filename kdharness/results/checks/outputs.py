@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdharness.plain_files import open_plain, unpacked_bytes
+from kdharness.results.arrays import UnreadableArrays, read_arrays
 
 Logits = NDArray[np.floating[Any]]
 Classes = NDArray[np.int64]
 
 MAIN, BEFORE, TARGETS = "logits", "logits_", "targets"
-MOST_BYTES = 2**34
 BINS = 15
 # Numbers that are made to double precision at a time.
 AT_ONCE = 2**22
@@ -44,12 +41,8 @@ class Outputs:
 def read_outputs(path: Path) -> Outputs | None:
     """None where there is no such file, or none that holds logits and their targets."""
     try:
-        with open_plain(path) as file:
-            if unpacked_bytes(path) > MOST_BYTES:
-                return None
-            with np.load(file, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError):
+        arrays = read_arrays(path)
+    except UnreadableArrays:
         return None
     targets = arrays.pop(TARGETS, None)
     if targets is None or MAIN not in arrays or targets.ndim != 1 or targets.dtype.kind not in "iu" or not len(targets):
