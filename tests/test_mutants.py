@@ -57,7 +57,7 @@ def test_every_module_of_a_room_has_tests(room: str) -> None:
 
 
 def test_a_sample_is_drawn_by_its_seed() -> None:
-    modules = mutants.modules_of("stats")
+    modules = mutants.modules_of("stats")[:4]
     first, again, other = (mutants.sample(modules, 10, seed) for seed in (0, 0, 1))
     assert first == again != other
     assert len({(m.path, m.line) for m in first}) == 10

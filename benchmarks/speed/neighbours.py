@@ -1,6 +1,7 @@
 """Whether what a cell costs depends on the cells that it is trained beside: alone_seconds alone, and in a group.
 
-    python benchmarks/speed/neighbours.py [--pair resnet20:resnet8] [--methods vanilla,kd,at,dml] [--rounds 5] [--cpu]
+    python benchmarks/speed/neighbours.py [--pair resnet20:resnet8] [--methods vanilla,kd,at,dml] [--rounds 5]
+        [--images 512] [--cpu]
 
 The methods are measured alone and among eight, in turn, in one process; medians over the rounds.
 With --cpu the clock counts CPU seconds of this process, for a machine that is busy with other work.
@@ -26,7 +27,6 @@ from kdharness.speed import random_images
 from kdharness.testing import Lab
 
 PLUGIN = Path(random_images.__file__)
-IMAGES = {"images": 512, "evaluated": 256}
 BESIDE = ("vanilla", "kd", "at", "dml", "dkd", "sp", "pkt", "dist")
 RECIPE = {"epochs": 1, "batch_size": 64}
 
@@ -48,11 +48,13 @@ class BusyCpu(Device):
 Times = dict[tuple[str, str], list[float]]
 
 
-def measured(pair: str, methods: tuple[str, ...], rounds: int, device: Device) -> Times:
-    """Seconds by method and column, "alone" for alone_seconds of a cell that is by itself."""
+def measured(pair: str, methods: tuple[str, ...], rounds: int, images: int, device: Device) -> Times:
+    """Seconds by method and column, "alone" for alone_seconds of a cell that is by itself. images: to train on; half as
+    many are evaluated.
+    """
     found: Times = defaultdict(list)
     content = {"name": "speed", "datasets": [random_images.NAME], "pairs": [pair], "seeds": [0], "recipe": RECIPE}
-    content["dataset"] = {random_images.NAME: IMAGES}
+    content["dataset"] = {random_images.NAME: {"images": images, "evaluated": images // 2}}
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder), plugin_files=(PLUGIN,), metrics=(), device=device)
         plan = lab.plan(parse(content, "speed"), methods=BESIDE, epochs=None)
@@ -75,13 +77,15 @@ def main() -> None:
     parser.add_argument("--pair", default="resnet20:resnet8")
     parser.add_argument("--methods", default="vanilla,kd,at,dml")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--cpu", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     methods = tuple(given.methods.split(","))
     unit = "CPU seconds" if given.cpu else "seconds"
     print(f"{platform.machine()}, torch {torch.__version__}, one thread, {given.pair}, {given.rounds} rounds, {unit}")
-    found = measured(given.pair, methods, given.rounds, BusyCpu("cpu") if given.cpu else open_device("cpu"))
+    device = BusyCpu("cpu") if given.cpu else open_device("cpu")
+    found = measured(given.pair, methods, given.rounds, given.images, device)
     for method in methods:
         alone, group, own, shared = (
             statistics.median(found[method, column])

@@ -14,7 +14,10 @@ SMALL = {
     "overhead.py": (["--pair", "resnet8:resnet8", "--methods", "kd", "--times", "2", "--rounds", "1"], "kd"),
     "losses.py": (["--pair", "resnet8:resnet8", "--methods", "kd", "--images", "64", "--rounds", "1"], "of a step"),
     "growth.py": (["--axes", "seeds", "--sizes", "1", "--rounds", "1"], "seeds        2      5"),
-    "neighbours.py": (["--pair", "resnet8:resnet8", "--methods", "kd", "--rounds", "1", "--cpu"], "among 8"),
+    "neighbours.py": (
+        ["--pair", "resnet8:resnet8", "--methods", "kd", "--rounds", "1", "--images", "128", "--cpu"],
+        "among 8",
+    ),
 }
 # It needs an older release beside this one.
 OTHERS = {"reading.py"}
