@@ -35,6 +35,7 @@ from kdharness.planning.plan import Plan, PlannedCell
 from kdharness.planning.selection import Selection
 from kdharness.planning.teacher_outputs import ONLINE, as_settings
 from kdharness.planning.teacher_uses import TeacherReads, teacher_uses
+from kdharness.process.collector import seldom_collected
 from kdharness.protocol.benchmark import STANDARD, Benchmark, load
 from kdharness.protocol.seeds import parse_seeds
 from kdharness.registry.loggers import check_loggers, start_loggers
@@ -59,7 +60,8 @@ def understand(benchmark: str, options: RunOptions) -> RunCommand:
     """UserError for what no command can mean."""
     if options.rerun is Rerun.ALL and not (options.yes or options.dry_run) and sys.stdin.isatty():
         typer.confirm("Run every cell again and replace its record?", abort=True)
-    registry = Registry.load(options.plugin or ())
+    with seldom_collected():
+        registry = Registry.load(options.plugin or ())
     loaded = load(benchmark)
     selection = Selection(
         methods=listed(options.methods),
@@ -99,7 +101,8 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     options = command.options
     _check_temporary_folder()
     _check_out(options.out)
-    plan = make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True)
+    with seldom_collected():  # it loads torch
+        plan = make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True)
     request = RunRequest(
         plan=plan,
         registry=command.registry,

@@ -32,6 +32,7 @@ from kdharness.engine.stopping import stop_request
 from kdharness.errors import DeviceLost, UserError
 from kdharness.failures import Stopped, is_a_stop, one_line, trace_of
 from kdharness.planning.cell_group import CellGroup
+from kdharness.process.collector import seldom_collected
 from kdharness.results.store import ResultsFolder
 
 TrainGroup = Callable[[CellGroup, WorkerSettings, str, Emit, Beat], str]
@@ -86,8 +87,8 @@ def serve(pipe: Any, settings: WorkerSettings, device: str, beat: Beat) -> None:
 
 def engine() -> TrainGroup:
     """What trains a group. Loads torch."""
-    from kdharness.engine.group import train_group
-
+    with seldom_collected():
+        from kdharness.engine.group import train_group
     return train_group
 
 
