@@ -152,7 +152,8 @@ class _Curve:
         if math.isnan(right[-1]) or math.isnan(wrong[-1]):
             return [math.nan] * (2 + len(low_rates))
         at = [float(right[np.searchsorted(wrong, rate + 1e-12, side="right") - 1]) for rate in low_rates]
-        return [float(np.trapezoid(right, wrong)), self.advantage(weights), *at]
+        area = (np.diff(wrong) * (right[1:] + right[:-1]) / 2).sum()  # numpy's own has another name before 2.0
+        return [float(area), self.advantage(weights), *at]
 
     def advantage(self, weights: Values) -> float:
         by_rank = np.empty_like(weights)

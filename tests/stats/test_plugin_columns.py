@@ -119,7 +119,7 @@ def test_the_command_writes_the_columns_of_a_file(tmp_path: Path, capsys: pytest
     assert execute(["leaderboard", str(folder.path), "--out", str(out), "--plugin", str(plugin)]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"warning: the leaderboard's column 'x_wrong' of {plugin} is empty: KeyError: 'nothing'"
-    found = pd.read_csv(out)
+    found = pd.read_csv(out, float_precision="round_trip")
     assert found.columns.to_list()[-2:] == ["x_hours", "x_wrong"]
     assert found.set_index(["method", "variant"]).loc[("kd", "temperature=2"), "x_hours"] == 5 * 2.5 / 3600
     assert execute(["list", "columns", "--plugin", str(plugin)]) == 0
