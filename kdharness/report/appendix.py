@@ -12,7 +12,9 @@ import pandas as pd
 from kdharness.report.leaderboard import tables_of
 from kdharness.results.contents import Contents
 from kdharness.results.table import DOCUMENT_PARTS, csv_text
+from kdharness.stats.board import NONE
 from kdharness.stats.outcomes import Problem
+from kdharness.stats.plugin_columns import PluginColumns
 from kdharness.stats.rankings import Ranking, rows_by_setting
 from kdharness.text import printable, seeds_text
 
@@ -33,16 +35,20 @@ class Appendix:
 
 
 def appendix_of(
-    contents: Contents, frame: pd.DataFrame, rankings: Sequence[Ranking], problems: Iterable[Problem]
+    contents: Contents,
+    frame: pd.DataFrame,
+    rankings: Sequence[Ranking],
+    problems: Iterable[Problem],
+    added: PluginColumns = NONE,
 ) -> Appendix:
-    """frame: the folder's table, of which the rankings are made."""
+    """frame: the folder's table, of which the rankings are made. added: the leaderboard's columns of plugins."""
     rows = {each: rows_by_setting(frame, each) for each in {ranking.deviations for ranking in rankings}}
     documents = contents.documents_frame.set_index("cell")
     facts = (_facts(documents, r, rows[r.deviations][tuple(r.names.values())]) for r in rankings)
     return Appendix(
         tuple(tuple(each) for each in facts),
         {problem.cell: text for problem in problems if (text := _traceback(contents, problem.cell))},
-        {name: csv_text(table) for name, table in tables_of(contents).items() if len(table)},
+        {name: csv_text(table) for name, table in tables_of(contents, added).items() if len(table)},
     )
 
 

@@ -14,10 +14,11 @@ from itertools import pairwise
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from kdharness.report.charts.words import numbers_of, reading_of
 from kdharness.report.document import left_out, nothing, problem_line, sections
+from kdharness.report.drawing.elements import breakable
 from kdharness.report.drawing.figures import as_element
 from kdharness.report.figures import CurveFigure, Figure, HeatFigure, ProfileFigure, ReliabilityFigure
 from kdharness.report.sections.grid import Column, Grid
@@ -32,7 +33,7 @@ MEBIBYTE = 2**20
 def as_page(reports: Iterable[Report]) -> str:
     reports = list(reports)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(breakable=_breakable, drawn=as_element)
+    environment.filters.update(breakable=breakable, drawn=as_element)
     title = "kdharness: " + ", ".join(report.name or "results" for report in reports)
     return (
         environment.from_string(_asset("page.html")).render(
@@ -161,13 +162,13 @@ def _lines(grid: Grid) -> Iterator[Line]:
     """A name that is left blank is that of the row above."""
     head = next((place for place, column in enumerate(grid.columns) if column.name), -1)
     name = ""
-    for row in grid.rows:
+    for number, row in enumerate(grid.rows):
         name = (row[head] if head >= 0 else "") or name
         cells = (
             Cell(text, _kind(column, text), place == head)
             for place, (text, column) in enumerate(zip(row, grid.columns, strict=True))
         )
-        yield Line(tuple(cells), name, row[0] == "1")
+        yield Line(tuple(cells), name, number in grid.best)
 
 
 def _kind(column: Column, cell: str) -> Markup:
@@ -177,11 +178,6 @@ def _kind(column: Column, cell: str) -> Markup:
         *([cell.partition(" (")[0].replace(" ", "-")] if column.words and cell else []),
     ]
     return Markup(' class="{}"').format(" ".join(classes)) if classes else Markup()
-
-
-def _breakable(text: str) -> Markup:
-    """A variant's name may be broken after each of its parameters."""
-    return Markup(str(escape(text)).replace(",", ",<wbr>"))
 
 
 def _choices(found: Iterable[Section]) -> dict[str, list[str]]:

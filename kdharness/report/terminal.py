@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from kdharness.report.document import in_short, left_out, nothing, problem_words, sections
 from kdharness.report.sections.answers import told
+from kdharness.report.sections.folding import folded
 from kdharness.report.sections.grid import LEAST_CUT, Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
@@ -113,19 +115,26 @@ def claim_lines(grid: Grid) -> list[RenderableType]:
 def grid_table(grid: Grid, width: int) -> RenderableType:
     """Aligned columns; the labels of groups stand on lines of their own, as long as they like."""
     fitted = grid.fit(width, GAP)
-    starts = [start for start, _ in fitted.groups]
-    if not starts:
-        columns = _cut(fitted.columns, width)
-        return _table(columns, Grid(columns).rows, [None] * len(columns))
-    names = sum(column.name for column in fitted.columns)
-    others = sum(column.width for column in fitted.columns if not column.name) + GAP * (len(fitted.columns) - 1)
-    room = max(1, (width - others) // max(1, names))
-    widths = [min(column.width, room) if column.name else column.width for column in fitted.columns]
-    parts: list[RenderableType] = [_table(fitted.columns, fitted.rows[: starts[0]], widths)]
-    for (start, label), end in zip(fitted.groups, [*starts[1:], len(fitted.rows)], strict=True):
+    shown = replace(fitted, columns=_cut(fitted.columns, width))
+    widths = _widths(shown.columns, width)
+    starts = [start for start, _ in shown.groups]
+    bounds = [*starts, len(shown.rows)]
+    parts: list[RenderableType] = [_table(shown, range(bounds[0]), widths)]
+    for (start, label), end in zip(shown.groups, bounds[1:], strict=True):
         parts.append(Text(label, style="italic"))
-        parts.append(_table(fitted.columns, fitted.rows[start:end], widths, header=False))
+        parts.append(_table(shown, range(start, end), widths, header=False))
     return Group(*parts)
+
+
+def _widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Names share what the others leave: those that want least get all of it."""
+    widths = [column.width for column in columns]
+    left = width - GAP * (len(columns) - 1) - sum(c.width for c in columns if not c.name)
+    names = sorted((column.width, place) for place, column in enumerate(columns) if column.name)
+    for number, (wanted, place) in enumerate(names):
+        widths[place] = max(1, min(wanted, left // (len(names) - number)))
+        left -= widths[place]
+    return widths
 
 
 def _cut(columns: Sequence[Column], width: int) -> tuple[Column, ...]:
@@ -137,15 +146,15 @@ def _cut(columns: Sequence[Column], width: int) -> tuple[Column, ...]:
 
 def shortened(text: str, width: int) -> str:
     """A long text without its middle: sentences that begin alike differ at their end."""
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
     end = (width - 1) // 3
-    return f"{text[: width - 1 - end].rstrip()}…{text[-end:].lstrip()}"
+    first, last = set_cell_size(text, width - 1 - end), set_cell_size(text[::-1], end)[::-1]
+    return f"{first.rstrip()}…{last.lstrip()}"
 
 
-def _table(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int | None], header: bool = True
-) -> Table:
+def _table(grid: Grid, rows: Iterable[int], widths: Sequence[int], header: bool = True) -> Table:
+    columns, cells = grid.columns, grid.rows
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", show_header=header)
     for column, width in zip(columns, widths, strict=True):
         table.add_column(
@@ -156,7 +165,11 @@ def _table(
             width=width,
         )
     for row in rows:
-        table.add_row(*(Text(cell, style=_style(cell)) for cell in row), style="bold" if row[0] == "1" else "")
+        texts = (
+            Text(folded(cell, width) if column.name else cell, style=_style(cell))
+            for cell, column, width in zip(cells[row], columns, widths, strict=True)
+        )
+        table.add_row(*texts, style="bold" if row in grid.best else "")
     return table
 
 

@@ -132,7 +132,7 @@ def report_of(
         spreads=spreads_of(frame),
         published=published_beside(frame, contents.planned) if published else (),
         charts=charts_of(frame, ranked, means, FolderEvidence(contents)) if figures else Charts(),
-        appendix=appendix_of(contents, frame, ranked, problems) if appendix else Appendix(),
+        appendix=appendix_of(contents, frame, ranked, problems, added) if appendix else Appendix(),
         added=columns_of_rankings(frame, ranked, added),
         former=former_cells(frame),
     )

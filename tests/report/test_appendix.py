@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import fabricate
 import pytest
 
+from kdharness.cli.main import execute
 from kdharness.report.page import MOST_TABLE_BYTES, as_page
 from kdharness.report.view import Report, report_of
 from kdharness.results.record import Status
 from kdharness.results.store import ResultsFolder
 from kdharness.results.table import csv_text, write_csv
+
+ACME = """
+from kdharness.api import LeaderboardColumn, hookimpl
+
+
+@hookimpl
+def kdharness_leaderboard_columns():
+    return [LeaderboardColumn("worst", lambda cells: cells["top1"].min(), "the worst seed", unit="%")]
+"""
 
 
 def report(folder: ResultsFolder) -> Report:
@@ -41,6 +53,23 @@ def test_tables_are_the_files_that_are_written(tmp_path: Path) -> None:
     write_csv(folder.load().frame, tmp_path / "results.csv")
     assert tables["results.csv"].encode() == (tmp_path / "results.csv").read_bytes()
     assert tables["results.csv"] == csv_text(folder.load().frame)
+
+
+def test_the_leaderboard_that_a_page_offers_has_the_columns_of_plugins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin, page, board = tmp_path / "acme.py", tmp_path / "page.html", tmp_path / "board.csv"
+    plugin.write_text(ACME, encoding="utf-8")
+    folder = fabricate.tiny_world(tmp_path)
+    where, added = str(folder.path), ["--plugin", str(plugin)]
+    assert execute(["report", where, "--format", "html", "--out", str(page), *added]) == 0
+    assert execute(["leaderboard", where, "--out", str(board), *added]) == 0
+    found = re.search(r'download="leaderboard.csv" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page.read_text())
+    assert found is not None
+    offered = base64.b64decode(found[1])
+    assert offered == board.read_bytes()
+    assert offered.decode("utf-8-sig").splitlines()[0].endswith(",x_worst")
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_tracebacks_are_printable_line_by_line(tmp_path: Path) -> None:

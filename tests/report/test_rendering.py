@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import fabricate
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from kdharness.protocol.claim import Claim
 from kdharness.report.document import sections
@@ -15,7 +18,7 @@ from kdharness.report.latex import as_latex
 from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
 from kdharness.report.sections.section import SectionKind
-from kdharness.report.terminal import as_text
+from kdharness.report.terminal import as_text, show
 from kdharness.report.view import Report, ranking_of, report_of
 from kdharness.results.store import ResultsFolder
 
@@ -192,6 +195,37 @@ def test_running_cells_are_not_called_interrupted(tmp_path: Path) -> None:
     assert "interrupted" not in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_best_of_each_regime_is_bold_whatever_columns_are_left(tmp_path: Path, width: int) -> None:
+    records = fabricate.records_of({"kd": [90.0, 91.0, 92.0], "1": [80.0, 81.0, 83.0]})
+    records += fabricate.records_of({"dml": [70.0, 71.0, 72.0]}, regime="no_teacher")
+    report = report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())
+    file = StringIO()
+    show(report, Console(file=file, width=width, force_terminal=True, color_system="standard"))
+    bold = [line for line in file.getvalue().splitlines() if line.count("\x1b[1") > 3 and " ±1.00" in line]
+    assert [
+        re.sub("\x1b[^m]*m", "", line).split()[:4].count(name) for name, line in zip(("kd", "dml"), bold, strict=True)
+    ] == [1, 1]
+
+
+def test_names_are_broken_between_their_parameters(tmp_path: Path) -> None:
+    name = "rona[mechanism=gradient,target_epsilon=8.87]"
+    records = fabricate.records_of({"vanilla": [80.0, 81.0, 83.0], "kd": [90.0, 91.0, 92.0], name: [70.0, 71.0, 72.0]})
+    lines = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 80)
+    assert not re.search(r"8\.$|^ *\S?87\]", lines, re.MULTILINE)
+    assert re.search(r"^ +\S*8\.87\]$", lines, re.MULTILINE)
+
+
+def test_wide_letters_take_two_cells(tmp_path: Path) -> None:
+    records = fabricate.records_of(
+        {"vanilla": [80.0, 81.0], "kd": [90.0, 91.0], "知识蒸馏方法知识蒸馏方法": [70.0, 71.0]}
+    )
+    text = as_text([report_of(fabricate.write(tmp_path / "tiny", [r.cell for r in records], records).load())], 72)
+    assert max(map(cell_len, text.splitlines())) <= 72
+    table = [line for line in text.splitlines() if re.search(r" \d\d\.\d\d ±", line)]
+    assert len({cell_len(line[: line.index("±")]) for line in table}) == 1
+
+
 def test_markdown_tables_are_tables(report: Report) -> None:
     text = as_markdown([report])
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -281,7 +315,7 @@ def test_nothing_in_a_page_is_markup(tmp_path: Path) -> None:
         assert f"{start}{escaped}" in text, start
     (table, *_) = text.split("</table>")
     assert f'<th scope="row" class="words">at{escaped}</th>' in table
-    assert f'<th scope="row" class="words">kd[a={escaped},<wbr>b=2]</th>' in table
+    assert f'<th scope="row" class="words">kd[<wbr>a=<wbr>{escaped},<wbr>b=<wbr>2]</th>' in table
 
 
 def test_markdown_cells_are_no_markup(tmp_path: Path) -> None:

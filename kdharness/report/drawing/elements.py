@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
+from kdharness.report.sections.folding import parts_of
+
 ACCENT, LINE, BAD, DIM = "var(--accent)", "var(--line)", "var(--bad)", "var(--dim)"
 # A letter is about so wide in a drawing's type.
 LETTER_WIDTH, MOST_LETTERS = 6.6, 60
@@ -47,6 +49,12 @@ def text_at(x: float, y: float, text: str, anchor: str = "", kind: str = "", too
     where = Markup(' text-anchor="{}"').format(anchor) if anchor else ""
     title = Markup("\n<title>{}</title>").format(tooltip) if tooltip else ""
     return Markup('<text{} x="{}" y="{}"{}>{}{}</text>').format(about, x, y, where, text, title)
+
+
+def breakable(text: str) -> Markup:
+    """Words that are names may be broken where they are in a terminal."""
+    words = (Markup("<wbr>").join(parts_of(word)) for word in text.split(" "))
+    return Markup(" ").join(words)
 
 
 def shortened(name: str, most: int = MOST_LETTERS) -> str:

@@ -9,7 +9,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from kdharness.report.drawing.axes import Axis, tick_text, usual_span
-from kdharness.report.drawing.elements import ACCENT, LINE, area_of, dot, element, line, path_of, text_at
+from kdharness.report.drawing.elements import ACCENT, LINE, area_of, breakable, dot, element, line, path_of, text_at
 from kdharness.report.figures import (
     Curve,
     CurveFigure,
@@ -124,7 +124,7 @@ def _frame(x_axis: Axis, y_axis: Axis) -> Iterator[Markup]:
 
 def _panels(drawn: Iterable[tuple[str, Markup]]) -> Markup:
     each = (
-        Markup('<div class="of-method" data-name="{}"><p>{}</p>\n{}</div>').format(name, name, drawing)
+        Markup('<div class="of-method" data-name="{}"><p>{}</p>\n{}</div>').format(name, breakable(name), drawing)
         for name, drawing in drawn
     )
     return Markup('<div class="panels">\n{}\n</div>').format(Markup("\n").join(each))

@@ -22,7 +22,7 @@ from kdharness.report.drawing.elements import (
 from kdharness.report.figures import Point, PointFigure, span
 
 MOST_LETTERS = 24
-LINE_HEIGHT = 13
+LINE_HEIGHT, GAP = 13, 3  # of a name, and left and right of it
 
 # Left, right, top and bottom of what is taken.
 Box = tuple[float, float, float, float]
@@ -73,7 +73,7 @@ def _names(shown: Sequence[Point], x_axis: Axis, y_axis: Axis) -> Iterator[Marku
         name = shortened(shown[i].name, MOST_LETTERS)
         width = LETTER_WIDTH * len(name)
         for left, baseline, anchor in ((x + 7, y + 4, ""), (x - 7 - width, y + 4, "end"), (x + 4, y - 7, "")):
-            box = (left, left + width, baseline - LINE_HEIGHT + 3, baseline + 3)
+            box = (left - GAP, left + width + GAP, baseline - LINE_HEIGHT + 3, baseline + 3)
             if box[0] >= 0 and box[1] <= WIDTH and not any(_meet(box, other) for other in taken):
                 taken.append(box)
                 yield text_at(left + width if anchor else left, baseline, name, anchor)

@@ -98,7 +98,7 @@ def field_grid(blocks: Blocks, question: Question) -> Grid:
     if question.points and is_enough(blocks):
         for within, shares in zip(WITHIN, profile(blocks.regret, WITHIN), strict=True):
             columns.append(Column(f"<={within:g}", tuple(_percent(shares[i]) for i in order), dropped=COST))
-    return Grid(tuple(columns))
+    return Grid(tuple(columns), best=(0,))
 
 
 def _percent(share: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+from rich.cells import cell_len
 
 from kdharness.stats.paired import Verdict
 from kdharness.text import printable
@@ -40,15 +41,21 @@ class Column:
 
     @property
     def width(self) -> int:
-        return max(len(text) for text in (self.header, *self.values))
+        """In cells of a terminal, of which letters of some scripts take two."""
+        return max(map(cell_len, (self.header, *self.values)))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as text. groups: (first row, label) where a regime of its own begins."""
+    """A table as text.
+
+    groups: (first row, label) where a regime of its own begins.
+    best: the rows of those that are first.
+    """
 
     columns: tuple[Column, ...]
     groups: tuple[tuple[int, str], ...] = ()
+    best: tuple[int, ...] = ()
 
     def fit(self, width: int, gap: int = 2) -> Grid:
         """Without the columns for which this width has no room. Names fold before ranks, gains or verdicts go."""
@@ -59,12 +66,13 @@ class Grid:
             needed = sum(widths) + gap * (len(columns) - 1)
             if needed > width:
                 columns.remove(column)
-        return Grid(tuple(columns), self.groups)
+        return replace(self, columns=tuple(columns))
 
     def printable(self) -> Grid:
         """With nothing in its texts that a terminal or a page would take as control."""
         columns = (replace(c, header=printable(c.header), values=tuple(map(printable, c.values))) for c in self.columns)
-        return Grid(tuple(columns), tuple((row, printable(label)) for row, label in self.groups))
+        groups = tuple((row, printable(label)) for row, label in self.groups)
+        return replace(self, columns=tuple(columns), groups=groups)
 
     @property
     def rows(self) -> list[tuple[str, ...]]:

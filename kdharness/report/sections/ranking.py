@@ -69,7 +69,8 @@ def ranking_grid(ranking: Ranking) -> Grid:
     found.append(Column("train s", seconds, dropped=COST))
     if any(memory):
         found.append(Column("MiB", memory, dropped=MEMORY))
-    return Grid(tuple(found), regime_groups(rows))
+    best = tuple(place for place, row in enumerate(rows) if _rank(row) == "1")
+    return Grid(tuple(found), regime_groups(rows), best)
 
 
 def _gains(board: pd.DataFrame, references: Sequence[str]) -> list[Column]:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from kdharness.report.paper.caption import DAGGER
+from kdharness.report.sections.folding import parts_of
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -19,7 +20,6 @@ LAST_OF_LATIN = "\N{LATIN SMALL LETTER Y WITH DIAERESIS}"
 LONGEST_WORD, LONGEST_PIECE = 16, 12  # letters that are not broken where a sign allows it, and where none does
 SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "GREEK", "CYRILLIC", "HEBREW", "ARABIC", "DEVANAGARI", "THAI")
 _MINUS = re.compile(r"(?<!\S)-(?=\d)")
-_AFTER_SIGNS = re.compile(r"(?<=[,\[=_.:/+-])")
 
 HEAD = r"""% Names hold letters beyond Latin ({scripts}): {letters}
 % pdfLaTeX stops below where no package of the preamble brings them. LuaLaTeX sets them all with, in the preamble,
@@ -59,7 +59,7 @@ def breakable(text: str) -> str:
 def _broken(word: str) -> str:
     if len(word) <= LONGEST_WORD and word.isascii():
         return escape(word)
-    pieces = (part for piece in _AFTER_SIGNS.split(word) for part in _parts(piece))
+    pieces = (part for piece in parts_of(word) for part in _parts(piece))
     return r"\allowbreak{}".join(escape(piece) for piece in pieces if piece)
 
 
