@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from kdharness.results.checks.circumstances import faults_of_circumstances
 from kdharness.results.checks.curves import read_curves
 from kdharness.results.checks.finding import Finding, Kind, shown
 from kdharness.results.checks.numbers import (
@@ -73,6 +74,9 @@ class CellChecks:
             counts = _settled(counts, self._settle(record, evidence), stated)
         tally.count(stated, {c.place: c.exact for c in counts if c.is_evidence}, lambda at: reason_of(at, evidence))
         yield from self._wrong(record, counts, stated)
+        splits = frozenset(split for split, *_ in evidence.curves.values) if evidence.curves else frozenset[str]()
+        for fault in faults_of_circumstances(record, splits):
+            yield Finding(Kind.EDITED, where(record), fault)
         if len(stated) < len(record.metrics) + sum(not place.split for place in stated):
             yield Finding(Kind.EDITED, where(record), "its metrics name the same number twice")
         for metric in METRICS:

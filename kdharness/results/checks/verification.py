@@ -10,8 +10,10 @@ from pathlib import Path
 from kdharness.errors import UserError
 from kdharness.planning.cell import Cell
 from kdharness.results.checks.cell_check import CellChecks, Settle, where
+from kdharness.results.checks.circumstances import findings_of_length
 from kdharness.results.checks.finding import Finding, Kind, shown
 from kdharness.results.checks.identity import faults_of_cell
+from kdharness.results.checks.peers import findings_of_peers, findings_of_roles, findings_of_seeds
 from kdharness.results.checks.tally import Tally
 from kdharness.results.checks.ties import Targets, findings_of_copies, findings_of_sources
 from kdharness.results.contents import Contents
@@ -63,8 +65,10 @@ def verify_folder(folder: ResultsFolder, settle: Settle, always: bool = False) -
         if record.status is Status.OK and (labels := checks.labels(record)):
             targets.add(record, labels)
     ok = {key: record for key, record in contents.records.items() if record.status is Status.OK}
-    found.findings += [*targets.findings(), *findings_of_copies(ok)]
+    found.findings += [*targets.findings(), *findings_of_copies(ok), *findings_of_length(ok.values())]
     found.findings += [*_of_settings(contents), *_of_completeness(folder, contents)]
+    planned = [entry.cell for entry in contents.planned.values()]
+    found.findings += [*findings_of_peers("plans", planned), *findings_of_seeds(planned)]
     return found
 
 
@@ -76,6 +80,8 @@ def _in_order(records: Mapping[str, Record]) -> list[Record]:
 def _of_record(record: Record, contents: Contents, checks: CellChecks, tally: Tally) -> Iterator[Finding]:
     for fault in faults_of_cell(record.cell):
         yield Finding(Kind.EDITED, where(record), fault)
+    if record.status in (Status.SKIPPED, Status.NOT_RUN):
+        yield Finding(Kind.EDITED, where(record), f"no run writes a record that is {record.status.value}")
     yield from checks.files(record)
     if record.status is Status.OK:
         yield from findings_of_sources(where(record), record, contents.records)
@@ -103,6 +109,7 @@ def _of_plans(folder: ResultsFolder, contents: Contents) -> Iterator[Finding]:
         yield Finding(Kind.MISSING, "plans", "there is no plan: nobody knows what was asked for")
     checked: set[int] = set()
     for path, plan in zip(_readable(folder), contents.plans, strict=True):
+        yield from findings_of_roles(f"plans/{path.name}", plan)
         for entry in plan.cells:
             if id(entry.cell) not in checked:
                 checked.add(id(entry.cell))

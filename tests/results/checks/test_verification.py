@@ -4,65 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from forging import Data, edit, findings, keys, read, recast, redigest, verified, write
 
 from kdharness.errors import UserError
 from kdharness.planning.cell import digest
 from kdharness.results.checks.finding import Finding, Kind
-from kdharness.results.checks.numbers import Evidence, Place
-from kdharness.results.checks.verification import Verification, verify_folder
-from kdharness.results.record import Record
 from kdharness.results.seal import sealed
-from kdharness.results.store import ResultsFolder
-from kdharness.weights.digests import sha256_of
-
-Data = dict[str, Any]
-
-
-def no_torch(record: Record, evidence: Evidence) -> Mapping[Place, float]:
-    """Where torch would be asked; here it knows nothing, so that what was summed stands."""
-    return {}
-
-
-def verified(path: Path) -> Verification:
-    return verify_folder(ResultsFolder(path, lambda line: None), no_torch)
-
-
-def findings(path: Path) -> list[Finding]:
-    return verified(path).findings
-
-
-def keys(path: Path, method: str, role: str = "student") -> list[str]:
-    """Of cells in the order of their seeds."""
-    cells = [record.cell for record in ResultsFolder(path).records().values()]
-    return [c.key for c in sorted(cells, key=lambda c: c.seed) if (c.method, c.role) == (method, role)]
-
-
-def read(path: Path, key: str) -> Data:
-    data: Data = json.loads((path / "cells" / key / "record.json").read_text())
-    return data
-
-
-def write(path: Path, key: str, data: Data, seal: bool = True) -> None:
-    text = sealed({k: v for k, v in data.items() if k != "digest"}) if seal else json.dumps(data)
-    (path / "cells" / key / "record.json").write_text(text)
-
-
-def edit(path: Path, key: str, change: Callable[[Data], object], seal: bool = True) -> None:
-    data = read(path, key)
-    change(data)
-    write(path, key, data, seal)
-
-
-def redigest(path: Path, key: str) -> None:
-    """The record takes the files beside it for its own."""
-    folder = path / "cells" / key
-    edit(path, key, lambda d: d["files"].update({n: sha256_of(folder / n) for n in d["files"]}))
 
 
 def set_top1(value: float) -> Callable[[Data], object]:
@@ -224,6 +176,36 @@ def test_a_field_beside_the_document_is_held_against_it(results: Path) -> None:
     key = keys(results, "kd")[0]
     edit(results, key, lambda d: d["cell"].update(method="vanilla"))
     assert [f.what for f in findings(results)] == ["method is vanilla, its document says kd"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"variant": "temperature=2"}, "variant says temperature=2, and its parameters do not"),
+        ({"variant": "without=ce"}, "variant says without=ce, and its parameters do not"),
+        ({"tracks": {"default": "t=2"}}, "variant in track default says t=2, and its parameters do not"),
+        ({"method_revision": "9"}, "method_revision is 9, its document says 1"),
+        ({"method_package": "mine"}, "method_package is mine, its document says kdharness"),
+        ({"seeding": "student+teacher"}, "seeding is student+teacher, its document says student"),
+    ],
+)  # fmt: skip
+def test_what_tables_show_of_a_method_is_held_against_its_document(results: Path, change: Data, what: str) -> None:
+    key = keys(results, "kd")[0]
+    edit(results, key, lambda d: d["cell"].update(change))
+    assert what in [f.what for f in findings(results) if f.where == f"cells/{key}/record.json"]
+
+
+def test_a_variant_says_what_was_left_out(results: Path) -> None:
+    key = recast(results, keys(results, "kd")[0], lambda cell: cell["document"]["method"].update(without=["ce"]))
+    assert "variant is nothing, and its document leaves out ce" in [f.what for f in findings(results)]
+    recast(results, key, lambda cell: cell.update(variant="without=ce"))
+    assert not any("leaves out" in f.what for f in findings(results))
+
+
+def test_teachers_are_called_what_they_are(results: Path) -> None:
+    key = keys(results, "kd")[0]
+    edit(results, key, lambda d: d["cell"]["pair"].update(teachers=["conv64"]))
+    assert "its teachers are called conv64, and they are conv32" in [f.what for f in findings(results)]
 
 
 def test_a_plan_whose_cells_are_not_their_keys(results: Path) -> None:
