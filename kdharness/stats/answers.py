@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from kdharness.stats.paired import seeds_needed
-from kdharness.stats.significance import ROUNDING, holm, sign_flip_p, t_p
+from kdharness.stats.significance import ROUNDING, holm, same_p, sign_flip_p, t_p
 from kdharness.stats.summary import CONFIDENCE, LEAST_FOR_INTERVAL, Estimate, estimate
 
 
@@ -78,7 +78,11 @@ class Compared:
         return self.margin.sd >= ROUNDING and not self.margin.ci_low <= 0 <= self.margin.ci_high
 
     def is_equal(self, tests: int = 1) -> bool:
-        """Whether the interval of the level 1 - 0.05 / tests lies within the band around zero; of a test."""
+        """Whether the interval of the level 1 - 0.05 / tests lies within the band around zero; of a test. Where
+        there is no spread, the sign test must be clear at that level, too.
+        """
+        if self.margin.sd < ROUNDING and not self.image_variance and same_p(self.margin.n) > (1 - CONFIDENCE) / tests:
+            return False
         margin = estimate(self.beyond, self.image_variance, 1 - (1 - CONFIDENCE) / tests)
         return -self.equal_within <= margin.ci_low and margin.ci_high <= self.equal_within
 
@@ -141,5 +145,7 @@ def _decide(compared: Compared, t_p_holm: float, tests: int) -> tuple[Answer, st
 
 def _seeds_needed(compared: Compared, tests: int) -> int | None:
     tests = max(tests, 1)
-    level = 1 - (1 - CONFIDENCE) / tests
-    return seeds_needed(compared.margin, compared.equal_within, tests, level, compared.image_variance)
+    level = (1 - CONFIDENCE) / tests
+    return seeds_needed(
+        compared.margin, compared.equal_within, tests, 1 - level, compared.image_variance, same_level=level
+    )

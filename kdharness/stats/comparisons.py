@@ -178,7 +178,8 @@ def compare(
     """One family of comparisons between rows of [competitors, seeds]. kinds: of `Kind`; without, all weigh the same.
 
     Told apart are two whose corrected p is at most 0.05, from at least three seeds, and that are not practically equal.
-    Differences that are all the same have no spread to judge by (accuracies come in steps): their p is 1.
+    Differences that are all the same have no spread to judge by (accuracies come in steps): their p is 1, and they are
+    equal from five seeds on, where the sign test's p is at most 0.05.
     """
     differences = values[left] - values[right]
     n = np.sum(~np.isnan(differences), axis=1)
@@ -192,6 +193,7 @@ def compare(
     weight[tested] = weights_of(np.full(len(n), Kind.OTHERS)[tested] if kinds is None else kinds[tested])
     p = weighted_holm(_p_values(mean, sd, n), weight)
     equal = (-equal_points <= low + ROUNDING) & (high - ROUNDING <= equal_points)
+    equal &= (sd >= ROUNDING) | (0.5**n <= ALPHA)
     apart = (n >= LEAST_FOR_INTERVAL) & (p <= ALPHA) & (sd >= ROUNDING) & ~equal
     return Comparisons(left, right, n, mean, sd, low, high, weight, p, equal, apart)
 

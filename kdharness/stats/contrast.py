@@ -123,8 +123,8 @@ def values_of(rows: pd.DataFrame, column: str) -> BySeed:
 
 
 def mean_of(values: BySeed) -> float:
-    """NaN of nothing."""
-    return sum(values.values()) / len(values) if values else math.nan
+    """To the last bit that of `estimate`: a table may not round it otherwise than another. NaN of nothing."""
+    return estimate([*values.values()]).mean
 
 
 def _correlation(ours: BySeed, base: BySeed) -> float:
@@ -164,7 +164,7 @@ def judged(family: Sequence[Sequence[float]], equal_within: float) -> list[dict[
 
 
 def _verdict(gain: Estimate, t_p_holm: float, equal_p_holm: float) -> Verdict:
-    """Differences that are all the same, but not within the band, have no spread to judge by: undecided."""
+    """Differences that are all the same have no spread that tells them from nothing."""
     if gain.n == 0:
         return Verdict.NONE
     if equal_p_holm <= 1 - CONFIDENCE:
@@ -176,7 +176,8 @@ def _verdict(gain: Estimate, t_p_holm: float, equal_p_holm: float) -> Verdict:
 
 def _more(gain: Estimate, equal_within: float, tests: int) -> int | None:
     """About how many more seeds it would take, if all tests of the family were rejected at Holm's first step."""
-    return seeds_needed(gain, equal_within, tests, equal_level=1 - 2 * (1 - CONFIDENCE) / max(tests, 1))
+    level = (1 - CONFIDENCE) / max(tests, 1)
+    return seeds_needed(gain, equal_within, tests, equal_level=1 - 2 * level, same_level=level)
 
 
 # -- what it costs, and what it is a share of --------------------------------------------------------------------------

@@ -16,18 +16,19 @@ import math
 
 from scipy import stats
 
-from kdharness.stats.significance import ROUNDING
+from kdharness.stats.significance import ROUNDING, same_p
 from kdharness.stats.summary import LEAST_FOR_INTERVAL, Estimate
 
 
 def equal_p(gain: Estimate, margin: float) -> float:
     """The p of the two one-sided tests; NaN below three pairs or without a margin.
 
-    gain: of paired differences. Differences that are all the same have no spread: 0 within the margin, 1 beyond it.
+    gain: of paired differences. Those that are all the same have no spread, which from few seeds of accuracies in steps
+    says little: within the margin the sign test's p, beyond it 1.
     """
     if gain.n < LEAST_FOR_INTERVAL or margin <= 0:
         return math.nan
     room = margin - abs(gain.mean)
     if gain.sd < ROUNDING:
-        return 0.0 if room >= 0 else 1.0
+        return same_p(gain.n) if room >= 0 else 1.0
     return float(stats.t.sf(room / (gain.sd / math.sqrt(gain.n)), gain.n - 1))

@@ -126,15 +126,19 @@ def seeds_needed(
     tests: float = 1,
     equal_level: float = CONFIDENCE,
     added_variance: float = 0.0,
+    same_level: float = ALPHA,
 ) -> int | None:
     """About how many more seeds would settle it if mean and spread stayed as they are; None for more than a thousand.
 
     tests: the comparisons corrected for, or one over this one's share of the correction. equal_level: of the interval
-    that must lie within ± equal_points. added_variance: of the mean, which more seeds do not lessen. An estimate: from
-    few seeds the spread itself is uncertain.
+    that must lie within ± equal_points. added_variance: of the mean, which more seeds do not lessen. same_level: what
+    `same_p` must reach where there is no spread. An estimate: from few seeds the spread itself is uncertain.
     """
     if gain.n < 2:
         return LEAST_FOR_INTERVAL - gain.n
+    if gain.sd < ROUNDING and not added_variance:
+        enough_same = math.ceil(math.log2(1 / same_level) - ROUNDING)
+        return max(enough_same - gain.n, 1) if abs(gain.mean) <= equal_points + ROUNDING else None
     n = np.arange(max(gain.n + 1, LEAST_FOR_INTERVAL), MOST_SEEDS + 1)
     error = np.sqrt(gain.sd**2 / n + added_variance)
     clear = _quantiles(1 - ALPHA / (2 * max(tests, 1)))[-len(n) :] * error < abs(gain.mean)

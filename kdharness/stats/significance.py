@@ -78,7 +78,8 @@ def _random_signs(n: int, draws: int, seed: int) -> npt.NDArray[np.int8]:
 
 
 def t_p(differences: Sequence[float], added_variance: float = 0.0) -> float:
-    """Two-sided p of Student's paired test; NaN below two differences.
+    """Two-sided p of Student's paired test; NaN below two differences. Differences that are all the same have no spread
+    to judge by (accuracies come in steps): 1.
 
     added_variance: of the mean, from what more differences would not lessen.
     """
@@ -86,9 +87,9 @@ def t_p(differences: Sequence[float], added_variance: float = 0.0) -> float:
     if n < 2:
         return math.nan
     mean, sd = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if sd < ROUNDING and not added_variance:
+        return 1.0
     error, degrees = error_of_mean(sd, n, added_variance)
-    if error == 0:
-        return 1.0 if mean == 0 else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, degrees))
 
 
@@ -102,6 +103,13 @@ def error_of_mean(sd: float, n: int, added_variance: float = 0.0) -> tuple[float
         return math.sqrt(own), n - 1
     total = own + added_variance
     return math.sqrt(total), (n - 1) * (total / own) ** 2 if own else math.inf
+
+
+def same_p(n: int) -> float:
+    """p of n differences that are all the same and inside a margin, if their median lay beyond it: by the sign test,
+    for each would be on this side of the margin with probability 1 / 2 at most.
+    """
+    return float(0.5**n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

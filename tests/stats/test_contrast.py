@@ -14,10 +14,11 @@ import pytest
 from scipy import stats
 
 from kdharness.results.record import Record
-from kdharness.stats.contrast import CONTRAST_COLUMNS, contrasted, contrasts, judged, pareto, table_of
+from kdharness.stats.contrast import CONTRAST_COLUMNS, contrasted, contrasts, judged, mean_of, pareto, table_of
 from kdharness.stats.contrast_means import MEAN_COLUMNS, mean_contrasts
 from kdharness.stats.question import Question
 from kdharness.stats.settings import as_dicts, competitor_of
+from kdharness.stats.summary import estimate
 
 KD = Question(("kd", ""), equal_within=0.2)
 Scores = Mapping[str, Sequence[float | None]]
@@ -117,11 +118,11 @@ def test_practically_equal_needs_the_equivalence_test() -> None:
     near = (0.02 * rng.standard_normal(8)).tolist()
     apart = (1.0 + 0.1 * rng.standard_normal(8)).tolist()
     wide = (2.0 * rng.standard_normal(8)).tolist()
-    rows = judged([near, apart, wide, [0.1, 0.0], [0.0, 0.0, 0.0], []], 0.2)
+    rows = judged([near, apart, wide, [0.1, 0.0], [0.0] * 8, []], 0.2)
     assert [row["verdict"] for row in rows] == [
         "practically equal", "better", "undecided", "undecided", "practically equal", "",
     ]  # fmt: skip
-    assert rows[0]["equal_p_holm"] == pytest.approx(3 * rows[0]["equal_p"])  # of four, the second smallest
+    assert rows[0]["equal_p_holm"] == pytest.approx(4 * rows[0]["equal_p"])  # of four, the smallest
     assert judged([near], 0.0)[0]["verdict"] == "undecided"
 
 
@@ -134,7 +135,28 @@ def test_a_difference_may_be_real_and_too_small_to_matter() -> None:
 
 
 def test_equal_steps_have_no_spread_to_judge_by() -> None:
-    assert judged([[0.5, 0.5, 0.5]], 0.2)[0]["verdict"] == "undecided"
+    beyond, within, long = judged([[0.5, 0.5, 0.5], [0.0] * 3, [0.1] * 8], 0.2)
+    assert [row["verdict"] for row in (beyond, within, long)] == ["undecided", "undecided", "practically equal"]
+    assert [row["t_p_holm"] for row in (beyond, within, long)] == [1.0, 1.0, 1.0]
+    assert [row["equal_p"] for row in (beyond, within, long)] == [1.0, 0.125, 2**-8]
+    assert pd.isna(beyond["seeds_needed"])
+    assert 3 + within["seeds_needed"] == 6  # 2^-6 is the first below 0.05 / 3
+
+
+def test_equal_steps_are_rarely_called_equal_where_methods_are_not() -> None:
+    """A test set of 100 images, on which few answers differ: three seeds may well agree by chance."""
+    generator = np.random.default_rng(0)
+    false = 0
+    for _ in range(200):
+        gained, lost = (generator.binomial(100, p, size=(20, 3)) for p in (0.0125, 0.0075))
+        rows = judged((gained - lost).astype(float).tolist(), 0.2)
+        false += any(row["verdict"] == "practically equal" for row in rows)
+    assert false / 200 <= 0.05
+
+
+def test_a_mean_is_that_of_the_leaderboard_to_the_last_bit() -> None:
+    values = dict(enumerate([72.3, 73.1, 74.2, 71.7, 73.0, 72.6, 73.9, 73.0]))
+    assert mean_of(values) == estimate([*values.values()]).mean == float(np.mean([*values.values()]))
 
 
 @pytest.mark.parametrize("values", [[0.4, -0.2, 0.9, 0.3, 0.1], [0.05, -0.3, 0.25, 0.02, 0.1], [-0.6, 0.1, -0.4, -0.2]])

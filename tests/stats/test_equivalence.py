@@ -31,7 +31,7 @@ def test_it_rejects_where_the_90_percent_interval_touches_the_margin() -> None:
 
 
 def test_without_spread_or_margin() -> None:
-    assert equal_p(estimate([0.0, 0.0, 0.0]), 0.2) == 0.0
+    assert equal_p(estimate([0.0, 0.0, 0.0]), 0.2) == 0.125  # as three signs of one kind
     assert equal_p(estimate([0.3, 0.3, 0.3]), 0.2) == 1.0
     assert math.isnan(equal_p(estimate([0.0, 0.1]), 0.2))
     assert math.isnan(equal_p(Estimate(5, 0.0, 0.1, -0.1, 0.1), 0.0))

@@ -105,9 +105,10 @@ def test_comparisons_are_those_that_have_two_seeds_in_common() -> None:
         ([0.05, 0.1, 0.0], "practically equal"),
         ([0.15, 0.16, 0.14, 0.15], "practically equal"),  # clear of zero, and too little to matter
         ([0.15, 0.3, 0.0], "undecided"),
-        ([0.2, 0.2, 0.2], "practically equal"),  # the margin's ends belong to it
+        ([0.2, 0.2, 0.2, 0.2, 0.2], "practically equal"),  # the margin's ends belong to it
         ([3.0, 3.0, 3.0], "undecided"),
-        ([0.0, 0.0, 0.0], "practically equal"),
+        ([0.0, 0.0, 0.0, 0.0], "undecided"),  # steps of accuracy agree by chance
+        ([0.0, 0.0, 0.0, 0.0, 0.0], "practically equal"),
         ([3.0, 3.1], "undecided"),
         ([3.0], "undecided"),
         ([None, None, None], ""),
@@ -122,6 +123,12 @@ def test_no_spread_is_no_evidence() -> None:
     row = gains({"kd": [0.0] * 5, "at": [3.0] * 5}).iloc[0]
     assert (row["t_p_holm"], row["p"]) == (1.0, 0.0625)
     assert math.isnan(row["visible_difference"])
+
+
+def test_seeds_that_differences_without_spread_need() -> None:
+    rows = gains({"kd": [0.0] * 3, "at": [0.1] * 3, "sp": [3.0] * 3})["seeds_needed"].droplevel("variant")
+    assert rows["at"] == 2  # five in all
+    assert pd.isna(rows["sp"])
 
 
 def test_zero_has_no_sign() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kdharness.results.checks.finding import Finding, Kind, shown
+from kdharness.results.checks.identity import part_of
 from kdharness.results.checks.numbers import HISTORY, PREDICTIONS
 from kdharness.results.record import Record
 
@@ -19,7 +20,7 @@ def faults_of_circumstances(record: Record, splits: frozenset[str]) -> Iterator[
 
     splits: those that its curves are of. Records of former releases, which have no digest, name no files.
     """
-    share = record.cell.document.get("evaluation", {}).get(VALIDATION, 0)
+    share = part_of(record.cell.document, "evaluation").get(VALIDATION, 0)
     expected = {"selection": VALIDATION if share else "last", "precision": record.cell.recipe.get("precision")}
     for name, value in expected.items():
         if value is not None and record.values.get(name) != value:

@@ -28,15 +28,21 @@ def faults_of_cell(cell: Cell) -> Iterator[str]:
         yield from _of_variant(f"variant in track {track}" if cell.tracks else "variant", variant, cell)
     if cell.reference_teachers and (models := [s.model for s in cell.reference_teachers]) != [*cell.pair.teachers]:
         yield f"its teachers are called {shown('+'.join(cell.pair.teachers))}, and they are {shown('+'.join(models))}"
-    parameters = cell.document.get("method", {}).get("parameters", {})
+    parameters = part_of(part_of(cell.document, "method"), "parameters")
     for name, value in parameters.items():
         if name not in cell.parameters or cell.parameters[name] != value:
             yield f"parameter {name} is {shown(cell.parameters.get(name, ''))}, its document says {shown(value)}"
 
 
+def part_of(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Of a document, which may be anybody's; nothing where it is none."""
+    part = document.get(name, {})
+    return part if isinstance(part, Mapping) else {}
+
+
 def _of_variant(name: str, variant: str, cell: Cell) -> Iterator[str]:
     """A line for what it says that parameters and left out terms do not."""
-    terms = cell.document.get("method", {}).get("without", ())
+    terms = part_of(cell.document, "method").get("without", ())
     known = {f"without={term}" for term in terms} | {f"{k}={value_text(v)}" for k, v in cell.parameters.items()}
     for part in filter(None, _PART.split(variant)):
         if part not in known:
@@ -76,8 +82,8 @@ def _said(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _provider(document: Mapping[str, Any]) -> dict[str, str]:
     """Of one method: what is trained as one with others has a line for each."""
-    method = document.get("method", {})
-    stamp = method.get("plugin", {})
+    method = part_of(document, "method")
+    stamp = part_of(method, "plugin")
     if JOINED in str(method.get("name", "")):
         return {}
     found = {"method_package": str(stamp["package"])} if "package" in stamp else {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from kdharness.planning.cell import SPREAD, STEP, STUDENT, Cell, canonical
 from kdharness.planning.plan import Plan
+from kdharness.results.checks.identity import part_of
 from kdharness.results.checks.finding import Finding, Kind, shown
 from kdharness.text import seeds_text
 
@@ -118,8 +119,8 @@ def _competitors(cell: Cell) -> Iterator[Place]:
 
 def _choice(cell: Cell) -> dict[str, Any]:
     """What makes its competitor."""
-    method: Mapping[str, Any] = cell.document["method"]
-    return {name: method[name] for name in ("parameters", "without")}
+    method = part_of(cell.document, "method")
+    return {name: method.get(name) for name in ("parameters", "without")}
 
 
 def _unlike(kind: Kind, where: str, name: str, found: Iterable[tuple[Place, Cell, Any]]) -> Iterator[Finding]:
