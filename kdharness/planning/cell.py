@@ -249,7 +249,7 @@ class Cell:
     @property
     def recipe(self) -> Mapping[str, Any]:
         """All fields, those too that the document leaves out."""
-        return completed_part(self.document["recipe"], Recipe)
+        return completed_part(self.document.get("recipe", {}), Recipe)
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -372,5 +372,9 @@ def _check_document(document: Mapping[str, Any]) -> None:
     if not isinstance(document, Mapping):
         raise ValueError("the document is no object")
     scenario = document.get("scenario", {})
+    parts = [document.get(name, {}) for name in ("method", "student", "dataset", "recipe", "evaluation")]
+    teachers = document.get("teachers", ())
+    if not isinstance(teachers, list | tuple) or not all(isinstance(each, Mapping) for each in (*parts, *teachers)):
+        raise ValueError("a part of the document is not what it should be")
     if not isinstance(document.get("subset"), str) or not (isinstance(scenario, Mapping) and is_bounded(scenario)):
         raise ValueError("the document's subset or scenario is not what it should be")

@@ -142,9 +142,9 @@ class Record:
             record = cls(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record: {error}") from None
+        _check_values(record.values)
         if not is_sealed:
             check_fields(record)
-        _check_values(record.values)
         _check_metrics(record.metrics)
         return record
 
@@ -157,6 +157,8 @@ def _cell(data: Any, is_former: bool) -> Cell:
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """ValueError for a value that no table can hold."""
+    if not isinstance(values, Mapping):
+        raise ValueError("'values' is not what it should be")
     for name, value in values.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         expected = is_number if name in NUMBER_COLUMNS else is_number or isinstance(value, str | bool)

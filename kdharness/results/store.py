@@ -60,10 +60,13 @@ class ResultsFolder:
         """Where a cell keeps its things."""
         return CellFiles(self.cells_path / key)
 
-    def load(self) -> Contents:
+    def load(self, trusts_digests: bool = True) -> Contents:
         """Everything in it, read once. A results.csv is read where there is no plan. UserError for files of another
         schema version; others that cannot be used are warned of and left out.
+
+        trusts_digests: whether what matches its digest needs no look at its types; of a stranger's folder it does.
         """
+        self._reader.trusts_digests = trusts_digests
         reading = self._read()
         alone = not self.plans.paths() and not self.cell_keys() and self.tables.results.is_file()
         return Contents(self.path, lambda: reading, self.progress.running(), self.tables.results if alone else None)

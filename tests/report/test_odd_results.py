@@ -125,21 +125,22 @@ SAYS: Mapping[str, Mapping[str, str]] = {
     },
     "one_seed": {
         "": "no interval below 3 seeds", "status": "ok", "csv": ",undecided,", "latex": "1 student seed, one teacher",
-        "compare": "no test below two seeds, no interval and no verdict below 3", "verify": "all is well",
+        "compare": "no test below two seeds, no interval and no verdict below 3", "verify": "found: 2 doubt",
         "bundle": "3 files",
     },
     "one_method": {
         "": "over 3 student seeds, one teacher", "status": "ok", "csv": ",attention_transfer,,last,3,0-2,91.0,",
         "compare": "none of the usual references is here (vanilla, kd); --reference names another method",
-        "verify": "all is well", "bundle": "4 files",
+        "verify": "and 2 more: ok without a predictions.npz", "bundle": "4 files",
     },
     "other_seeds": {
-        "": APART, "status": "ok", "latex": "dagger", "csv": ",kd,,last,3,5-7,", "verify": "all is well",
+        "": APART, "status": "ok", "latex": "dagger", "csv": ",kd,,last,3,5-7,",
+        "verify": "were not asked for: kd 0-2, vanilla 5-7",
         "compare": "no seed in common with kd, and so not compared: vanilla", "bundle": "7 files",
     },
     "mixed_origins": {
         "": "cuda-def · and 1 other fingerprint", "status": "ok", "board": SEVERAL, "csv": SEVERAL, "compare": SEVERAL,
-        "latex": "3 student seeds", "verify": "all is well", "bundle": "7 files",
+        "latex": "3 student seeds", "verify": "found: 2 doubt", "bundle": "7 files",
     },
     "not_numbers": {"": ABSENT, "verify": "the value of 'nll' is not finite"},
     "odd_names": {

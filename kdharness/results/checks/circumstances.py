@@ -18,7 +18,7 @@ _LENGTH = re.compile("epoch|length|share")
 def faults_of_circumstances(record: Record, splits: frozenset[str]) -> Iterator[str]:
     """A line for each that is otherwise. Only of a record that is ok.
 
-    splits: those that its curves are of. Records of former releases, which have no digest, name no files.
+    splits: those that its curves are of.
     """
     share = part_of(record.cell.document, "evaluation").get(VALIDATION, 0)
     expected = {"selection": VALIDATION if share else "last", "precision": record.cell.recipe.get("precision")}
@@ -27,10 +27,19 @@ def faults_of_circumstances(record: Record, splits: frozenset[str]) -> Iterator[
             yield f"{name} is {shown(record.values.get(name, ''))}, its document says {shown(value)}"
     if VALIDATION in splits and not share:
         yield f"{HISTORY} has a validation split, and its document keeps none"
-    if record.digest:
-        for name in (PREDICTIONS, HISTORY):
-            if name not in record.files:
-                yield f"it is ok and names no {name}, which every cell leaves that is"
+
+
+def findings_of_evidence(records: Iterable[Record]) -> Iterator[Finding]:
+    """A doubt for each file that cells leave which are ok, and that some of these records do not name. Those of former
+    releases, without a digest, name none.
+    """
+    guarded = [record for record in records if record.digest]
+    for name in (PREDICTIONS, HISTORY):
+        if lacking := [record for record in guarded if name not in record.files]:
+            first, more = lacking[0], len(lacking) - 1
+            count = f" and {more} more" if more else ""
+            what = f"{first.cell.label}{count}: ok without a {name}, which such cells leave, to count from"
+            yield Finding(Kind.DOUBT, f"cells/{first.cell.key}/record.json", what)
 
 
 def findings_of_length(records: Iterable[Record]) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from kdharness.planning.cell import SPREAD, STEP, STUDENT, Cell, canonical
 from kdharness.planning.plan import Plan
-from kdharness.results.checks.identity import part_of
 from kdharness.results.checks.finding import Finding, Kind, shown
+from kdharness.results.checks.identity import part_of
 from kdharness.text import seeds_text
 
 # Of a document, what its protocol decides: for all, for those that train the same network, for those of one seed, which

@@ -10,7 +10,7 @@ from pathlib import Path
 from kdharness.errors import UserError
 from kdharness.planning.cell import Cell
 from kdharness.results.checks.cell_check import CellChecks, Settle, where
-from kdharness.results.checks.circumstances import findings_of_length
+from kdharness.results.checks.circumstances import findings_of_evidence, findings_of_length
 from kdharness.results.checks.finding import Finding, Kind, shown
 from kdharness.results.checks.identity import faults_of_cell
 from kdharness.results.checks.peers import findings_of_peers, findings_of_roles, findings_of_seeds
@@ -52,7 +52,7 @@ class Verification:
 
 def verify_folder(folder: ResultsFolder, settle: Settle, always: bool = False) -> Verification:
     """UserError for a folder without plans and records. settle, always: as of CellChecks."""
-    contents = folder.load()
+    contents = folder.load(trusts_digests=False)
     if contents.foreign is not None or not (contents.plans or contents.records or contents.faults):
         raise UserError(f"{folder.path} has neither plans nor records: there is nothing to hold its tables against")
     found = Verification(contents)
@@ -66,6 +66,7 @@ def verify_folder(folder: ResultsFolder, settle: Settle, always: bool = False) -
             targets.add(record, labels)
     ok = {key: record for key, record in contents.records.items() if record.status is Status.OK}
     found.findings += [*targets.findings(), *findings_of_copies(ok), *findings_of_length(ok.values())]
+    found.findings += findings_of_evidence(ok.values())
     found.findings += [*_of_settings(contents), *_of_completeness(folder, contents)]
     planned = [entry.cell for entry in contents.planned.values()]
     found.findings += [*findings_of_peers("plans", planned), *findings_of_seeds(planned)]

@@ -202,6 +202,23 @@ def test_a_variant_says_what_was_left_out(results: Path) -> None:
     assert not any("leaves out" in f.what for f in findings(results))
 
 
+@pytest.mark.parametrize("name", ["method", "recipe", "evaluation", "teachers", "scenario", "dataset", "student"])
+@pytest.mark.parametrize("value", [None, 3, "x", [1]])
+def test_a_document_that_is_none_is_a_finding_and_no_crash(results: Path, name: str, value: object) -> None:
+    key = keys(results, "kd")[0]
+    edit(results, key, lambda d: d["cell"]["document"].update({name: value}))
+    (found,) = [f for f in findings(results) if f.where == f"cells/{key}/record.json"]
+    assert found.kind is Kind.DAMAGED
+    assert "of the document is not what it should be" in found.what or "scenario is not" in found.what
+
+
+@pytest.mark.parametrize("value", [3, [1], {"a": 1}])
+def test_a_field_of_another_type_is_found_under_any_digest(results: Path, value: object) -> None:
+    key = keys(results, "kd")[0]
+    edit(results, key, lambda d: d["cell"].update(variant=value))
+    assert Kind.DAMAGED in {f.kind for f in findings(results) if f.where == f"cells/{key}/record.json"}
+
+
 def test_teachers_are_called_what_they_are(results: Path) -> None:
     key = keys(results, "kd")[0]
     edit(results, key, lambda d: d["cell"]["pair"].update(teachers=["conv64"]))
