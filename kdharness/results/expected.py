@@ -90,10 +90,16 @@ class Expected:
         if is_student:
             yield from _other_teachers(row, peers)
         if cell is not None:
-            yield from _unlike_document(cell)
-            yield from _unlike_peer(cell, peers[0] if is_student else None, self.cells)
+            found = [*_unlike_document(cell), *_unlike_peer(cell, peers[0] if is_student else None, self.cells)]
+            yield from found or self._other_key(row)
         elif reason := self._unknown_key(row, trusts_keys):
             yield reason
+
+    def _other_key(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """Where the very method is installed, the key that this release makes of the row."""
+        alike = [c for c in self._students.get(_place(row), []) if _is_same_choice(row, c)]
+        if text_of(row, "method") in self.installed and alike and _provider(cell_row(alike[0])) == _provider(row):
+            yield f"its key is not that of its parameters, which is {alike[0].key}"
 
     def _unknown_key(self, row: Mapping[str, Any], trusts_keys: bool) -> str:
         """Why there is no such key here; "" where that is to be trusted."""

@@ -149,6 +149,13 @@ def test_a_document_of_another_training_is_told(changes: dict[str, Any], fault: 
     assert of_record(documented(fabricate.cell("mine"), **changes))[0] == fault
 
 
+def test_a_document_with_a_key_of_its_own_is_refused_where_its_method_is_installed() -> None:
+    """Whatever else differs: data that it trains on, networks, an optimiser."""
+    fault = f"its key is not that of its parameters, which is {PEER.key}"
+    assert of_record(documented(VANILLA, subset="all")) == [fault]
+    assert of_record(replace(documented(VANILLA, subset="all"), method_revision="2")) == []
+
+
 # -- beside the leaderboard's ------------------------------------------------------------------------------------------
 
 
