@@ -17,8 +17,6 @@ from kdharness.report.leaderboard import write_tables
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import fabricate
 
-pytestmark = pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here")
-
 COMMANDS: Mapping[str, list[str]] = {
     "html": ["report", "DIR", "--format", "html", "--out", "OUT/page.html"],
     "latex": ["report", "DIR", "--format", "latex", "--out", "OUT/table.tex"],
