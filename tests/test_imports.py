@@ -175,6 +175,12 @@ def test_what_needs_no_torch_loads_none(code):
     assert not loaded_by(code, "torch", "torchvision", "sklearn")
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_what_a_command_works_with_is_loaded_when_it_begins(arguments):
+    watched = ("pydantic", "pandas", "numpy", "pluggy", "kdharness.planning.cell", "kdharness.results.store")
+    assert not loaded_by(COMMAND.format(arguments=arguments), *watched)
+
+
 def test_reading_results_loads_no_torch(lab):
     """With results there is more to read."""
     lab.folder.plans.write(plan := lab.plan(methods=("vanilla",), scenarios=("few100",), epochs=1))

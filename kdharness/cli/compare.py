@@ -12,7 +12,7 @@ import typer
 from kdharness.cli.comparison_output import Format, put, write_tables
 from kdharness.cli.comparison_question import Asked
 from kdharness.errors import UserError
-from kdharness.results.reading import collector_paused
+from kdharness.process.collector import collector_paused
 from kdharness.text import plain
 
 Folders = Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from kdharness.cli.options import Data, Plugins, data_root
 from kdharness.errors import UserError
-from kdharness.results.reading import collector_paused
+from kdharness.process.collector import collector_paused
 
 ADD = Path("add")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from kdharness.cli.options import Plugins
-from kdharness.results.reading import collector_paused
+from kdharness.process.collector import collector_paused
 
 
 class Format(StrEnum):

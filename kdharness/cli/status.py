@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdharness.results.reading import collector_paused
+from kdharness.process.collector import collector_paused
 from kdharness.text import printable
 
 if TYPE_CHECKING:

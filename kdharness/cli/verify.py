@@ -38,8 +38,8 @@ def verify(
     plugin: Plugins = None,
 ) -> None:
     """Count again what records and tables say, and find what was edited, is missing, or does not belong."""
+    from kdharness.process.collector import collector_paused
     from kdharness.results.bundles.unpacking import is_bundle, unpack
-    from kdharness.results.reading import collector_paused
 
     again = Again(
         rerun, secrets.randbelow(2**32) if seed is None else seed, device, data_root(data), tuple(plugin or ())

@@ -20,3 +20,17 @@ def seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """For a stretch of work that keeps what it makes: the search for garbage in all of it, again and again, takes
+    longer than the reading of a large folder.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,17 +121,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or one_line(error)
     return one_line(error)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """For a stretch of work that keeps what it makes: the search for garbage in all of it, again and again, takes
-    longer than the reading of a large folder.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from kdharness.errors import UserError
 from kdharness.planning.plan import Plan
+from kdharness.process.collector import collector_paused
 from kdharness.results import kept
 from kdharness.results.bound import weights_fault
 from kdharness.results.contents import Contents, Reading
@@ -25,7 +26,7 @@ from kdharness.results.paths import CellFiles, TableFiles
 from kdharness.results.plans import PlanFiles
 from kdharness.results.progress import ProgressFile, describe
 from kdharness.results.pruning import Pruning, pruning
-from kdharness.results.reading import JsonReader, collector_paused
+from kdharness.results.reading import JsonReader
 from kdharness.results.record import RECORD_SCHEMAS, Record, Status
 from kdharness.results.seal import file_digests, sealed
 from kdharness.results.sharing import Shared

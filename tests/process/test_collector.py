@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from kdharness.process.collector import WHILE_LOADING, seldom_collected
+from kdharness.process.collector import WHILE_LOADING, collector_paused, seldom_collected
 
 
 def test_it_is_called_seldom_and_then_as_before() -> None:
@@ -35,3 +35,15 @@ def test_what_loads_little_is_collected_no_more_often() -> None:
         kept = [[] for _ in range(70_000)]
         assert gc.get_stats()[0]["collections"] == begun
     assert len(kept) > 1000
+
+
+def test_the_collector_goes_on_after_a_pause_and_after_an_error() -> None:
+    with collector_paused():
+        assert not gc.isenabled()
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ValueError), collector_paused():
+        raise ValueError
+    assert gc.isenabled()

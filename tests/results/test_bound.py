@@ -12,8 +12,8 @@ import fabricate
 import pytest
 
 from kdharness.planning.cell import TEACHER, Cell, TeacherSource
+from kdharness.process.collector import collector_paused
 from kdharness.results.bound import DAMAGED, LOST, outdated, weights_fault
-from kdharness.results.reading import collector_paused
 from kdharness.results.record import Record, Status
 from kdharness.results.store import ResultsFolder
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import pytest
 
 from kdharness.errors import UserError
-from kdharness.results.reading import JsonReader, collector_paused
+from kdharness.results.reading import JsonReader
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema": 1, "a": "\xff"}', b"{} {}"])
@@ -37,15 +36,3 @@ def test_another_schema_is_a_user_error(tmp_path: Path) -> None:
     path.write_text('{"schema": 3}')
     with pytest.raises(UserError, match=r"a\.json has schema version 3, this release of kdharness reads 1"):
         JsonReader(pytest.fail).read(path, dict, (1,))
-
-
-def test_the_collector_goes_on_after_a_pause_and_after_an_error() -> None:
-    with collector_paused():
-        assert not gc.isenabled()
-        with collector_paused():
-            pass
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    with pytest.raises(ValueError), collector_paused():
-        raise ValueError
-    assert gc.isenabled()
