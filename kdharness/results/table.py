@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,17 @@ def _by_column(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 def metrics_frame_of(records: Mapping[str, Record]) -> pd.DataFrame:
     """The long form: cell, predictor, split, metric, value."""
-    rows = [
-        (key, plain(metric.predictor), plain(metric.split), plain(metric.metric), metric.value)
-        for key, record in records.items()
-        for metric in record.metrics
-    ]
-    frame = pd.DataFrame(sorted(rows, key=itemgetter(0, 1, 2, 3)), columns=list(METRICS_COLUMNS))
-    return frame.astype(dict.fromkeys(METRICS_COLUMNS[:-1], "object"))
+    shown = cache(plain)  # a few names, many times
+    columns: list[list[Any]] = [[] for _ in METRICS_COLUMNS]
+    for key in sorted(records):
+        rows = [(shown(m.predictor), shown(m.split), shown(m.metric), m.value) for m in records[key].metrics]
+        for row in sorted(rows, key=itemgetter(0, 1, 2)):
+            for column, value in zip(columns, (key, *row), strict=True):
+                column.append(value)
+    *texts, values = columns
+    named = zip(METRICS_COLUMNS, texts, strict=False)
+    frame = pd.DataFrame({name: pd.Series(column, dtype="object") for name, column in named})
+    return frame.assign(value=pd.Series(values, dtype="float64"))
 
 
 def documents_frame_of(planned: Mapping[str, PlannedCell]) -> pd.DataFrame:
