@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kdharness.planning.cell import STUDENT
+from kdharness.protocol.benchmark import STANDARD
 from kdharness.protocol.track import DEFAULT_TRACK
 from kdharness.stats.settings import (
     ALIKE,
@@ -47,7 +48,7 @@ class Ranking:
 
 def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, ...]:
     """One for each setting: those that follow their benchmark, then those that deviate; the default track first, then
-    the longest.
+    the benchmark's usual recipe, then the longest.
     """
     found: list[Ranking] = []
     for deviations in sorted(set(frame["deviations"])):
@@ -56,8 +57,9 @@ def rankings(frame: pd.DataFrame, references: Sequence[str]) -> tuple[Ranking, .
     return tuple(sorted(found, key=_order))
 
 
-def _order(ranking: Ranking) -> tuple[str, bool, int]:
-    return ranking.deviations, ranking.names["track"] != DEFAULT_TRACK, -len(ranking.board)
+def _order(ranking: Ranking) -> tuple[str, bool, bool, int]:
+    names = ranking.names
+    return ranking.deviations, names["track"] != DEFAULT_TRACK, names["recipe"] != STANDARD, -len(ranking.board)
 
 
 def _rankings(frame: pd.DataFrame, rows: pd.DataFrame, deviations: str, references: Sequence[str]) -> Iterator[Ranking]:

@@ -38,6 +38,17 @@ def test_one_ranking_per_setting_the_longest_first_and_what_deviates_last() -> N
     assert [r.protocols for r in found] == [1, 1, 1]
 
 
+def test_the_usual_recipe_comes_first_however_short_it_is() -> None:
+    long = fabricate.records_of({"kd": [90.0], "at": [91.0]}, recipe_name="adam", protocol="p0")
+    usual = fabricate.records_of({"kd": [90.0]}, protocol="p1")
+    longest = fabricate.records_of({"kd": [90.0], "at": [91.0], "sp": [92.0]}, recipe_name="warm", protocol="p2")
+    deviating = fabricate.records_of({"kd": [1.0]}, deviations="recipe.epochs=3", protocol="p3")
+    found = ranked(deviating, long, usual, longest)
+    assert [(r.names["recipe"], r.deviations) for r in found] == [
+        ("standard", ""), ("warm", ""), ("adam", ""), ("standard", "recipe.epochs=3"),
+    ]  # fmt: skip
+
+
 def test_what_has_no_value_is_not_ranked() -> None:
     (found,) = ranked(fabricate.records_of({"kd": [90.0], "at": [None]}))
     assert found.board["method"].to_list() == ["kd"]
