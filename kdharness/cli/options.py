@@ -103,7 +103,8 @@ Log = Annotated[
     str | None,
     typer.Option(metavar="LOGGERS", help="Loggers that hear of the run: jsonl, tensorboard, wandb, or plugins'."),
 ]
-Timeout = Annotated[float | None, typer.Option(help="Limit on one cell's own training time, in seconds.", min=0.001)]
+LEAST_TIMEOUT = 0.001
+Timeout = Annotated[float | None, typer.Option(help="Limit on one cell's own training time, in seconds.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and why cells will not run; train nothing.")]
 RerunOption = Annotated[
     Rerun | None,
@@ -173,6 +174,12 @@ def with_run_options(verb: Callable[..., None]) -> Callable[..., None]:
 def listed(text: str | None) -> tuple[str, ...] | None:
     """The comma-separated words of an option, or None when it was not given."""
     return None if text is None else words(text)
+
+
+def check_timeout(seconds: float | None) -> None:
+    """UserError for a limit that no cell could keep, and for nan, which the parsers of some releases let pass."""
+    if seconds is not None and not seconds >= LEAST_TIMEOUT:
+        raise UserError(f"--timeout must be a number of seconds from {LEAST_TIMEOUT:g} on, not {seconds:g}")
 
 
 def data_root(given: Path | None) -> Path:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from kdharness.api.data import DatasetMissing
 from kdharness.api.executors import Executor, TeacherUse, WorkerSettings
-from kdharness.cli.options import RunOptions, data_root, listed, warn
+from kdharness.cli.options import RunOptions, check_timeout, data_root, listed, warn
 from kdharness.cli.precision import check_precision
 from kdharness.cli.recipe_lines import recipe_lines
 from kdharness.cli.teacher_claims import teacher_claims
@@ -101,6 +101,7 @@ def carry_out(command: RunCommand, show: Callable[[Contents], None] | None = Non
     options = command.options
     _check_temporary_folder()
     _check_out(options.out)
+    check_timeout(options.timeout)
     with seldom_collected():  # it loads torch
         plan = make_plan(command.benchmark, command.selection, command.registry, sys.argv[1:], read_weights=True)
     request = RunRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,6 @@ from kdharness.cli.main import execute
         (["--plugin="], "error: --plugin: no path is given"),
         (["--out", "file"], "error: --out file: file is no folder"),
         (["--out", "file/below/it"], "is no folder"),
-        (["--workers", "0"], "greater than or equal to 1"),
-        (["--workers", "99999999999999999999"], "less than or equal to 1024"),
         (["--device", ""], "error: --device : not one of auto, cpu"),
         (["--device", "cpu:7"], "error: --device cpu:7: not one of"),
         (["--scenarios", ","], "no scenario is left"),
@@ -32,7 +31,9 @@ from kdharness.cli.main import execute
         (["--pairs", "+:conv16"], "--pairs: '+:conv16' is not of the form"),
         (["--pairs", "conv32+:conv16"], "--pairs: 'conv32+:conv16' is not of the form"),
         (["--seeds", "5-1"], "'5-1' holds no seed"),
-        (["--timeout", "nan"], "--timeout"),
+        (["--timeout", "nan"], "error: --timeout must be a number of seconds from 0.001 on, not nan"),
+        (["--timeout", "0"], "error: --timeout must be a number of seconds from 0.001 on, not 0"),
+        (["--timeout=-inf"], "error: --timeout must be a number of seconds from 0.001 on, not -inf"),
         (["--epochs", "9" * 20], "less than or equal to 1000000000"),
     ],
 )
@@ -51,3 +52,18 @@ def test_odd_values_are_one_line(
     assert says in line
     assert len(line) < 400
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("0", r"should be greater than or equal to 1;|0 is not in the range 1<=x<=1024;"),
+        ("9" * 20, r"should be less than or equal to 1024;|9{20} is not in the range 1<=x<=1024;"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line(capsys: pytest.CaptureFixture[str], value: str, says: str) -> None:
+    """In the words of the release of typer."""
+    assert execute(["run", "--dry-run", "--workers", value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: kdharness run: invalid value for '--workers': ")
+    assert re.search(says, line)
