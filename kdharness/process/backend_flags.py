@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,19 @@ _ATTRIBUTES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
 )
 _ATTENTION = ("flash_sdp", "mem_efficient_sdp", "math_sdp", "cudnn_sdp")
 _AUTOCAST_DEVICES = ("cpu", "cuda")
+
+
+def _hear_warnings() -> None:
+    """Torch 2.9 warns of the older of these, the first time that a process reads one: no user has done that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for owner, _, names in _ATTRIBUTES:
+            for name in names:
+                with suppress(AttributeError, RuntimeError):
+                    getattr(owner, name)
+
+
+_hear_warnings()
 
 
 def _attribute(owner: Any, where: str, name: str) -> Setting:
