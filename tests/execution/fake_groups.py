@@ -51,10 +51,10 @@ def make_cell(method: str = "kd", seed: int = 0, teachers: tuple[Cell, ...] = ()
         "subset": "train",
         "evaluation": {"validation": 0},
         "role": role,
-        "method": method,
-        "student": student,
+        "method": {"name": method},
+        "student": {"name": student},
         "seed": seed,
-        "teachers": [t.key for t in teachers],
+        "teachers": [{"name": t.student, "cell": t.key} for t in teachers],
     }
     document.update(changes)
     return Cell(
