@@ -76,8 +76,13 @@ def test_t_p_is_scipys() -> None:
     values = [0.5, 0.9, -0.1, 0.7]
     assert t_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     assert math.isnan(t_p([1.0]))
-    assert t_p([0.0, 0.0]) == 1.0
-    assert t_p([1.0, 1.0]) == 0.0
+
+
+@pytest.mark.parametrize("same", [0.0, 1.0, 0.1 + 0.2])
+def test_differences_that_are_all_the_same_have_no_spread_to_judge_by(same: float) -> None:
+    assert t_p([same] * 5) == 1.0
+    # What more differences would not lessen is a spread: this one is as good as known.
+    assert t_p([same] * 5, 0.04) == pytest.approx(2 * stats.norm.sf(same / 0.2))
 
 
 def test_holm_by_hand() -> None:
