@@ -20,7 +20,8 @@ from kdharness.report.charts.words import numbers_of, reading_of
 from kdharness.report.document import left_out, nothing, problem_line, sections
 from kdharness.report.drawing.elements import breakable
 from kdharness.report.drawing.figures import as_element
-from kdharness.report.figures import CurveFigure, Figure, HeatFigure, ProfileFigure, ReliabilityFigure
+from kdharness.report.drawing.gains import is_wide
+from kdharness.report.figures import CurveFigure, Figure, GainFigure, HeatFigure, ProfileFigure, ReliabilityFigure
 from kdharness.report.sections.grid import Column, Grid
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
@@ -104,6 +105,8 @@ class Drawing:
     @property
     def is_wide(self) -> bool:
         """Whether nothing stands beside it."""
+        if isinstance(self.figure, GainFigure):
+            return is_wide(self.figure)
         return isinstance(self.figure, CurveFigure | ReliabilityFigure | HeatFigure | ProfileFigure)
 
 

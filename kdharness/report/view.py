@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,8 +109,8 @@ def report_of(
     """
     frame, metrics, references = contents.frame, contents.metrics_frame, references_of(contents)
     progress = contents.progress
-    shown = frame.assign(status=frame["status"].where(~frame["cell"].isin(contents.running), RUNNING))
-    ranked, problems, means = rankings(frame, references), problems_of(shown), overalls(frame, references)
+    ranked, means = rankings(frame, references), overalls(frame, references)
+    problems = problems_of(_with_running(frame, contents.running))
     return Report(
         name=printable(contents.name),
         rankings=ranked,
@@ -136,6 +136,13 @@ def report_of(
         added=columns_of_rankings(frame, ranked, added),
         former=former_cells(frame),
     )
+
+
+def _with_running(frame: pd.DataFrame, running: Collection[str]) -> pd.DataFrame:
+    """What is at work has ended in no way yet, whatever was found of its begun record."""
+    at_work = frame["cell"].isin(running)
+    told = {column: frame[column].mask(at_work, "") for column in ("error_type", "error_message")}
+    return frame.assign(status=frame["status"].mask(at_work, RUNNING), **told)
 
 
 def _traces(contents: Contents, problems: Iterable[Problem]) -> dict[str, str]:

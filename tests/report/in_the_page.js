@@ -34,6 +34,8 @@ const name = table.querySelector("tbody th[scope=row]");
 found.sticky = [box.scrollLeft, name.getBoundingClientRect().left - box.getBoundingClientRect().left];
 const last = table.querySelector("tbody tr[data-name]").lastElementChild.getBoundingClientRect();
 found.last = last.right <= box.getBoundingClientRect().right + 1;
+found.rows = all("tbody tr[data-name]", table).filter((r) => r.offsetParent).map((r) => r.getBoundingClientRect().height);
+found.name = Math.max(...all("tbody th[scope=row]", table).map((th) => th.offsetWidth));
 found.box = [box.tabIndex, box.getAttribute("role"), box.getAttribute("aria-label")];
 found.unnamed = all("input, select, [role=region], svg[role=img]").filter((each) =>
   !(each.getAttribute("aria-label") || (each.labels && each.labels[0] && each.labels[0].textContent.trim()))).length;

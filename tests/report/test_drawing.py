@@ -8,9 +8,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kdharness.report.drawing.axes import across
+from kdharness.report.drawing.axes import across, usual_span
 from kdharness.report.drawing.elements import MOST_LETTERS
 from kdharness.report.drawing.figures import as_element
+from kdharness.report.drawing.gains import is_wide
+from kdharness.report.drawing.panels import MOST_LETTERS as MOST_DIGITS
+from kdharness.report.drawing.points import LINE_HEIGHT
 from kdharness.report.figures import (
     Curve,
     CurveFigure,
@@ -168,6 +171,39 @@ def test_one_far_off_leaves_room_for_the_others() -> None:
     assert "-90.00" in [text.text for text in forest.findall("text")]
 
 
+def test_all_is_seen_where_the_others_keep_room() -> None:
+    svg = drawn(points_of(-8.44, -6.46, -5.84, -5.82, -4.88, 0.0))
+    assert len(list(svg.iter("circle"))) == 6
+    assert usual_span([-8.44, -6.46, -5.84, -5.82, -4.88, 0.0]) == (-8.44, 0.0)
+    assert usual_span([1.0, 1.1, 1.2, 1.3, 1.4, -90.0]) == (1.0, 1.4)
+
+
+def test_nothing_lies_on_the_words_of_the_upper_axis() -> None:
+    svg = drawn(points_of(90.0, 1.0, 1.1, 1.2, 1.3, 1.4))
+    (words,) = [text for text in svg.findall("text") if text.text == "points over kd"]
+    (below,) = numbers(words, "y")
+    above = [numbers(t, "y")[0] for t in svg.findall("text") if t is not words]
+    assert "m0" in [text.text for text in svg.findall("text")]
+    assert min(above) - LINE_HEIGHT > below
+
+
+def test_gains_with_long_names_have_the_page_for_themselves() -> None:
+    short, long = (GainFigure("", "", "", (Gain("m" * n, 1.0, NAN, NAN),)) for n in (12, 40))
+    assert not is_wide(short)
+    assert is_wide(long)
+
+
+@pytest.mark.parametrize(
+    ("least", "text"), [(0.0465, "0.046"), (-0.0465, "-0.05"), (1.2345e-05, "1e-05"), (79.64, "79.6"), (-0.5, "-0.5")]
+)
+def test_numbers_of_panels_fit_left_of_them(least: float, text: str) -> None:
+    curve = Curve("kd", 1, (1, 2), (least, least + 0.01), (NAN, NAN), (NAN, NAN))
+    (panel,) = panels(CurveFigure("curves", "", "loss", "", (curve,)))
+    axis = [each for each in panel.iter("text") if each.get("class") == "axis"]
+    assert axis[0].text == text
+    assert numbers(axis[0], "x")[0] >= 7 * MOST_DIGITS
+
+
 def test_names_in_a_crowd_do_not_lie_on_each_other() -> None:
     crowd = tuple(Point("a long name of a method", 1.0 + i / 1000, 1.0 + i / 1000) for i in range(40))
     svg = drawn(PointFigure("crowd", "", "x", "y", (*crowd, Point("alone", 3.0, 3.0))))
@@ -217,7 +253,7 @@ def test_profiles_are_panels_with_the_reference_beside() -> None:
     assert [line.attrib["class"] for line in at.iter("polyline")] == ["beside", "curve"]
     assert [line.attrib["class"] for line in kd.iter("polyline")] == ["curve"]
     corners = at.findall("svg/polyline")[1].attrib["points"].split()
-    assert [tuple(map(float, corner.split(","))) for corner in corners] == [(34, 54), (109, 30), (184, 6)]
+    assert [tuple(map(float, corner.split(","))) for corner in corners] == [(40, 54), (112, 30), (184, 6)]
     label = at.find("svg").attrib["aria-label"]  # type: ignore[union-attr]
     assert label == "<at>: share of the blocks by points below, 50% at 0, 100% at 2"
 
@@ -229,7 +265,7 @@ def test_many_epochs_are_drawn_through_a_part_of_them() -> None:
     (line,) = panel.iter("polyline")
     corners = [corner.split(",") for corner in line.attrib["points"].split()]
     assert len(corners) == 120
-    assert [float(corners[0][0]), float(corners[-1][0])] == [34.0, 184.0]
+    assert [float(corners[0][0]), float(corners[-1][0])] == [40.0, 184.0]
 
 
 def test_a_single_level_can_be_drawn() -> None:

@@ -112,6 +112,11 @@ def test_on_a_phone_the_table_scrolls_beside_its_names(narrow: dict[str, Any]) -
     assert left == pytest.approx(0.0, abs=1.0)
 
 
+def test_lines_of_a_row_meet_and_names_have_room_on_a_phone(narrow: dict[str, Any]) -> None:
+    assert {height % 1 for height in narrow["rows"]} == {0}  # else the line under a name lies beside the others
+    assert narrow["name"] == 152  # 9.5 rem, so that a parameter's name stands on one line
+
+
 def test_what_is_seen_has_a_name_for_those_who_do_not_see(wide: dict[str, Any]) -> None:
     assert wide["unnamed"] == 0
     place, role, label = wide["box"]

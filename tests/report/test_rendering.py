@@ -193,6 +193,13 @@ def test_running_cells_are_not_called_interrupted(tmp_path: Path) -> None:
     assert "running: 36 of 38 cells done · about 61 s left" in text
     assert "running 1: slow" in text
     assert "interrupted" not in text
+    told = fabricate.record(
+        fabricate.cell("slow", 0), None, fabricate.Status.INTERRUPTED, "the run ended before this cell did"
+    )
+    folder.write_record(told)
+    text = as_text([report_of(folder.load())])
+    assert "running 1: slow" in text
+    assert "ended" not in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

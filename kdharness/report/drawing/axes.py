@@ -15,9 +15,12 @@ from kdharness.report.sections.grid import count_text
 
 TICKS = 6
 FENCE = 3.0
+# What lies beyond the fences stays where the others keep at least so much of the drawing.
+LEAST_KEPT = 0.25
 # Where the largest number is so many times the least, they stand by their logarithms.
 LOGARITHMIC_FROM = 12.0
-PLOT_WIDTH, PLOT_HEIGHT, LEFT, TOP, BELOW, RIGHT = 360, 220, 52, 20, 40, 70
+PLOT_WIDTH, PLOT_HEIGHT, LEFT, TOP, BELOW, RIGHT = 360, 220, 52, 32, 40, 70
+Y_LABEL_AT = 12  # above everything that stands at the upper end of its axis
 WIDTH, HEIGHT = LEFT + PLOT_WIDTH + RIGHT, TOP + PLOT_HEIGHT + BELOW
 
 
@@ -50,7 +53,8 @@ class Axis:
 
 def usual_span(values: Iterable[float], *always: float) -> tuple[float, float]:
     """The range of what must be seen and of the numbers within Tukey's outer fences: three interquartile ranges beyond
-    the middle half. One method that failed would press all others together. NaN counts nowhere.
+    the middle half: one method that failed would press all others together. Where it would not, all is seen. NaN counts
+    nowhere.
     """
     known = np.array([value for value in values if math.isfinite(value)])
     if not known.size:
@@ -58,7 +62,8 @@ def usual_span(values: Iterable[float], *always: float) -> tuple[float, float]:
     first, third = np.quantile(known, (0.25, 0.75))
     room = FENCE * (third - first)
     usual = known[(known >= first - room) & (known <= third + room)]
-    return span([float(usual.min()), float(usual.max())], *always)
+    kept, whole = (span([float(each.min()), float(each.max())], *always) for each in (usual, known))
+    return whole if kept[1] - kept[0] >= LEAST_KEPT * (whole[1] - whole[0]) else kept
 
 
 def wider(low: float, high: float) -> tuple[float, float]:
@@ -107,7 +112,7 @@ def frame(x_axis: Axis, y_axis: Axis, x_label: str, y_label: str) -> Iterator[Ma
         yield line(x_axis.at(value), x_axis.at(value), bottom, bottom + 4, LINE)
         yield text_at(x_axis.at(value), bottom + 17, tick_text(value), "middle", "axis")
     yield text_at(LEFT, bottom + 34, x_label, kind="axis")
-    yield text_at(4, TOP - 5, y_label, kind="axis")
+    yield text_at(4, Y_LABEL_AT, y_label, kind="axis")
 
 
 def tick_text(value: float) -> str:

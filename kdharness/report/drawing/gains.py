@@ -12,12 +12,14 @@ from kdharness.report.drawing.elements import ACCENT, LETTER_WIDTH, LINE, dot, e
 from kdharness.report.figures import Gain, GainFigure
 
 ROW_HEIGHT = 22
+# Half a page holds a drawing of this width: a page draws it by a fifth smaller, and no more.
+HALF_PAGE = 544 / 0.8
 
 
 def gains(figure: GainFigure) -> Markup:
     shown = figure.gains
     low, high = usual_span([n for gain in shown for n in (gain.points, gain.low, gain.high)], 0.0)
-    left = 24 + round(LETTER_WIDTH * max((len(shortened(gain.name)) for gain in shown), default=0))
+    left = _left(figure)
     width, height = left + PLOT_WIDTH + RIGHT, ROW_HEIGHT * len(shown) + 24
     axis = Axis(low, high, left, left + PLOT_WIDTH)
     parts = [
@@ -27,6 +29,16 @@ def gains(figure: GainFigure) -> Markup:
     for i, gain in enumerate(shown):
         parts += _gain(gain, ROW_HEIGHT * (i + 0.5), axis, left, width)
     return element(width, height, figure.title, parts)
+
+
+def is_wide(figure: GainFigure) -> bool:
+    """Whether its names leave half a page no room for the gains."""
+    return _left(figure) + PLOT_WIDTH + RIGHT > HALF_PAGE
+
+
+def _left(figure: GainFigure) -> int:
+    """Where the plot begins, right of the names."""
+    return 24 + round(LETTER_WIDTH * max((len(shortened(gain.name)) for gain in figure.gains), default=0))
 
 
 def _gain(gain: Gain, y: float, axis: Axis, left: float, width: float) -> Iterator[Markup]:

@@ -21,7 +21,8 @@ from kdharness.report.figures import (
 )
 
 WIDTH, HEIGHT = 190, 120
-LEFT, RIGHT, TOP, BOTTOM = 34, 184, 6, 102
+LEFT, RIGHT, TOP, BOTTOM = 40, 184, 6, 102
+MOST_LETTERS = 5  # of a number left of its axis
 Places = Sequence[tuple[float, float]]
 # A curve of more epochs is drawn through so many of them.
 MOST_EPOCHS = 120
@@ -116,10 +117,16 @@ def _frame(x_axis: Axis, y_axis: Axis) -> Iterator[Markup]:
     yield line(LEFT, RIGHT, BOTTOM, BOTTOM, LINE)
     yield line(LEFT, LEFT, TOP, BOTTOM, LINE)
     low = 0.0 if abs(y_axis.low) < (y_axis.high - y_axis.low) / 1000 else y_axis.low
-    yield text_at(LEFT - 4, BOTTOM, f"{low:.3g}", "end", "axis")
-    yield text_at(LEFT - 4, TOP + 8, f"{y_axis.high:.3g}", "end", "axis")
+    yield text_at(LEFT - 4, BOTTOM, _short(low), "end", "axis")
+    yield text_at(LEFT - 4, TOP + 8, _short(y_axis.high), "end", "axis")
     yield text_at(LEFT, BOTTOM + 13, tick_text(x_axis.low), kind="axis")
     yield text_at(RIGHT, BOTTOM + 13, tick_text(x_axis.high), "end", "axis")
+
+
+def _short(value: float) -> str:
+    """With three digits, or as many as there is room for."""
+    texts = [f"{value:.{digits}g}" for digits in (3, 2, 1)]
+    return next((text for text in texts if len(text) <= MOST_LETTERS), texts[-1])
 
 
 def _panels(drawn: Iterable[tuple[str, Markup]]) -> Markup:

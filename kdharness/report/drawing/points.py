@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from kdharness.report.drawing.axes import HEIGHT, WIDTH, Axis, across, frame, upward, usual_span
+from kdharness.report.drawing.axes import HEIGHT, WIDTH, Y_LABEL_AT, Axis, across, frame, upward, usual_span
 from kdharness.report.drawing.elements import (
     ACCENT,
     DIM,
@@ -67,6 +67,7 @@ def _names(shown: Sequence[Point], x_axis: Axis, y_axis: Axis) -> Iterator[Marku
     """Of the marked ones and then of the highest, each where no other name or point is in its way."""
     places = [(x_axis.at(p.x), y_axis.inside(p.y)) for p in shown]
     taken: list[Box] = [(x - 4, x + 4, y - 4, y + 4) for x, y in places]
+    taken.append((0, WIDTH, 0, Y_LABEL_AT + 3))
     order = sorted(range(len(shown)), key=lambda i: (not shown[i].marked, -shown[i].y))
     for i in order:
         x, y = places[i]

@@ -52,18 +52,12 @@ def answers_grid_in_short(judged: pd.DataFrame) -> Grid:
     rows = as_dicts(judged[judged["n"] > 0])
     found = [
         Column("answer", tuple(row["answer"] for row in rows), words=True),
-        Column("difference", tuple(_counted(row) or _difference(row) for row in rows)),
+        Column("difference", tuple(_difference(row) for row in rows)),
         Column("p Holm", tuple(p_text(row["t_p_holm"]) for row in rows), dropped=COST),
     ]
     if _several(rows):
         found.append(Column("where", tuple(map(_where, rows)), words=True, dropped=GAIN))
     return Grid((*found, Column("claim", tuple(row["claim"] for row in rows), words=True, cut=True)))
-
-
-def _counted(row: Mapping[str, Any]) -> str:
-    """'+3.41 M' of numbers that are counted; '' of others."""
-    is_counted = row["metric"] in COUNTED_METRICS and abs(row["difference"]) >= LEAST_COUNTED
-    return f"{'-' if row['difference'] < 0 else '+'}{count_text(abs(row['difference']))}" if is_counted else ""
 
 
 def corrected_over(judged: pd.DataFrame) -> Iterator[str]:
@@ -138,7 +132,11 @@ def _where(row: Mapping[str, Any]) -> str:
 
 
 def _difference(row: Mapping[str, Any]) -> str:
+    """'+2.96 ±0.14'; '+3.41 M' of numbers that are counted, which have no interval where they are the same for all."""
     half = (row["ci_high"] - row["ci_low"]) / 2
+    if row["metric"] in COUNTED_METRICS and abs(row["difference"]) >= LEAST_COUNTED:
+        error = f" ±{count_text(half)}" if half > 0 else ""
+        return f"{'-' if row['difference'] < 0 else '+'}{count_text(abs(row['difference']))}{error}"
     digits = ".2f" if abs(row["difference"]) >= 1 or "top" in row["metric"] else ".3g"
     return f"{row['difference']:+{digits}}" + ("" if math.isnan(half) else f" ±{half:{digits}}")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 
 _PARTS = re.compile(r"(?<=[\s,\[:/+])")
+_BEFORE = re.compile(r"(?<=[\s,:/+])|(?=\[)")
 _SMALLER = re.compile(r"(?<=[=_-])|(?<=\.)(?!\d)")
 
 
@@ -30,7 +31,10 @@ def folded(text: str, width: int) -> str:
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:
-    for part in filter(None, _PARTS.split(text)):
+    parts = list(filter(None, _PARTS.split(text)))
+    if any(part.endswith("[") and cell_len(part) == width + 1 for part in parts):
+        parts = list(filter(None, _BEFORE.split(text)))  # its bracket alone would begin the next line
+    for part in parts:
         if cell_len(part.rstrip()) <= width:
             yield part
         else:

@@ -170,8 +170,12 @@ def _compared(ranking: Ranking) -> str:
 
 
 def _over(ranking: Ranking) -> str:
-    """What the spreads are of."""
-    return f"spreads and intervals {over_seeds(ranking.names, ranking.board['n'])}"
+    """What the spreads are of, so far as there are any. Where no teacher is measured yet, nothing rests on one."""
+    board = ranking.board
+    seeds = board["n"].max()
+    what = "spreads and intervals" if seeds >= LEAST_FOR_INTERVAL else "spreads" if seeds > 1 else "values"
+    taught = {} if board["teacher_top1"].notna().any() else {"teacher": ""}
+    return f"{what} {over_seeds({**ranking.names, **taught}, board['n'])}"
 
 
 def remarks(ranking: Ranking) -> list[str]:

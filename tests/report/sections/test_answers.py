@@ -13,7 +13,7 @@ import pytest
 from kdharness.protocol.claim import Claim
 from kdharness.report.markdown import as_markdown
 from kdharness.report.page import as_page
-from kdharness.report.sections.answers import answers_grid
+from kdharness.report.sections.answers import answers_grid, answers_grid_in_short
 from kdharness.report.terminal import as_text
 from kdharness.report.view import report_of
 from kdharness.results.record import MetricRow, Record
@@ -82,6 +82,21 @@ def test_what_was_compared_is_said(about: Claim, compared: str, difference: str)
     assert found["compared"] == (compared,)
     assert found["difference"] == (difference,)
     assert "where" not in found
+
+
+@pytest.mark.parametrize(
+    ("macs", "difference"),
+    [([3.4e6] * 3, "-2.6 M"), ([3.4e6, 3.5e6, 3.6e6], "-2.5 M ±248 k"), ([6e6, 6e6, 6e6 - 3.0], "-1.00 ±4.30")],
+)
+def test_what_is_counted_is_short_and_without_an_interval_that_it_has_not(macs: list[float], difference: str) -> None:
+    values = {"kd": macs, "vanilla": [6e6] * 3}
+    cells = [fabricate.cell(name, seed) for name in values for seed in range(3)]
+    rows = [{"cell": c.key, "predictor": "student", "split": "test", "metric": "macs"} for c in cells]
+    metrics = pd.DataFrame(rows).assign(value=[*macs, *values["vanilla"]])[list(METRICS_COLUMNS)]
+    about = claim(metric="macs", predictor="student", than_predictor="student")
+    judged = judge([about], fabricate.table_of([fabricate.record(c) for c in cells]), metrics)
+    for grid in (answers_grid(judged), answers_grid_in_short(judged)):
+        assert {column.header: column.values for column in grid.columns}["difference"] == (difference,)
 
 
 def test_several_settings_say_where(tmp_path: Path) -> None:

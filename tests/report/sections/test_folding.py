@@ -16,6 +16,8 @@ from kdharness.report.sections.folding import folded, parts_of
         ("resnet32x4:resnet8x4", 12, "resnet32x4:|resnet8x4"),
         ("what others published", 10, "what|others|published"),
         ("知识蒸馏[温度=四]", 9, "知识蒸馏[|温度=四]"),
+        ("bootstrapping[kind=hard]", 13, "bootstrapping|[kind=hard]"),
+        ("bootstrapping[kind=hard]", 14, "bootstrapping[|kind=hard]"),
         ("unbroken", 3, "unbroken"),
         ("", 3, ""),
     ],

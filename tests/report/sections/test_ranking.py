@@ -94,6 +94,20 @@ def test_intervals_and_ties_stand_beside_ranks() -> None:
     assert column(records, "tie") == {"at": "a", "kd": "a", "vanilla": "b", "sp": ""}
 
 
+def test_spreads_intervals_and_teachers_are_named_where_there_are_some() -> None:
+    def last_line(seeds: int, taught: bool) -> str:
+        scores: dict[str, list[float | None]] = {"vanilla": [85.0] * seeds, "kd": [90.0 if taught else None] * seeds}
+        teacher = fabricate.record(fabricate.teacher_cell("conv32"), 97.0)
+        (section,) = sections_of([*fabricate.records_of(scores), *([teacher] if taught else [])])
+        assert section.title.startswith("tiny · digits · conv32:conv16")
+        return section.how[-1]
+
+    assert last_line(3, taught=True) == "spreads and intervals over 3 student seeds, one teacher"
+    assert last_line(2, taught=True) == "spreads over 2 student seeds, one teacher"
+    assert last_line(1, taught=True) == "values over 1 student seed, one teacher"
+    assert last_line(2, taught=False) == "spreads over 2 student seeds"
+
+
 def test_the_comparisons_are_said() -> None:
     (section,) = sections_of(fabricate.records_of({"vanilla": [80.0, 81.0, 82.0], "kd": [83.0, 83.0, 84.0]}))
     assert section.how[1] == (
