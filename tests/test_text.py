@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
-from kdharness.text import duration, now, seeds_text, timestamp, words
+from kdharness.text import duration, now, put, seeds_text, timestamp, words
 
 
 def test_words_are_stripped_and_none_is_empty() -> None:
@@ -46,3 +49,13 @@ def test_a_timestamp_is_utc_and_can_be_read() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(False, "a\nlonger b\nend\n"), (True, "a       \nlonger b\nend\n")])
+def test_blanks_at_the_ends_of_lines_are_for_terminals(terminal: bool, shown: str) -> None:
+    table = Table.grid()
+    table.add_row("a", "")
+    table.add_row("longer", " b")
+    file = StringIO()
+    put(Console(file=file, force_terminal=terminal, color_system=None), table, "end")
+    assert file.getvalue() == shown

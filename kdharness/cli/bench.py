@@ -12,7 +12,7 @@ import typer
 
 from kdharness.cli import options as opt
 from kdharness.errors import UserError
-from kdharness.text import printable
+from kdharness.text import printable, put
 
 if TYPE_CHECKING:
     from kdharness.speed.findings import Findings
@@ -112,16 +112,16 @@ def _folder(parent: str, name: str) -> Path:
 def _show(findings: Findings, out: Path | None) -> None:
     from rich.console import Console
 
+    from kdharness.results.files import write_atomic
     from kdharness.speed.display import shown
     from kdharness.speed.sheet import as_csv
 
     if not findings.rows():
         return
     console = Console(highlight=False)
-    for part in shown(findings):
-        console.print(part)
+    put(console, *shown(findings))
     if out is not None:
-        out.write_text(as_csv(findings))
+        write_atomic(out, as_csv(findings))
 
 
 def _advise(request: BenchRequest) -> None:
@@ -136,5 +136,5 @@ def _advise(request: BenchRequest) -> None:
         advice = advise(request, device, Path(folder), _tell)
     keep(advice, device)
     console = Console(highlight=False)
-    console.print(advice_table(advice))
+    put(console, advice_table(advice))
     console.print(printable(advice.sentence), soft_wrap=True)

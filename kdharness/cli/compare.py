@@ -11,6 +11,7 @@ import typer
 
 from kdharness.cli.comparison_output import Format, put, write_tables
 from kdharness.cli.comparison_question import Asked
+from kdharness.cli.options import format_option
 from kdharness.errors import UserError
 from kdharness.process.collector import collector_paused
 from kdharness.text import plain
@@ -50,7 +51,7 @@ def compare(
     smaller: Smaller = None,
     equal_within: EqualWithin = None,
     tolerance: Tolerance = 0.0,
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TERMINAL,
+    form: Annotated[Format, format_option(Format)] = Format.TERMINAL,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
     plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also draw every figure, as PNG and SVG.")

@@ -12,7 +12,7 @@ import typer
 
 from kdharness.cli.options import Plugins
 from kdharness.errors import UnknownName, UserError
-from kdharness.text import printable
+from kdharness.text import printable, put
 
 if TYPE_CHECKING:
     from kdharness.registry.manager import Registry
@@ -70,7 +70,7 @@ def _show(kind: str, rows: Sequence[Row]) -> None:
     for row in rows:
         lines = [Text(printable(text), style) for text, style in lines_of(row) if text]
         table.add_row(Text(printable(row["kind"] if kind == "overview" else row["name"])), Text("\n").join(lines))
-    Console(highlight=False).print(table if rows else f"there are no {kind}")
+    put(Console(highlight=False), table if rows else f"there are no {kind}")
 
 
 def _pair_rows(registry: Registry) -> list[Row]:

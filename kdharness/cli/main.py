@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -96,7 +96,17 @@ def explain(error: Any) -> str:
             name for p in context.command.get_params(context) for name in (*p.opts, *p.secondary_opts) if name[0] == "-"
         ]
         return str(UnknownName("option", option, valid, context.command_path))
-    return f"{context.command_path}: {_sentence(error.format_message())}; see '{context.command_path} --help'"
+    return f"{context.command_path}: {_sentence(_with_value(error))}; see '{context.command_path} --help'"
+
+
+def _with_value(error: Any) -> str:
+    """What the parser says of a value, and the value: some releases of typer leave it out, and give its validation."""
+    message: str = error.format_message()
+    validation: Callable[[], Sequence[Mapping[str, Any]]] | None = getattr(error.__cause__, "errors", None)
+    if validation is None or "Input should" not in message:
+        return message
+    wanted = message.replace("Input should", f"'{validation()[0]['input']}' should")
+    return wanted.partition(", unable to parse")[0]
 
 
 def _sentence(text: str) -> str:

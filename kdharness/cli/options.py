@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from platformdirs import user_data_path
@@ -19,13 +20,29 @@ from kdharness.execution.rerun import Rerun
 from kdharness.text import printable, words
 from kdharness.weights.choice import split_choice
 
+Choice = TypeVar("Choice", bound=StrEnum)
 
-def parse_rerun(text: str) -> Rerun:
-    """The value of --rerun. UserError for any other text."""
-    try:
-        return Rerun(text)
-    except ValueError:
-        raise UnknownName("value", text, [each.value for each in Rerun], "--rerun") from None
+
+def one_of(kind: type[Choice], option: str, what: str = "value") -> Callable[[str], Choice]:
+    """Reads what an option may be. UserError with the nearest of them for any other text."""
+
+    def parse(text: str) -> Choice:
+        try:
+            return kind(text)
+        except ValueError:
+            raise UnknownName(what, text, [each.value for each in kind], option) from None
+
+    return parse
+
+
+def format_option(kind: type[StrEnum]) -> Any:
+    """The option --format of a verb that writes in any of these."""
+    return typer.Option(
+        "--format",
+        parser=one_of(kind, "--format", "format"),
+        metavar=f"[{'|'.join(kind)}]",
+        help="How it is written.",
+    )
 
 
 BenchmarkArgument = Annotated[
@@ -109,7 +126,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and why c
 RerunOption = Annotated[
     Rerun | None,
     typer.Option(
-        parser=parse_rerun,
+        parser=one_of(Rerun, "--rerun"),
         metavar="[failed|all]",
         help="failed: run failed, oom and timeout cells again; all: run everything again.",
     ),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kdharness.cli.options import Plugins
+from kdharness.cli.options import Plugins, format_option
 from kdharness.process.collector import collector_paused
 
 
@@ -35,7 +35,7 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results root, or one benchmark's folder.")] = Path(
         "results"
     ),
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TERMINAL,
+    form: Annotated[Format, format_option(Format)] = Format.TERMINAL,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else standard output.")] = None,
     plots: Annotated[
         Path | None,

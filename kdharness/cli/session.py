@@ -43,7 +43,7 @@ from kdharness.registry.manager import Registry
 from kdharness.report.leaderboard import write_tables
 from kdharness.results.contents import Contents
 from kdharness.results.store import ResultsFolder
-from kdharness.text import printable, seeds_text
+from kdharness.text import printable, put, seeds_text
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def dry(request: RunRequest) -> int:
     for (role, method, pair, data, action), seeds in groups.items():
         table.add_row(*(Text(printable(text)) for text in (role, method, pair, data, seeds_text(seeds), action)))
     console = Console()
-    console.print(table)
+    put(console, table)
     skipped = sum(bool(p.skip) for p in request.plan.cells)
     kept = len(request.plan.cells) - skipped - len(waiting)
     console.print(

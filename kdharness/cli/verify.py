@@ -38,9 +38,14 @@ def verify(
     plugin: Plugins = None,
 ) -> None:
     """Count again what records and tables say, and find what was edited, is missing, or does not belong."""
+    from kdharness.device.names import check_device
     from kdharness.process.collector import collector_paused
+    from kdharness.registry.loading import read_file
     from kdharness.results.bundles.unpacking import is_bundle, unpack
 
+    check_device(device)
+    for path in plugin or ():  # they are loaded where something asks for them alone
+        read_file(path)
     again = Again(
         rerun, secrets.randbelow(2**32) if seed is None else seed, device, data_root(data), tuple(plugin or ())
     )

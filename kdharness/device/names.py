@@ -36,18 +36,24 @@ def child_environment(name: str) -> dict[str, str]:
     return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
+def check_device(option: str) -> None:
+    """UserError for what --device may not say on any machine."""
+    kind, _, numbers = option.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (numbers and kind != "cuda"):
+        raise UserError(f"--device {option}: not one of auto, cpu, cuda, cuda:0,1")
+
+
 def slots(option: str, workers: int | None, in_process: bool = False) -> tuple[str, ...]:
     """The device of each worker. UserError for a device that is not there.
 
     option: what --device says; in_process: there is only one worker, this process.
     """
+    check_device(option)
     import torch  # takes seconds, and only `run` needs it
 
     if option == "auto":
         option = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, numbers = option.partition(":")
-    if kind not in ("cpu", "cuda") or (numbers and kind == "cpu"):
-        raise UserError(f"--device {option}: not one of auto, cpu, cuda, cuda:0,1")
     if kind == "cuda":
         names = _numbered(option, numbers, torch.cuda.device_count() if torch.cuda.is_available() else 0)
         return tuple(name for _ in range(workers or 1) for name in names)

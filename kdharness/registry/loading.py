@@ -113,17 +113,23 @@ class _SourceLoader(SourceFileLoader):
         return code
 
 
-def file_plugin(path: Path) -> Plugin:
-    """The plugin in a single file. UserError with one line when it is missing, no Python, or fails to load."""
+def read_file(path: Path) -> bytes:
+    """What --plugin names, not yet run. UserError with one line when it is missing or no Python."""
     place = f"--plugin {path}"
     if path.suffix != ".py":
         raise UserError(f"{place}: not a Python file (.py)")
     try:
-        resolved = path.resolve()
-        with open_plain(resolved) as file:
-            content = file.read()
+        with open_plain(path.resolve()) as file:
+            return file.read()
     except OSError as error:
         raise UserError(f"{place}: {(error.strerror or str(error)).lower()}") from None
+
+
+def file_plugin(path: Path) -> Plugin:
+    """The plugin in a single file. UserError with one line when it is missing, no Python, or fails to load."""
+    place = f"--plugin {path}"
+    content = read_file(path)
+    resolved = path.resolve()
     # The same file is one module in every process, so that its objects can be pickled; an edited one is another.
     unique = hashlib.sha256(bytes(resolved) + b"\0" + content).hexdigest()[:12]
     name = f"kdharness_plugin_{path.stem}_{unique}"

@@ -19,6 +19,7 @@ from kdharness.report.sections.grid import LEAST_CUT, Column, Grid
 from kdharness.report.sections.parts import parts_sections
 from kdharness.report.sections.section import Section, SectionKind
 from kdharness.report.view import Report
+from kdharness.text import put
 
 STYLES = {
     "better": "green", "worse": "red", "undecided": "dim", "equal": "cyan", "holds": "green", "does not hold": "red",
@@ -84,11 +85,10 @@ def show_parts(report: Report, method: str, console: Console) -> None:
     """Prints what the parts of a method do, and what went wrong."""
     effects = report.effects[report.effects["method"] == method]
     if effects.empty:
-        console.print(_below(Text(nothing(report), style="bold")))
+        put(console, _below(Text(nothing(report), style="bold")))
     for section in parts_sections(effects):
-        console.print(_below(section_part(section, console.width)))
-    for line in (*_problem_lines(report), *_closing_lines(report)):
-        console.print(line)
+        put(console, _below(section_part(section, console.width)))
+    put(console, *_problem_lines(report), *_closing_lines(report))
 
 
 def section_part(section: Section, width: int) -> RenderableType:

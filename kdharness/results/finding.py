@@ -46,6 +46,8 @@ def _reason(path: Path) -> str:
     if path.suffix == ".csv" and os.path.isfile(path):
         return f"'{path}' is a table of another name: put it into a folder of its own as results.csv, and name that"
     what = "holds no results" if os.path.exists(path) else "does not exist"
+    if path.suffix in (".zip", ".csv"):  # no name of a folder that a run would make
+        return f"'{path}' {what}"
     return f"'{path}' {what}; 'kdharness run --out {path}' makes some"
 
 

@@ -45,6 +45,7 @@ def test_every_listing_fits_80_columns_and_shows_each_name(capsys, monkeypatch, 
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert "\x1b" not in out
+    assert not any(line.endswith(" ") for line in out.splitlines())
     first_words = [line.split()[0] for line in out.splitlines() if line[:1].strip()]
     assert first_words == names
 

@@ -43,6 +43,10 @@ def test_help_loads_nothing_heavy(arguments):
         (["lits"], "unknown command 'lits'; did you mean 'list' or 'results'?"),
         (["--verson"], "unknown option '--verson' (kdharness); did you mean '--version'?"),
         (["list", "--jsonn"], "unknown option '--jsonn' (kdharness list); did you mean '--json'?"),
+        (["report", "--format", "htm"], "unknown format 'htm' (--format); did you mean 'html'?"),
+        (["compare", "--format", "cvs"], "unknown format 'cvs' (--format); did you mean 'csv'?"),
+        (["verify", "--device", "gpu"], "--device gpu: not one of auto, cpu, cuda, cuda:0,1"),
+        (["verify", "--plugin", "nowhere.py"], "--plugin nowhere.py: no such file or directory"),
         (["list", "--plugin"], "option '--plugin' requires an argument; see 'kdharness --help'"),
     ],
 )
@@ -57,6 +61,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, message):
     ("arguments", "start"),
     [
         (["run", "--epochs", "many"], "error: kdharness run: invalid value for '--epochs'"),
+        (["run", "--workers", "0"], "error: kdharness run: invalid value for '--workers'"),
         (["list", "methods", "models"], "error: kdharness list: got unexpected extra argument"),
     ],
 )
@@ -66,6 +71,7 @@ def test_a_mistake_that_the_parser_words(capsys, arguments, start):
     assert err.startswith(start)
     assert err.endswith(f"; see 'kdharness {arguments[0]} --help'\n")
     assert err.count("\n") == 1
+    assert arguments[-1] in err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdharness.cli.main import execute
-from kdharness.cli.options import data_root, parse_rerun, spread
+from kdharness.cli.options import data_root, one_of, spread
 from kdharness.errors import UserError
 from kdharness.execution.rerun import Rerun
 
@@ -40,10 +40,11 @@ def test_several_settings_reach_the_plan(
 
 
 def test_rerun() -> None:
-    assert parse_rerun("failed") is Rerun.FAILED
-    assert parse_rerun("all") is Rerun.ALL
+    parse = one_of(Rerun, "--rerun")
+    assert parse("failed") is Rerun.FAILED
+    assert parse("all") is Rerun.ALL
     with pytest.raises(UserError, match=r"unknown value 'faild' \(--rerun\); did you mean 'failed'"):
-        parse_rerun("faild")
+        parse("faild")
 
 
 def test_a_wrong_rerun_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,13 @@ def test_it_is_said_when_there_is_nothing(tmp_path: Path) -> None:
         find_folders(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "advised"), [("nowhere", True), ("lost.zip", False), ("lost.csv", False)])
+def test_a_run_is_advised_for_folders_alone(tmp_path: Path, name: str, advised: bool) -> None:
+    with pytest.raises(UserError, match="does not exist") as error:
+        find_folders(tmp_path / name)
+    assert ("kdharness run --out" in str(error.value)) is advised
+
+
 def test_what_reads_a_bundle_is_said(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "handed.in", "w") as archive:
         archive.writestr("MANIFEST", "")

@@ -75,7 +75,10 @@ def chosen_weights(members: Members, wanted: bool | None) -> tuple[Mapping[str, 
     size = sum(path.stat().st_size for path in chosen.values())
     if wanted is None and size > MOST_WEIGHTS_BYTES:
         return {}, f"without weights: those of {len(chosen)} teachers take {size / 1e6:.0f} MB; --weights packs them"
-    return chosen, f"with the weights of {len(chosen)} cells, {size / 1e6:.1f} MB" if chosen else "without weights"
+    if not chosen:
+        return chosen, "without weights"
+    cells = "1 cell" if len(chosen) == 1 else f"{len(chosen)} cells"
+    return chosen, f"with the weights of {cells}, {size / 1e6:.1f} MB"
 
 
 def _of_cell(contents: Contents, key: str) -> Iterator[Path]:

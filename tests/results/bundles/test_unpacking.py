@@ -130,7 +130,7 @@ def test_as_commands(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert execute(["bundle", str(finished), "--out", str(path)]) == 0
     out = capsys.readouterr()
     assert out.out.startswith(f"wrote {path}: ")
-    assert "with the weights of 1 cells" in out.err
+    assert "with the weights of 1 cell," in out.err
     assert execute(["verify", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "small:"
     assert execute(["verify", str(tmp_path)]) == 2
