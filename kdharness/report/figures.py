@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +32,11 @@ class GainFigure(Figure):
 
     label: str
     gains: tuple[Gain, ...]
+
+
+def with_interval(what: str, gains: Iterable[Gain]) -> str:
+    """'points over kd, 95 % interval' where some gain has one."""
+    return f"{what}, 95 % interval" if any(not math.isnan(gain.low) for gain in gains) else what
 
 
 class Mark(StrEnum):

@@ -33,8 +33,9 @@ def reading_of(figure: Figure) -> str:
             beside = f" Dashed: {figure.reference}." if figure.reference else ""
             return f"Performance profile: {figure.y_label} in which a method is so near to the best.{beside}"
         case PointFigure():
-            interval = "Upright lines are 95 % intervals."
-            return f"Marked and joined: {figure.mark}. {interval}" if figure.mark else interval
+            parts = [f"Marked and joined: {figure.mark}."] if figure.mark else []
+            parts += ["Upright lines are 95 % intervals."] if any(p.low < p.high for p in figure.points) else []
+            return " ".join(parts)
     return ""
 
 

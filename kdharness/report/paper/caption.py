@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from kdharness.report.sections.captions import over_seeds
-from kdharness.report.sections.ranking import SELECTIONS
+from kdharness.report.sections.ranking import SELECTIONS, names_behind
 from kdharness.stats.rankings import Ranking
 from kdharness.stats.summary import LEAST_FOR_INTERVAL
 
@@ -23,9 +23,11 @@ def caption_of(rankings: Sequence[Ranking], reference: str) -> str:
 def _measured(rankings: Sequence[Ranking]) -> Iterator[str]:
     names = rankings[0].names
     boards = pd.concat([ranking.board for ranking in rankings], ignore_index=True)
-    over = over_seeds(names if len(rankings) == 1 else {**names, "teacher": ONE_FOR_EACH}, boards["n"])
+    one = len(rankings) == 1
+    over = over_seeds(names_behind(rankings[0]) if one else {**names, "teacher": ONE_FOR_EACH}, boards["n"])
     selections = dict.fromkeys(SELECTIONS.get(name, name) for name in boards["selection"] if name)
-    mean = " ".join(("mean ± standard deviation", over)).rstrip()
+    value = "mean ± standard deviation" if (boards["n"] > 1).any() else "single values"
+    mean = f"{value} {over}".rstrip()
     yield ", ".join(filter(None, ("Top-1 in % on test", " | ".join(selections), mean)))
     versions = " | ".join(dict.fromkeys(text for text in boards["kdharness_version"] if text))
     yield f"Protocol {names['protocol'][:8]} of benchmark {names['benchmark']}, kdharness {versions}".rstrip()
@@ -52,4 +54,7 @@ def _told_apart(rankings: Sequence[Ranking]) -> Iterator[str]:
 def _gains(rankings: Sequence[Ranking], reference: str) -> Iterator[str]:
     if reference:
         mean = f", mean over {len(rankings)} pairs" if len(rankings) > 1 else ""
-        yield f"Gains over {reference} are paired by seed{mean}, ± half a 95 % interval"
+        counts = pd.concat([ranking.board[f"gain_over_{reference}_n"] for ranking in rankings])
+        enough = bool((counts >= LEAST_FOR_INTERVAL).any())
+        interval = "± half a 95 % interval" if enough else f"no interval below {LEAST_FOR_INTERVAL} seeds"
+        yield f"Gains over {reference} are paired by seed{mean}, {interval}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdharness.report.figures import Gain, GainFigure
+from kdharness.report.figures import Gain, GainFigure, with_interval
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import COST, GAIN, Column, Grid, half_width, p_text, regime_groups, with_error
 from kdharness.report.sections.section import Section, SectionKind
@@ -43,10 +43,10 @@ def contrast_section(rows: pd.DataFrame, question: Question) -> Section:
 def gain_figure(title: str, rows: pd.DataFrame, question: Question) -> GainFigure:
     """The gains with their intervals. rows: at least one."""
     each = as_dicts(rows)
-    gains = (Gain(competitor_of(row), row["gain"], row["ci_low"], row["ci_high"]) for row in each)
+    gains = tuple(Gain(competitor_of(row), row["gain"], row["ci_low"], row["ci_high"]) for row in each)
     unit = "points" if question.points else question.metric
-    label = f"{unit} over {question.reference_name}, 95 % interval"
-    return GainFigure(title, each[0]["deviations"], label, tuple(gains))
+    label = with_interval(f"{unit} over {question.reference_name}", gains)
+    return GainFigure(title, each[0]["deviations"], label, gains)
 
 
 def about(question: Question) -> str:

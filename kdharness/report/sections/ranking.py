@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from kdharness.planning.cell import UNKNOWN
-from kdharness.report.figures import Gain, GainFigure
+from kdharness.report.figures import Gain, GainFigure, with_interval
 from kdharness.report.sections.captions import over_seeds
 from kdharness.report.sections.grid import (
     COST,
@@ -125,7 +125,8 @@ def gain_figures(ranking: Ranking) -> tuple[GainFigure, ...]:
         if not pd.isna(row[name])
     )
     title = joined(ranking_name(ranking), f"gain over {ranking.references[0]}")
-    return (GainFigure(title, ranking.deviations, f"points over {ranking.references[0]}, 95 % interval", gains),)
+    label = with_interval(f"points over {ranking.references[0]}", gains)
+    return (GainFigure(title, ranking.deviations, label, gains),)
 
 
 # -- the lines around the table ---------------------------------------------------------------------------------------
@@ -170,12 +171,15 @@ def _compared(ranking: Ranking) -> str:
 
 
 def _over(ranking: Ranking) -> str:
-    """What the spreads are of, so far as there are any. Where no teacher is measured yet, nothing rests on one."""
-    board = ranking.board
-    seeds = board["n"].max()
+    """What the spreads are of, so far as there are any."""
+    seeds = ranking.board["n"].max()
     what = "spreads and intervals" if seeds >= LEAST_FOR_INTERVAL else "spreads" if seeds > 1 else "values"
-    taught = {} if board["teacher_top1"].notna().any() else {"teacher": ""}
-    return f"{what} {over_seeds({**ranking.names, **taught}, board['n'])}"
+    return f"{what} {over_seeds(names_behind(ranking), ranking.board['n'])}"
+
+
+def names_behind(ranking: Ranking) -> Mapping[str, str]:
+    """Its names; without a teacher where none is measured yet, for then nothing rests on one."""
+    return ranking.names if ranking.board["teacher_top1"].notna().any() else {**ranking.names, "teacher": ""}
 
 
 def remarks(ranking: Ranking) -> list[str]:

@@ -11,8 +11,9 @@ import fabricate
 import numpy as np
 import pytest
 
+from kdharness.report.charts.words import reading_of
 from kdharness.report.document import sections
-from kdharness.report.figures import CurveFigure, Figure, GainFigure, HeatFigure, PointFigure, ReliabilityFigure
+from kdharness.report.figures import CurveFigure, Figure, GainFigure, HeatFigure, Point, PointFigure, ReliabilityFigure
 from kdharness.report.view import report_of
 from kdharness.results.history import HistoryRow, write_history
 from kdharness.results.record import Record, Status
@@ -69,6 +70,13 @@ def test_cost_is_that_of_training_and_the_front_is_marked(tmp_path: Path) -> Non
     dominated = figures_of(world(tmp_path / "b", slower))["gain against cost"]
     assert isinstance(dominated, PointFigure)
     assert [(p.name, p.marked) for p in dominated.points] == [("vanilla", True), ("kd", True), ("slow", False)]
+
+
+def test_intervals_are_spoken_of_where_some_are_drawn() -> None:
+    point, known = Point("kd", 1.0, 2.0), Point("at", 1.0, 2.0, 1.5, 2.5)
+    assert reading_of(PointFigure("", "", "x", "y", (point, known))) == "Upright lines are 95 % intervals."
+    assert reading_of(PointFigure("", "", "x", "y", (point,))) == ""
+    assert reading_of(PointFigure("", "", "x", "y", (point,), "best")) == "Marked and joined: best."
 
 
 def test_points_are_means_of_what_was_measured(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ def test_one_seed_marks_the_highest_and_says_that_nothing_is_tested(tmp_path: Pa
     }
     assert math.isnan(next(table.rows).scores[0].sd)
     assert "below 3 seeds no difference is tested" in table.caption
+    assert "single values over 1 student seed, one teacher." in table.caption
+    assert table.caption.endswith("Gains over kd are paired by seed, no interval below 3 seeds.")
 
 
 def test_nothing_measured_is_no_table(tmp_path: Path) -> None:

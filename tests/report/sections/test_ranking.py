@@ -72,6 +72,8 @@ def test_the_figure_has_the_gains_over_the_first_reference() -> None:
     ((name, points, low, high),) = ((g.name, round(g.points, 6), g.low, g.high) for g in figure.gains)
     assert (name, points) == ("kd", 2.333333)
     assert low < points < high
+    (section,) = sections_of(fabricate.records_of({"vanilla": [80.0, 81.0], "kd": [83.0, 83.0]}))
+    assert [figure.label for figure in section.figures if isinstance(figure, GainFigure)] == ["points over vanilla"]
 
 
 def test_without_a_reference_there_is_no_figure() -> None:
