@@ -116,6 +116,29 @@ def test_the_plain_student_stands_apart() -> None:
     assert above == [True, True, True, False]
 
 
+def test_names_of_outputs_turn_away_from_each_other() -> None:
+    near = (OutputPoint(Mark.EXIT, "exit", 2e6, 75.6, NAN), OutputPoint(Mark.PLAIN, "plain student", 2e6, 78.0, NAN))
+    far = (OutputPoint(Mark.EXIT, "first", 1e6, 65.0, NAN),)
+    svg = drawn(OutputFigure("outputs", "", (*far, *near)))
+    heights = {
+        t.text.strip(): numbers(t, "y")[0] for t in svg.findall("text") if t.find("title") is not None and t.text
+    }
+    dots = [numbers(dot, "cy")[0] for dot in svg.findall("circle")]
+    assert heights["exit"] > dots[1]
+    assert heights["plain student"] < dots[2]
+    assert heights["exit"] - heights["plain student"] > 2 * LINE_HEIGHT
+
+
+def test_names_leave_the_numbers_of_an_axis_alone() -> None:
+    def left_of_its_point(y: float) -> bool:
+        shown = (Point("m" * 8, 1.0, y), Point("a", 1.05, y + 0.02), Point("b", 9.0, 1.0), Point("c", 9.0, 0.0))
+        texts = drawn(PointFigure("", "", "x", "y", shown)).findall("text")
+        return ("m" * 8, "end") in [(text.text, text.get("text-anchor")) for text in texts]
+
+    assert left_of_its_point(0.25)
+    assert not left_of_its_point(0.5)  # where a number stands
+
+
 def test_ticks_are_round_and_few() -> None:
     texts = [text.text for text in drawn(OUTPUTS).findall("text") if text.get("class") == "axis"]
     assert texts == [

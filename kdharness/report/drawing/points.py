@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from kdharness.report.drawing.axes import HEIGHT, WIDTH, Y_LABEL_AT, Axis, across, frame, upward, usual_span
+from kdharness.report.drawing.axes import HEIGHT, LEFT, WIDTH, Y_LABEL_AT, Axis, across, frame, upward, usual_span
 from kdharness.report.drawing.elements import (
     ACCENT,
     DIM,
@@ -68,6 +68,7 @@ def _names(shown: Sequence[Point], x_axis: Axis, y_axis: Axis) -> Iterator[Marku
     places = [(x_axis.at(p.x), y_axis.inside(p.y)) for p in shown]
     taken: list[Box] = [(x - 4, x + 4, y - 4, y + 4) for x, y in places]
     taken.append((0, WIDTH, 0, Y_LABEL_AT + 3))
+    taken += [(0, LEFT - 4, y_axis.at(tick) - 6, y_axis.at(tick) + 6) for tick in y_axis.ticks]
     order = sorted(range(len(shown)), key=lambda i: (not shown[i].marked, -shown[i].y))
     for i in order:
         x, y = places[i]
