@@ -39,5 +39,9 @@ def _line(cell: Cell, use: TeacherUse, world: World) -> str:
     images = len(data.subsets[cell.document["subset"]])
     share = passes_with_table(use, each)
     room = images * min(each, share) * data.num_classes * BYTES / 1e6
-    what = f"its outputs are kept as they come: about {share:.0f} epochs of it in place of {use.online}"
-    return f"{what}, about {room:.0f} MB of logits on disk ({each} pictures of an image)"
+    what = f"its outputs are kept as they come: about {_counted(round(share), 'epoch')} of it in place of {use.online}"
+    return f"{what}, about {room:.0f} MB of logits on disk ({_counted(each, 'picture')} of an image)"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -160,6 +160,8 @@ def load(name: str) -> Benchmark:
         path = available()[name]
     elif path.suffix != ".toml" and not path.exists():
         raise UnknownName("benchmark", name, available(), "give a name or a path to a .toml file")
+    elif (own := path.stem.replace("_", "-")) in available() and not path.exists():
+        raise UserError(f"there is no benchmark file {name}; the benchmark that comes with kdharness is '{own}'")
     content = read_toml(path, "benchmark file")
     content.setdefault("name", path.stem.replace("_", "-"))
     return parse(content, str(path))

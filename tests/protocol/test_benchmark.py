@@ -90,6 +90,8 @@ def test_a_benchmark_is_called_like_its_file_unless_it_says_otherwise(tmp_path):
 def test_an_unknown_benchmark(tmp_path):
     with pytest.raises(UserError, match=r"unknown benchmark 'digts' \(.*\); did you mean 'digits'"):
         load("digts")
+    with pytest.raises(UserError, match=r"no benchmark file meal_small\.toml; the benchmark that .* is 'meal-small'"):
+        load("meal_small.toml")
     with pytest.raises(UserError, match=r"benchmark file .*none\.toml cannot be read: No such file or directory"):
         load(str(tmp_path / "none.toml"))
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
