@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from kdharness.cli.leaderboard import leaderboard
+from kdharness.cli.main import execute
 from kdharness.cli.report import report
 from kdharness.cli.status import status
 from kdharness.errors import UserError
@@ -74,9 +75,13 @@ def test_report_prints_and_writes(tmp_path: Path) -> None:
     assert run("report", tmp_path, "--format", "latex").stdout == (tmp_path / "made" / "report.latex").read_text()
 
 
-def test_an_unknown_format_is_a_usage_error(tmp_path: Path) -> None:
+def test_an_unknown_format_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fabricate.tiny_world(tmp_path)
-    assert run("report", tmp_path, "--format", "pdf").exit_code == 2
+    assert execute(["report", str(tmp_path), "--format", "htm"]) == 2
+    assert capsys.readouterr().err == "error: unknown format 'htm' (--format); did you mean 'html'?\n"
+    assert execute(["report", str(tmp_path), "--format", "pdf"]) == 2
+    valid = "html, latex, markdown, terminal"
+    assert capsys.readouterr().err == f"error: unknown format 'pdf' (--format); valid: {valid}\n"
 
 
 def test_leaderboard_prints_and_writes(tmp_path: Path) -> None:
