@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdharness.cli.writers import WRITERS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,15 +23,6 @@ class Format(StrEnum):
     LATEX = "latex"
     MARKDOWN = "markdown"
     CSV = "csv"
-
-
-# Module of kdharness.report and its function from reports to text.
-WRITERS = {
-    Format.TERMINAL: ("terminal", "as_text"),
-    Format.HTML: ("page", "as_page"),
-    Format.LATEX: ("latex", "as_latex"),
-    Format.MARKDOWN: ("markdown", "as_markdown"),
-}
 
 
 def put(reports: Sequence[Report], form: Format, out: Path | None, plots: Path | None = None) -> None:

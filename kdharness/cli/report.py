@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from kdharness.cli.options import Plugins, format_option
+from kdharness.cli.writers import WRITERS
 from kdharness.process.collector import collector_paused
 
 
@@ -19,15 +20,6 @@ class Format(StrEnum):
     HTML = "html"
     LATEX = "latex"
     MARKDOWN = "markdown"
-
-
-# Module of kdharness.report and its function from reports to text.
-WRITERS = {
-    Format.TERMINAL: ("terminal", "as_text"),
-    Format.HTML: ("page", "as_page"),
-    Format.LATEX: ("latex", "as_latex"),
-    Format.MARKDOWN: ("markdown", "as_markdown"),
-}
 
 
 @collector_paused()
